@@ -1,0 +1,1 @@
+"""What every interLink plugin shares. Start at `interlink_common.backend` to write one of your own."""

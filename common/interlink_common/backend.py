@@ -1,0 +1,217 @@
+"""The seam: what a backend must write, and what it gets for free.
+
+You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (and `start`/`close` if you hold a connection).
+You declare `name`, `settings_type` and `capabilities`, and register the class in the entry-point group `interlink.plugins`.
+
+The library does the rest: HTTP, validation, translation, refusal of what your capabilities exclude, idempotency, the record that is
+durable *before* `submit`, retries with back-off, recovery after a restart, status composition (one entry per container, always),
+freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the sweep for orphans, metrics, tracing, CLI.
+
+The library does **not**: time out `observe` (it may wait for ever), look inside your JIDs, or call two verbs for one pod at once,
+except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs.
+
+Errors: raise `BackendUnavailable` (or another `Temporary`) when the call may work later, `Refused` when it never will.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from interlink_common.lifecycle.report import PodReport
+from interlink_common.settings import PluginSettings
+from interlink_common.workload.model import Workload
+
+
+class Support(StrEnum):
+    """What a backend does with a pod feature."""
+
+    YES = "yes"
+    WARN = "warn"
+    """The pod runs; the person sees a warning in the status message."""
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What this backend can do with a pod. The library refuses or warns by name for everything else, never silently.
+
+    The defaults are the cautious answer: a new backend opts in to what it has tested.
+    """
+
+    init_containers: Support = Support.REFUSE
+    sidecars: Support = Support.REFUSE
+    several_containers: Support = Support.REFUSE
+    restart_policies: frozenset[str] = frozenset({"Never"})
+    probes: Support = Support.WARN
+    hooks: Support = Support.WARN
+    files_volumes: Support = Support.REFUSE
+    empty_dir: Support = Support.REFUSE
+    host_path: Support = Support.REFUSE
+    external_volume_kinds: frozenset[str] = frozenset()
+    """Fields of v1.Volume that an operator's map can realise: persistentVolumeClaim, nfs, csi, ..."""
+    cvmfs: Support = Support.REFUSE
+    mount_propagation: Support = Support.WARN
+    sub_path: Support = Support.REFUSE
+    device_resources: frozenset[str] = frozenset()
+    """fnmatch patterns of resource names it can allocate, e.g. "nvidia.com/*"."""
+    ephemeral_storage: Support = Support.WARN
+    active_deadline: Support = Support.WARN
+    tty: Support = Support.WARN
+    stdin: Support = Support.WARN
+    host_ports: Support = Support.REFUSE
+    host_namespaces: Support = Support.REFUSE
+    privileged: Support = Support.REFUSE
+    run_as: Support = Support.REFUSE
+    capabilities: Support = Support.REFUSE
+    read_only_root_filesystem: Support = Support.REFUSE
+    seccomp: Support = Support.REFUSE
+    fs_group: Support = Support.REFUSE
+    sysctls: Support = Support.REFUSE
+    host_aliases: Support = Support.WARN
+    dns_config: Support = Support.WARN
+    share_process_namespace: Support = Support.WARN
+    image_pull_secrets: Support = Support.WARN
+    mesh_network: Support = Support.WARN
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pod that is on record, and the backend's id for it."""
+
+    pod_uid: str
+    jid: str
+    workload: Workload
+
+
+@dataclass(frozen=True)
+class FoundJob:
+    """A job the backend knows of, by the pod UID it carries.
+
+    `workload` is whatever the job's labels or attributes tell of it, for adoption after a lost database: names, restart
+    policy, grace; no secrets, so it can be observed, logged and deleted, but not started again.
+    """
+
+    pod_uid: str
+    jid: str
+    workload: Workload | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The state of one pod, now."""
+
+    pod_uid: str
+    report: PodReport
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Which log, and which part of it: kubectl's options. None: not asked for. Times are unix nanoseconds.
+
+    Semantics: v1.PodLogOptions. `limit_bytes` keeps the first bytes of what is selected; `since_ns` is exclusive of older
+    lines; `tail_lines` counts before `limit_bytes`; `previous` is the attempt before the last.
+    """
+
+    container: str
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    since_ns: int | None = None
+    tail_lines: int | None = None
+    limit_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class NodeCapacity:
+    """What the virtual node offers, not what is free. None: leave the node as it is."""
+
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+    pods: int | None = None
+    devices: Mapping[str, int] = field(default_factory=dict)
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One row of `interlink-plugin check`; `remedy` says what the operator does about it."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+class Backend(ABC):
+    """Base of every backend. Constructed with its settings; nothing is contacted before `start`."""
+
+    name: ClassVar[str]
+    settings_type: ClassVar[type[PluginSettings]] = PluginSettings
+    capabilities: Capabilities = Capabilities()
+
+    def __init__(self, settings: PluginSettings) -> None:
+        self.settings = settings
+
+    async def start(self, jobs: Sequence[Job]) -> None:  # noqa: B027  a backend without a connection needs none
+        """Connects. `jobs` are all that are on record and not deleted. Raises BackendUnavailable; it is then called again."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Lets go of connections and tasks; jobs go on."""
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+        """What would be created, as plain objects for `interlink-plugin translate`. Pure.
+
+        Called before the pod is recorded: raise Refused here for whatever the operator's policy excludes.
+        """
+        return []
+
+    @abstractmethod
+    async def submit(self, workload: Workload) -> str:
+        """Starts the job and returns its JID. Fast: what is slow happens afterwards. The job must carry `workload.uid`.
+
+        May be called again for the same pod after a lost answer or a restart, only when `inventory` did not show it.
+        """
+
+    @abstractmethod
+    async def inventory(self) -> Sequence[FoundJob]:
+        """Every job of ours that the backend knows, ended ones included."""
+
+    @abstractmethod
+    def observe(self) -> AsyncIterator[Observation]:
+        """Yields states for ever: first of every job, then whatever changed (or all, once a poll).
+
+        Raises BackendUnavailable when the backend is lost; the library freezes states and calls `observe` again, with back-off.
+        """
+
+    @abstractmethod
+    def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
+        """Yields the log, also of a running job, in chunks of any size. With `follow`, ends when the container's attempt ends.
+
+        `interlink_common.logselect` applies the options to timestamped lines if the backend can't.
+        Raises NotFound if there is no such container or no such attempt.
+        """
+
+    @abstractmethod
+    async def cancel(self, job: Job, grace_seconds: int) -> None:
+        """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent."""
+
+    @abstractmethod
+    async def capacity(self) -> NodeCapacity:
+        """What the virtual node offers."""
+
+    async def check(self) -> list[CheckResult]:
+        """Rows for `interlink-plugin check`: reachable? versions, permissions, images, cvmfs."""
+        return []
+
+    async def devices(self) -> list[dict[str, str]]:
+        """Rows for `interlink-plugin devices`; every row has the same keys, which are the table's head."""
+        return []

@@ -1,0 +1,105 @@
+"""Settings of every plugin. Precedence: command line > environment > YAML file > default; unknown keys are refused.
+
+Environment: `INTERLINK_PLUGIN_` + the setting's path, levels joined by `__`: `INTERLINK_PLUGIN_COLLECTOR__MODE=delete`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class Group(BaseModel):
+    """A group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class CollectorSettings(Group):
+    """The collector for lost deletes: interLink sends each delete once, and it can be lost for ever."""
+
+    mode: Literal["off", "warn", "delete"] = Field("warn", description="What happens to a pod that interLink no longer asks for.")
+    after_seconds: float = Field(900.0, gt=0, description="How long a non-terminal pod must go unasked, while other calls arrive.")
+
+
+class TelemetrySettings(Group):
+    """Logs, metrics and traces."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people.")
+    listen: str | None = Field(
+        "http://127.0.0.1:9464", description="Where /metrics, /healthz and /readyz answer; null turns the listener off."
+    )
+    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for spans, e.g. http://127.0.0.1:4318; null: no tracing.")
+
+
+def default_state_root() -> Path:
+    """/var/lib/interlink for root, else $XDG_STATE_HOME/interlink."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/interlink")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "interlink"
+
+
+def default_socket_root() -> Path:
+    """/run/interlink for root, else $XDG_RUNTIME_DIR/interlink."""
+    if os.geteuid() == 0:
+        return Path("/run/interlink")
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/interlink-{os.geteuid()}") / "interlink"  # noqa: S108
+
+
+class PluginSettings(BaseSettings):
+    """Settings shared by every plugin; a backend subclasses this and adds its own groups."""
+
+    plugin_name: ClassVar[str] = "plugin"
+
+    model_config = SettingsConfigDict(env_prefix="INTERLINK_PLUGIN_", env_nested_delimiter="__", extra="forbid", validate_default=True)
+
+    listen: str = Field("", description="unix:///path.sock (mode 0660) or http://host:port. Empty: a socket named after the plugin.")
+    state_dir: Path = Field(Path(), description="Database and pod files, mode 0700. Empty: a directory named after the plugin.")
+    node_name: str = Field("", description="Name of the virtual node: the value of spec.nodeName where the pod does not tell.")
+    skip_downward_api_resolution: bool = Field(
+        False, description="Must equal the virtual kubelet's SkipDownwardAPIResolution: true if env arrives unexpanded."
+    )
+    unsupported: Literal["strict", "warn"] = Field(
+        "strict", description="strict: a pod field that would change results is refused. warn: the pod runs with a warning."
+    )
+    max_request_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest request body accepted.")
+    submit_timeout_seconds: float = Field(
+        60.0, gt=0, lt=120, description="How long a create waits for the backend; interLink gives up at 120 s."
+    )
+    when_backend_down: Literal["wait", "refuse"] = Field(
+        "wait", description="A create while the backend is down: wait accepts the pod and submits it later, refuse answers 503."
+    )
+    ping_fails_when_backend_down: bool = Field(
+        False, description="true: the ping answers 503 while the backend is down; after 300 s Kubernetes evicts every pod of the node."
+    )
+    finished_retention_seconds: float | None = Field(
+        None, description="Remove ended pods (with their logs) after this time although interLink never deleted them; null: keep them."
+    )
+    cvmfs_claims: list[str] = Field(
+        default_factory=lambda: ["cvmfs", "public-cvmfs"], description="PVC names that mean CVMFS, wherever they are mounted."
+    )
+    collector: CollectorSettings = CollectorSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    def model_post_init(self, context: Any, /) -> None:
+        if not self.listen:
+            self.listen = f"unix://{default_socket_root() / self.plugin_name}.sock"
+        if self.state_dir == Path():
+            self.state_dir = default_state_root() / self.plugin_name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line (init) first, then environment; the YAML file is added by `interlink_common.cli.configuration`."""
+        return init_settings, env_settings

@@ -1,0 +1,1 @@
+"""Pure translation of a Kubernetes pod into a backend-neutral `Workload`."""

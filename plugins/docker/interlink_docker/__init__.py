@@ -1,0 +1,1 @@
+"""Runs pods on a Docker engine."""
