@@ -1,0 +1,188 @@
+"""The background of the virtual node: bring the backend up, recover, watch, and work off what the verbs left to be done.
+
+A backend that can't be reached freezes every state and is tried again for ever; nothing is ever concluded from its absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import structlog
+
+from interlink_common.backend import FoundJob, Job, Observation
+from interlink_common.errors import Temporary
+from interlink_common.tracking.node import VirtualNode
+from interlink_common.tracking.pods import Intent, Pod
+from interlink_common.tracking.removals import bare_workload
+from interlink_common.tracking.sweeps import Sweeps
+from interlink_common.tracking.tasks import Tasks, backoff_delays
+from interlink_common.workload.codec import from_json, to_json
+from interlink_common.workload.model import Workload
+
+log = structlog.get_logger(__name__)
+
+REPORT_BATCH_SECONDS = 0.5
+INVENTORY_PERIOD_SECONDS = 300.0
+CAPACITY_PERIOD_SECONDS = 60.0
+
+
+class RecordedJobs(Sequence[Job]):
+    """All jobs on record, for `Backend.start`. Each Workload is read when it is looked at, so ten thousand never exist at once."""
+
+    def __init__(self, node: VirtualNode) -> None:
+        self._records = node.records
+        self._pods = [pod for pod in node.registry.pods.values() if pod.wanted and pod.jid is not None]
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | Sequence[Job]:
+        if isinstance(index, slice):
+            return [self._job(pod) for pod in self._pods[index]]
+        return self._job(self._pods[index])
+
+    def __iter__(self) -> Iterator[Job]:
+        return map(self._job, self._pods)
+
+    def _job(self, pod: Pod) -> Job:
+        text = self._records.workload_json_now(pod.uid)
+        return Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod))
+
+
+class Reconciler:
+    """Runs the background of one node, between `start` and `close`."""
+
+    def __init__(self, node: VirtualNode) -> None:
+        self._node = node
+        self._registry = node.registry
+        self._records = node.records
+        self._tasks = Tasks()
+        self._sweeps = Sweeps(node)
+        self._started = False
+
+    def start(self) -> None:
+        """Begins at once and returns; the backend need not be there."""
+        for pod in self._registry.pods.values():
+            if pod.intent is not Intent.ACTIVE:
+                self._registry.todo.put_nowait(pod)
+        self._tasks.forever("observe", self._observe)
+        self._tasks.forever("todo", self._work)
+        self._tasks.forever("reports", self._write_reports)
+        self._tasks.forever("inventory", self._look_again)
+        self._tasks.forever("capacity", self._refresh_capacity)
+        self._tasks.forever("sweeps", self._sweeps.run)
+
+    async def close(self) -> None:
+        """Ends the background work and lets go of the backend. What is not done is done after the next start."""
+        await self._tasks.close()
+        pods = list(self._registry.pods.values())
+        running = [task for pod in pods for task in (pod.creating, pod.submitting) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._node.backend.close()
+
+    async def _observe(self) -> None:
+        """Connect, recover, watch; on any loss freeze, wait and begin again."""
+        delays = backoff_delays()
+        while True:
+            try:
+                if not self._started:
+                    await self._node.backend.start(RecordedJobs(self._node))
+                    self._started = True
+                await self._recover()
+                self._back()
+                async for observation in self._node.backend.observe():
+                    delays = backoff_delays()
+                    self._apply(observation)
+                log.warning("the backend ended its observation; it is begun again")
+            except Temporary as error:
+                self._registry.backend.lost()
+                log.warning("backend unreachable, states are frozen", backend=self._node.backend.name, error=str(error))
+            except Exception:
+                self._registry.backend.lost()
+                raise
+            await asyncio.sleep(next(delays))
+
+    def _back(self) -> None:
+        if self._registry.backend.down_since is not None:
+            log.info("backend reachable again", backend=self._node.backend.name)
+        self._registry.backend.back()
+
+    def _apply(self, observation: Observation) -> None:
+        pod = self._registry.pods.get(observation.pod_uid)
+        if pod is None or pod.report == observation.report:
+            return
+        if pod.finished:
+            log.warning("state after the end of a pod ignored", pod_uid=pod.uid)
+            return
+        pod.report = observation.report
+        pod.entry = None
+        if pod.finished:
+            pod.finished_at = self._registry.clock()
+        self._records.note_report(pod)
+
+    async def _recover(self) -> None:
+        """Compares the backend's jobs with the records, both ways."""
+        before = set(self._registry.pods)
+        found = await self._node.inventory.all()
+        for job in found.values():
+            await self._reconcile(job, before)
+        self._registry.recovered = True
+
+    async def _reconcile(self, job: FoundJob, before: set[str]) -> None:
+        registry = self._registry
+        pod = registry.pods.get(job.pod_uid)
+        if pod is not None:
+            if pod.intent is Intent.CREATING and pod.creating is None and pod.submitting is None:
+                await self._node.submissions.answered(pod, job.jid)
+        elif job.pod_uid in registry.tombstones:
+            log.warning("job of a deleted pod found", pod_uid=job.pod_uid, jid=job.jid)
+            await self._node.remove(job.pod_uid, 0)
+        elif job.pod_uid not in before:  # else it was forgotten while we looked
+            await self._adopt(job)
+
+    async def _adopt(self, job: FoundJob) -> None:
+        """A job whose record is lost gets one again, from what its labels tell."""
+        workload = job.workload or Workload(job.pod_uid, "", "", containers=())
+        pod = Pod.of(workload, created_at=self._registry.clock())
+        pod.intent, pod.jid, pod.asked_at = Intent.ACTIVE, job.jid, self._registry.contact.seconds
+        self._registry.pods[pod.uid] = pod
+        await self._records.insert(pod, to_json(workload) if job.workload else None)
+        self._registry.counters["adopted"] += 1
+        log.warning("job without a record adopted", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=job.jid)
+
+    async def _work(self) -> None:
+        pod = await self._registry.todo.get()
+        if pod.wanted:
+            self._tasks.once(f"resubmit-{pod.uid}", self._node.submissions.until_done(pod))
+        else:
+            self._tasks.once(f"remove-{pod.uid}", self._node.removals.until_done(pod))
+
+    async def _write_reports(self) -> None:
+        await self._records.changed.wait()
+        await asyncio.sleep(REPORT_BATCH_SECONDS)
+        await self._records.flush()
+
+    async def _look_again(self) -> None:
+        """Jobs that appear without a record later: a submit that hung, was given up, and succeeded after all."""
+        await asyncio.sleep(INVENTORY_PERIOD_SECONDS)
+        if self._registry.backend.up.is_set():
+            try:
+                await self._recover()
+            except Temporary as error:
+                log.warning("inventory failed and is repeated", error=str(error))
+
+    async def _refresh_capacity(self) -> None:
+        await self._registry.backend.up.wait()
+        try:
+            self._node.capacity = await self._node.backend.capacity()
+        except Temporary as error:
+            log.warning("capacity not known, the last one stands", error=str(error))
+        await asyncio.sleep(CAPACITY_PERIOD_SECONDS)

@@ -1,0 +1,90 @@
+"""Removing pods from the backend: from a durable intent to a job that is really gone, through outages and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from interlink_common.backend import Backend, Job
+from interlink_common.errors import PluginError, Temporary
+from interlink_common.tracking.faultpoints import CANCELLED, fault_point
+from interlink_common.tracking.inventory import Inventory
+from interlink_common.tracking.pods import Intent, Pod, Registry
+from interlink_common.tracking.records import Records
+from interlink_common.tracking.tasks import backoff_delays
+from interlink_common.workload.codec import from_json
+from interlink_common.workload.model import Workload
+
+log = structlog.get_logger(__name__)
+
+CONCURRENT_CANCELS = 100
+"""High, because a cancel lasts as long as the pod's grace: fewer would make one slow pod hold up the deletion of others."""
+
+
+class Removals:
+    """The only caller of `Backend.cancel`."""
+
+    def __init__(
+        self, backend: Backend, records: Records, registry: Registry, inventory: Inventory, *, submit_patience_seconds: float
+    ) -> None:
+        self._backend = backend
+        self._records = records
+        self._registry = registry
+        self._inventory = inventory
+        self._submit_patience_seconds = submit_patience_seconds
+        self._slots = asyncio.Semaphore(CONCURRENT_CANCELS)
+
+    async def until_done(self, pod: Pod) -> None:
+        """Repeats the removal with back-off until the backend has nothing of the pod, then buries the record."""
+        await self._end_submit(pod)
+        delays = backoff_delays()
+        while True:
+            await self._registry.backend.up.wait()
+            delay = next(delays)
+            try:
+                async with self._slots:
+                    await self._remove(pod)
+                return
+            except Temporary as error:
+                delay = error.retry_after_seconds or delay
+                log.warning("cancel failed and is repeated", pod_uid=pod.uid, error=str(error), delay_seconds=round(delay, 1))
+            except Exception as error:
+                log.error("cancel failed and is repeated", pod_uid=pod.uid, error=str(error), exc_info=not isinstance(error, PluginError))
+            self._registry.counters["cancel_retries"] += 1
+            await asyncio.sleep(delay)
+
+    async def _end_submit(self, pod: Pod) -> None:
+        """Waits for a submit under way to tell its JID; one that hangs is abandoned: what it left is found in the inventory."""
+        for task in (pod.creating, pod.submitting):
+            if task is not None:
+                await asyncio.wait({task}, timeout=self._submit_patience_seconds)
+        if pod.submitting is not None:
+            pod.submitting.cancel()
+            await asyncio.wait({pod.submitting}, timeout=self._submit_patience_seconds)
+
+    async def _remove(self, pod: Pod) -> None:
+        jid = pod.jid
+        if jid is None:
+            found = await self._inventory.find(pod.uid)
+            jid = found.jid if found else None
+        if jid is not None:
+            await self._backend.cancel(Job(pod.uid, jid, await self._workload(pod)), pod.grace_seconds)
+        fault_point(CANCELLED)
+        now = self._registry.clock()
+        if pod.intent is Intent.ABORTING:
+            await self._records.erase(pod.uid)
+        else:
+            await self._records.bury(pod.uid, now)
+            self._registry.tombstones[pod.uid] = now
+        self._registry.remove(pod)
+        log.info("pod removed", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=jid)
+
+    async def _workload(self, pod: Pod) -> Workload:
+        text = await self._records.workload_json(pod.uid)
+        return from_json(text) if text else bare_workload(pod)
+
+
+def bare_workload(pod: Pod) -> Workload:
+    """All that is known of a pod whose job was found without its record."""
+    return Workload(pod.uid, pod.name, pod.namespace, containers=(), grace_seconds=pod.grace_seconds)

@@ -1,0 +1,67 @@
+"""Background tasks that are named and guarded: an exception is logged with the task's name, and never ends the work in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+def backoff_delays(first_seconds: float = 1.0, limit_seconds: float = 30.0) -> Iterator[float]:
+    """Doubling delays in seconds up to the limit, each with 0 to 20 percent of jitter taken off."""
+    delay = first_seconds
+    while True:
+        yield delay * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
+        delay = min(delay * 2, limit_seconds)
+
+
+class Tasks:
+    """The background tasks of one owner; `close` ends and awaits them all."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def once(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs `work` in the background; its exception is logged."""
+        return self._spawn(name, _logged(name, work))
+
+    def forever(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Runs `work` again and again: after an exception with back-off, after a return at once."""
+        return self._spawn(name, _restarted(name, work))
+
+    async def close(self) -> None:
+        """Cancels what still runs and waits for it."""
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _logged(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("background task failed", task=name)
+
+
+async def _restarted(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    delays = backoff_delays()
+    while True:
+        try:
+            await work()
+            delays = backoff_delays()
+        except Exception:
+            log.exception("background task failed and is restarted", task=name)
+            await asyncio.sleep(next(delays))

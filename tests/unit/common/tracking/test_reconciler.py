@@ -1,0 +1,182 @@
+"""What heals by itself: restarts, a lost database, jobs nobody knows, deletes that never arrived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from interlink_common.backend import Job, Observation
+from interlink_common.serve.server import running_node
+from interlink_common.testing.scripted import ScriptedBackend
+from interlink_common.tracking import reconciler
+from interlink_common.tracking.pods import Intent
+from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
+
+
+async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:
+    running, ended = kit.pod("running"), kit.pod("ended", script=kit.script(exit_codes=(3,), message="why"))
+    async with world.plugin() as node:
+        for pod in (running, ended):
+            await kit.create(node, pod)
+        await kit.eventually(lambda: node.registry.pods[ended.uid].finished)
+        await kit.until_phase(node, running, "Running")
+    world.site.set_reachable(False)
+    async with world.plugin(recovered=False) as node:
+        assert kit.status(node, ended).phase == "Failed"
+        assert kit.status(node, running).phase == "Running"
+        assert node.registry.pods[ended.uid].finished_at is not None
+
+
+async def test_start_gets_all_jobs_on_record(world: Any, kit: Any) -> None:
+    pod, deleted = kit.pod("kept"), kit.pod("deleted")
+    async with world.plugin() as node:
+        for each in (pod, deleted):
+            await kit.create(node, each)
+        await kit.delete(node, deleted, grace_seconds=0)
+        await kit.eventually(lambda: deleted.uid not in node.registry.pods)
+    given: list[Job] = []
+
+    class Starting(ScriptedBackend):
+        async def start(self, jobs: Sequence[Job]) -> None:
+            given.extend(jobs)
+            assert (len(jobs), jobs[0], jobs[:1]) == (1, given[0], given)
+
+    async with running_node(Starting(world.settings(), world.site), world.settings()) as node:
+        await kit.eventually(lambda: node.registry.recovered)
+    assert [(job.pod_uid, job.jid, job.workload.name) for job in given] == [(pod.uid, "scripted-1", "kept")]
+
+
+async def test_after_a_lost_database_jobs_are_adopted(world: Any, kit: Any) -> None:
+    pod = kit.pod(inits={"prep": kit.script()})
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        await kit.until_phase(node, pod, "Running")
+    (world.state_dir / "records.sqlite3").unlink()
+    async with world.plugin() as node:
+        assert kit.status(node, pod).phase == "Running"
+        assert node.registry.counters["adopted"] == 1
+        await kit.delete(node, pod, grace_seconds=0)
+        await kit.eventually(lambda: world.site.jobs == {})
+
+
+async def test_a_delete_after_a_lost_database_finds_the_job(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+    (world.state_dir / "records.sqlite3").unlink()
+    world.site.set_reachable(False)
+    async with world.plugin(recovered=False) as node:
+        await kit.delete(node, pod, grace_seconds=0)
+        world.site.set_reachable(True)
+        await kit.eventually(lambda: pod.uid in node.registry.tombstones)
+        assert world.site.jobs == {}
+
+
+async def test_a_delete_in_an_outage_outlives_a_restart(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        world.site.set_reachable(False)
+        await kit.eventually(lambda: not node.registry.backend.up.is_set())
+        await kit.delete(node, pod, grace_seconds=7)
+    async with world.plugin(recovered=False) as node:
+        world.site.set_reachable(True)
+        await kit.eventually(lambda: pod.uid in node.registry.tombstones)
+        assert world.site.stops == [(pod.uid, 30)]
+
+
+async def test_a_job_of_a_deleted_pod_is_removed_when_found(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciler, "INVENTORY_PERIOD_SECONDS", 0.02)
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        job = world.site.jobs[pod.uid]
+        await kit.delete(node, pod, grace_seconds=0)
+        await kit.eventually(lambda: pod.uid not in node.registry.pods)
+        world.site.jobs[pod.uid] = job
+        await kit.eventually(lambda: world.site.jobs == {})
+
+
+async def test_a_bug_in_observe_freezes_and_does_not_end_the_watch(world: Any, kit: Any) -> None:
+    class Buggy(ScriptedBackend):
+        crashes = 2
+
+        async def observe(self) -> AsyncIterator[Observation]:
+            if self.crashes:
+                self.crashes -= 1
+                raise ZeroDivisionError
+            async for observation in super().observe():
+                yield observation
+
+    pod = kit.pod()
+    async with running_node(Buggy(world.settings(), world.site), world.settings()) as node:
+        await kit.create(node, pod)
+        await kit.until_phase(node, pod, "Running")
+        assert node.registry.backend.up.is_set()
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float, node: Any) -> None:
+        """Time with pings every 30 s."""
+        for _ in range(int(seconds // 30)):
+            self.now += 30
+            node.ping()
+
+
+@pytest.mark.parametrize(("mode", "orphan", "left"), [("off", False, 1), ("warn", True, 1), ("delete", True, 0)])
+async def test_the_collector_acts_on_pods_nobody_asks_for(world: Any, kit: Any, mode: str, orphan: bool, left: int) -> None:
+    async with world.plugin(collector={"mode": mode, "after_seconds": 600}) as node:
+        clock = Clock()
+        node.registry.contact._monotonic = clock
+        node.registry.contact._last_call = clock.now
+        lost, asked = kit.pod("lost"), kit.pod("asked")
+        for pod in (lost, asked):
+            await kit.create(node, pod)
+        record = node.registry.pods[lost.uid]
+        sweeps = Sweeps(node)
+        clock.now += 100_000
+        await sweeps.sweep()
+        assert not record.orphan, "nobody called in that time"
+        clock.pass_by(690, node)
+        kit.status(node, asked)
+        await sweeps.sweep()
+        assert record.orphan is orphan
+        assert not node.registry.pods[asked.uid].orphan
+        if mode == "delete":
+            await kit.eventually(lambda: lost.uid not in node.registry.pods)
+        assert len(world.site.jobs) == 1 + left
+        if mode == "warn":
+            kit.status(node, lost)
+            assert not record.orphan
+
+
+async def test_ended_pods_are_kept_or_retired(world: Any, kit: Any) -> None:
+    async with world.plugin(finished_retention_seconds=60) as node:
+        pod = kit.pod(script=kit.script())
+        await kit.create(node, pod)
+        await kit.eventually(lambda: node.registry.pods[pod.uid].finished)
+        sweeps, record = Sweeps(node), node.registry.pods[pod.uid]
+        await sweeps.sweep()
+        assert record.intent is Intent.ACTIVE
+        record.finished_at -= 61
+        await sweeps.sweep()
+        await kit.eventually(lambda: world.site.jobs == {})
+
+
+async def test_tombstones_are_forgotten(world: Any, kit: Any) -> None:
+    async with world.plugin() as node:
+        pod = kit.pod()
+        await kit.delete(node, pod)
+        await kit.eventually(lambda: pod.uid in node.registry.tombstones)
+        await Sweeps(node).sweep()
+        assert pod.uid in node.registry.tombstones
+        node.registry.tombstones[pod.uid] -= TOMBSTONE_SECONDS + 1
+        await Sweeps(node).sweep()
+        assert node.registry.tombstones == {}

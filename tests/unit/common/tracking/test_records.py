@@ -1,0 +1,129 @@
+"""The database: what it keeps, who may open it, what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interlink_common.errors import ConfigurationError
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.tracking.pods import Intent, Pod
+from interlink_common.tracking.records import SCHEMA_VERSION, Records
+from interlink_common.tracking.reportcodec import decode_report, encode_report
+
+REPORT = PodReport(
+    containers=(
+        ContainerReport("a", Running(1.5), Terminated(1, "Error", "bad \ud800", 1.0, 2.0, "x://1"), True, True, 1, "i", "sha", "x://2"),
+        ContainerReport("b", Waiting("CrashLoopBackOff", "m")),
+    ),
+    init_containers=(ContainerReport("i", Terminated(0)),),
+    finished=True,
+)
+
+
+def test_a_report_survives_its_encoding() -> None:
+    assert decode_report(encode_report(REPORT)) == REPORT
+
+
+async def test_everything_a_status_needs_is_loaded_again(tmp_path: Path) -> None:
+    pod = Pod("u", "ns", "n", Intent.CREATING, grace_seconds=7, not_offloaded=frozenset({"x"}), warnings=("w",), created_at=5.0)
+    records = Records(tmp_path)
+    await records.insert(pod, '{"secret": 1}')
+    pod.jid, pod.intent = "j", Intent.ACTIVE
+    await records.update(pod)
+    pod.report, pod.finished_at = REPORT, 9.0
+    records.note_report(pod)
+    await records.close()
+    records = Records(tmp_path)
+    (loaded,), tombstones = records.load()
+    assert tombstones == {}
+    fields = (
+        "uid",
+        "namespace",
+        "name",
+        "intent",
+        "jid",
+        "grace_seconds",
+        "not_offloaded",
+        "warnings",
+        "report",
+        "created_at",
+        "finished_at",
+    )
+    assert [getattr(loaded, field) for field in fields] == [getattr(pod, field) for field in fields]
+    assert await records.workload_json("u") == '{"secret": 1}'
+    await records.close()
+
+
+def contents(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+async def test_a_grave_holds_nothing_but_uid_and_time(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    await records.insert(Pod("u", "ns", "n", warnings=("hush-hush",)), "top-secret")
+    await records.bury("u", 3.0)
+    assert records.load() == ([], {"u": 3.0})
+    assert await records.workload_json("u") is None
+    await records.erase_tombstones(before=4.0)
+    assert records.load() == ([], {})
+    await records.close()
+    left = contents(tmp_path)
+    assert b"top-secret" not in left
+    assert b"hush-hush" not in left
+
+
+async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    records = Records(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "state").iterdir()} == {0o600}
+    await records.close()
+
+
+async def test_a_second_process_is_refused_and_the_next_one_is_not(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    program = f"from pathlib import Path; from interlink_common.tracking.records import Records; Records(Path({str(tmp_path)!r}))"
+    other = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert f"the state_dir {tmp_path} is in use by another plugin process" in other.stderr
+    await records.close()
+    await Records(tmp_path).close()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "records.sqlite3") as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(ConfigurationError, match=f"schema version {SCHEMA_VERSION + 1}"):
+        Records(tmp_path)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "records.sqlite3").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ConfigurationError, match="move the file away"):
+        Records(tmp_path)
+
+
+def test_a_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="state_dir"):
+        Records(tmp_path / "file")
+
+
+async def test_a_failed_flush_keeps_the_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    pod = Pod("u", report=REPORT)
+    await records.insert(pod, None)
+    records.note_report(pod)
+    with monkeypatch.context() as patch:
+        patch.setattr("interlink_common.tracking.records.encode_report", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await records.flush()
+    await records.flush()
+    assert records.load()[0][0].report == REPORT
+    await records.close()
