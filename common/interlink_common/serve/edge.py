@@ -1,0 +1,90 @@
+"""The outermost layer, plain ASGI for speed: size limit, request id, latency and span of every call.
+
+`BaseHTTPMiddleware` would cost more than a whole status answer.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interlink_common.errors import TooLarge
+from interlink_common.serve.metrics import Metrics
+from interlink_common.serve.tracing import Tracer
+
+log = structlog.get_logger(__name__)
+
+SESSION_HEADER = b"interlink-http-session"
+MAX_SESSION_CHARACTERS = 128
+QUIET_PATHS = frozenset({"/status"})
+"""Called once per pod every few seconds: logged only when it fails, or all are to be logged (log_level debug)."""
+
+
+class Edge:
+    """Wraps the app. Bodies over `max_request_bytes` are answered 413, before they are read where their length is announced."""
+
+    def __init__(
+        self, app: ASGIApp, *, max_request_bytes: int, metrics: Metrics, tracer: Tracer | None, log_every_call: bool = False
+    ) -> None:
+        self._app = app
+        self._limit = max_request_bytes
+        self._metrics = metrics
+        self._tracer = tracer
+        self._quiet = frozenset() if log_every_call else QUIET_PATHS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        session, length = "", 0
+        for name, value in scope["headers"]:
+            if name == SESSION_HEADER:
+                session = value.decode("latin-1")[:MAX_SESSION_CHARACTERS]
+            elif name == b"content-length":
+                length = int(value)
+        structlog.contextvars.bind_contextvars(request_id=session)
+        begun = time.perf_counter()
+        status = 500
+
+        async def send_measured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._metrics.request(path, status, time.perf_counter() - begun)
+            await send(message)
+
+        async def answer() -> None:
+            if length > self._limit:
+                await PlainTextResponse(str(self._too_large()), status_code=413)(scope, receive, send_measured)
+            else:
+                await self._app(scope, receive if length else self._counted(receive), send_measured)
+
+        if self._tracer is None:
+            await answer()
+        else:
+            with self._tracer.request(scope["method"], path, session) as span:
+                await answer()
+                span.answered(status)
+        if path not in self._quiet or status != 200:
+            log.info("request", method=scope["method"], path=path, status=status, seconds=round(time.perf_counter() - begun, 6))
+
+    def _counted(self, receive: Receive) -> Receive:
+        """For bodies of unannounced length (chunked)."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The request body is over {self._limit} bytes; the operator can raise max_request_bytes.")
