@@ -187,7 +187,7 @@ def _is_endless(hint: Any) -> bool:
 
 
 def _expect(value: Any, expected: type) -> Any:
-    """`value` if it is of exactly that JSON type: a bool is no int here. A whole number may stand for a float."""
-    if type(value) is not expected and not (expected is float and type(value) is int):
+    """`value` if it is of exactly that JSON type: a bool is no int here."""
+    if type(value) is not expected:
         raise ValueError("a value has the wrong type")
     return value

@@ -17,6 +17,7 @@ from interlink_common.workload.paths import inside
 from interlink_common.workload.refusals import invalid, refused
 
 _AUTOMATIC_VOLUME_PREFIX = "kube-api-access-"
+_NOT_SENT = "did not come with the pod: allow projected volumes in the virtual kubelet"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Projector:
         if not contents and name.startswith(_AUTOMATIC_VOLUME_PREFIX):
             return FilesVolume(name, secret=True), (f"volume {name} is empty, because interLink sent no service account token",)
         named = _named_paths(sources, where)
+        if name not in self.sent.projected:
+            self._refuse_absent_config_maps(sources, where)
         files: dict[str, File] = {}
         for index, projection in enumerate(sources):
             made = self._files(projection, contents, named, mode, f"{where}.sources[{index}]")
@@ -48,6 +51,13 @@ class Projector:
         warnings = tuple(f"volume {name} lacks the optional secret {secret}, because interLink did not send it" for secret in lost)
         holds_secrets = any(s.secret or s.service_account_token for s in sources)
         return FilesVolume(name, distinct(list(files.values()), where), holds_secrets), warnings
+
+    def _refuse_absent_config_maps(self, sources: Sequence[Projection], where: str) -> None:
+        """Without the volume's map, a ConfigMap that is projected whole can't be told from an empty one."""
+        for index, source in enumerate(sources):
+            config_map = source.config_map
+            if config_map and not config_map.items and not config_map.optional and config_map.name not in self.sent.config_maps:
+                raise refused(f"{where}.sources[{index}].configMap", _NOT_SENT)
 
     def _files(self, source: Projection, contents: Mapping[str, bytes], named: Set[str], mode: int, where: str) -> list[File]:
         if source.config_map is not None:
@@ -60,7 +70,7 @@ class Projector:
         if source.service_account_token is not None:
             path = inside(source.service_account_token.path, f"{where}.serviceAccountToken.path")
             if path not in contents:
-                raise refused(f"{where}.serviceAccountToken", "did not come with the pod: allow projected volumes in the virtual kubelet")
+                raise refused(f"{where}.serviceAccountToken", _NOT_SENT)
             return [File(path, mode, contents[path])]
         raise refused(where, f"is of a kind that is not supported: {' '.join(source.model_extra or ()) or 'none'}")
 

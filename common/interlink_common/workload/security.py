@@ -75,7 +75,7 @@ def _profile(profile: wire.Profile | None, where: str) -> tuple[str, str]:
 def _capabilities(names: list[str] | None, field: str) -> tuple[str, ...]:
     for name in names or ():
         if not _CAPABILITY.fullmatch(name):
-            raise invalid(field, "has a name that is not a Linux capability")
+            raise invalid(field, "must hold names of Linux capabilities such as NET_ADMIN")
     return tuple(names or ())
 
 

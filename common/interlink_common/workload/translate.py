@@ -75,7 +75,7 @@ def translate(
         restart_policy=podfields.restart_policy(spec),
         grace_seconds=podfields.grace_seconds(spec),
         active_deadline_seconds=podfields.active_deadline_seconds(spec),
-        service_account=spec.service_account_name or "",
+        service_account=check_subdomain(spec.service_account_name, "pod.spec.serviceAccountName") if spec.service_account_name else "",
         hostname=podfields.hostname(spec, pod.metadata.name),
         subdomain=check_label(spec.subdomain, "pod.spec.subdomain") if spec.subdomain else "",
         host_aliases=podfields.host_aliases(spec),

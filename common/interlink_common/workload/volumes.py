@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ from interlink_common.contract.volumes import Volume as WireVolume
 from interlink_common.workload.cvmfs import CvmfsRules
 from interlink_common.workload.files import DEFAULT_MODE, config_map_contents, distinct, file_mode, keys_to_files, secret_contents
 from interlink_common.workload.model import EmptyDirVolume, ExternalVolume, FilesVolume, HostPathVolume, Volume
-from interlink_common.workload.names import check_label
+from interlink_common.workload.names import check_label, check_subdomain
 from interlink_common.workload.paths import absolute
 from interlink_common.workload.projected import Projector
 from interlink_common.workload.quantities import whole
 from interlink_common.workload.refusals import invalid, refused
 
+_SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 _HOST_PATH_TYPES = frozenset({"", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"})
 
 
@@ -46,7 +48,7 @@ class VolumeMaker:
             return _empty_dir(source.name, source.empty_dir or EmptyDirSource(), f"{where}.emptyDir"), ()
         if source.host_path is not None:
             return _host_path(source.name, source.host_path, f"{where}.hostPath"), ()
-        return _external(source), ()
+        return _external(source, where), ()
 
     def _files(self, source: WireVolume, where: str) -> FilesVolume:
         if source.name not in self.mounted:
@@ -87,12 +89,16 @@ def _host_path(name: str, source: HostPathSource, where: str) -> HostPathVolume:
     return HostPathVolume(name, absolute(source.path, f"{where}.path"), source.type or "")
 
 
-def _external(source: WireVolume) -> ExternalVolume:
+def _external(source: WireVolume, where: str) -> ExternalVolume:
     if source.persistent_volume_claim is not None:
         claim = source.persistent_volume_claim
-        return ExternalVolume(source.name, "persistentVolumeClaim", claim.claim_name, bool(claim.read_only))
+        name = check_subdomain(claim.claim_name, f"{where}.persistentVolumeClaim.claimName")
+        return ExternalVolume(source.name, "persistentVolumeClaim", name, bool(claim.read_only))
     if source.nfs is not None:
-        return ExternalVolume(source.name, "nfs", f"{source.nfs.server}:{source.nfs.path}", bool(source.nfs.read_only))
+        if not _SERVER.fullmatch(source.nfs.server):
+            raise invalid(f"{where}.nfs.server", "must be a host name or an IP address")
+        path = absolute(source.nfs.path, f"{where}.nfs.path")
+        return ExternalVolume(source.name, "nfs", f"{source.nfs.server}:{path}", bool(source.nfs.read_only))
     if source.csi is not None:
         return ExternalVolume(source.name, "csi", source.csi.driver, bool(source.csi.read_only), dict(source.csi.volume_attributes or {}))
     (kind, body), *_ = ((k, v) for k, v in (source.model_extra or {}).items() if v is not None)

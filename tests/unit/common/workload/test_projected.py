@@ -144,6 +144,14 @@ def test_what_was_lost_on_the_way_is_refused_by_name(translated: Translated, sou
     assert str(caught.value) == message
 
 
+def test_a_whole_config_map_may_be_empty_but_not_absent(translated: Translated) -> None:
+    assert projected(translated, [WHOLE], {}) == (FilesVolume("v"), ())
+    assert projected(translated, [{"configMap": {"name": "cm", "optional": True}}], None) == (FilesVolume("v"), ())
+    with pytest.raises(Refused) as caught:
+        projected(translated, [WHOLE], None)
+    assert str(caught.value) == f"{S}.configMap did not come with the pod: allow projected volumes in the virtual kubelet."
+
+
 def test_a_path_of_the_map_that_leaves_the_volume(translated: Translated) -> None:
     with pytest.raises(BadRequest, match="must be a relative path"):
         projected(translated, [WHOLE], {"../../etc/cron.d/x": "y"})

@@ -130,6 +130,13 @@ def test_a_volume_that_nobody_mounts_came_without_data(translated: Translated) -
             f"{V}.hostPath.type must be one of the types that Kubernetes knows, such as Directory.",
         ),
         ({"emptyDir": {}, "nfs": {"server": "s", "path": "/"}}, BadRequest, f"{V} must have exactly one kind of volume."),
+        (
+            {"persistentVolumeClaim": {"claimName": "../x"}},
+            BadRequest,
+            f"{V}.persistentVolumeClaim.claimName must be a DNS subdomain: at most 253 of a-z, 0-9, inner dashes and dots.",
+        ),
+        ({"nfs": {"server": "a b", "path": "/"}}, BadRequest, f"{V}.nfs.server must be a host name or an IP address."),
+        ({"nfs": {"server": "a", "path": "/../x"}}, BadRequest, f"{V}.nfs.path must be an absolute path without two dots as a component."),
         ({"emptyDir": {}, "quobyte": {}}, BadRequest, f"{V} must have exactly one kind of volume."),
     ],
 )
