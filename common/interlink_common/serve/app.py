@@ -10,14 +10,19 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
+from interlink_common.errors import PluginError
 from interlink_common.serve.edge import Edge
 from interlink_common.serve.errors import SentenceRoute, install
 from interlink_common.serve.metrics import Metrics
+from interlink_common.serve.shortcut import StatusShortcut
 from interlink_common.serve.tracing import Tracer
 from interlink_common.tracking.node import VirtualNode
+
+log = structlog.get_logger(__name__)
 
 FIRST_CHUNK_SECONDS = 1.0
 """How long a log may stay silent before its answer begins: an error in that time still gets its own status code."""
@@ -84,6 +89,7 @@ def create_app(node: VirtualNode, *, metrics: Metrics | None = None, tracer: Tra
         return Response(b"{}", media_type="application/json")
 
     install(app)
+    app.add_middleware(StatusShortcut, node=node)
     app.add_middleware(
         Edge,
         max_request_bytes=node.settings.max_request_bytes,
@@ -107,6 +113,8 @@ async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             while chunk is not None:
                 yield chunk
                 chunk = await anext(chunks, None)
+        except PluginError as error:
+            log.warning("log stream broken off", error=str(error))
         finally:
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)

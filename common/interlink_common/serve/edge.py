@@ -40,12 +40,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        session, length = "", 0
-        for name, value in scope["headers"]:
-            if name == SESSION_HEADER:
-                session = value.decode("latin-1")[:MAX_SESSION_CHARACTERS]
-            elif name == b"content-length":
-                length = int(value)
+        session, length = _session_and_length(scope)
         structlog.contextvars.bind_contextvars(request_id=session)
         begun = time.perf_counter()
         status = 500
@@ -88,3 +83,14 @@ class Edge:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The request body is over {self._limit} bytes; the operator can raise max_request_bytes.")
+
+
+def _session_and_length(scope: Scope) -> tuple[str, int]:
+    """interLink's request id, and the announced length of the body (0: none announced)."""
+    session, length = "", 0
+    for name, value in scope["headers"]:
+        if name == SESSION_HEADER:
+            session = value.decode("latin-1")[:MAX_SESSION_CHARACTERS]
+        elif name == b"content-length":
+            length = int(value)
+    return session, length

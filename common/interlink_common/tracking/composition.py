@@ -128,12 +128,14 @@ def _settle_alive(
         elif report is not None and isinstance(state, Running) and not report.ready:
             probe = "readiness" if report.started else "startup"
             mains[name] = Waiting("NotReady", f"running since {rfc3339(state.started_at)}, the {probe} probe has not succeeded")
-        elif isinstance(state, Waiting) and sidecar_trouble:
-            mains[name] = Waiting(state.reason, f"{state.message} {sidecar_trouble}".strip())
     if offloaded and all(isinstance(state, Terminated) for state in offloaded.values()):
         last = max(offloaded, key=lambda name: getattr(offloaded[name], "finished_at", None) or 0.0)
         mains[last] = _completing(offloaded[last])
     inits.update({name: _completing(state) for name, state in inits.items() if _failed(state)})
+    for states in (inits, mains):
+        for name, state in states.items():
+            if isinstance(state, Waiting) and sidecar_trouble:
+                states[name] = Waiting(state.reason, f"{state.message} {sidecar_trouble}".strip())
     names = list(inits)
     for index, name in enumerate(names):
         if name in not_offloaded and name not in told:

@@ -14,18 +14,25 @@ class Inventory:
         self._backend = backend
         self._next: asyncio.Task[dict[str, FoundJob]] | None = None
         self._turn = asyncio.Lock()
-        self._tasks = Tasks()
+        self._looks: set[asyncio.Task[dict[str, FoundJob]]] = set()
 
     async def all(self) -> dict[str, FoundJob]:
         """Jobs by pod UID, as of now or later. Raises what the backend raises."""
         if self._next is None:
             self._next = asyncio.create_task(self._look(), name="inventory")
-            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._looks.add(self._next)
+            self._next.add_done_callback(self._looks.discard)
         return await asyncio.shield(self._next)
 
     async def find(self, pod_uid: str) -> FoundJob | None:
         """The job that carries this pod, if the backend has one."""
         return (await self.all()).get(pod_uid)
+
+    async def close(self) -> None:
+        """Ends calls under way."""
+        for task in self._looks:
+            task.cancel()
+        await asyncio.gather(*self._looks, return_exceptions=True)
 
     async def _look(self) -> dict[str, FoundJob]:
         async with self._turn:

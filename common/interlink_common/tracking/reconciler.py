@@ -86,6 +86,7 @@ class Reconciler:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await self._node.inventory.close()
         await self._node.backend.close()
 
     async def _observe(self) -> None:

@@ -131,6 +131,8 @@ async def test_an_accepted_pod_that_is_refused_later_fails_with_the_sentence(wor
         pod = kit.pod(inits={"prep": kit.script()})
         world.site.submit_errors = [BackendUnavailable("busy"), Refused("no such queue")]
         await kit.create(node, pod)
+        message = kit.status(node, pod).container_status("prep")["state"]["waiting"]["message"]
+        assert message == "not submitted yet: busy"
         await kit.until_phase(node, pod, "Failed")
         assert "no such queue" in pod.container_status("main")["state"]["terminated"]["message"]
 
