@@ -1,16 +1,15 @@
-"""Settings of every plugin. Precedence: command line > environment > YAML file > default; unknown keys are refused.
+"""Settings of every plugin: plain models. Where values come from is `interlink_common.cli.configuration`'s business.
 
-Environment: `INTERLINK_PLUGIN_` + the setting's path, levels joined by `__`: `INTERLINK_PLUGIN_COLLECTOR__MODE=delete`.
+Made directly, as tests do, they read neither the environment nor a file.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class Group(BaseModel):
@@ -38,10 +37,15 @@ class TelemetrySettings(Group):
 
 
 def default_state_root() -> Path:
-    """/var/lib/interlink for root, else $XDG_STATE_HOME/interlink."""
+    """/var/lib/interlink for root, else $XDG_STATE_HOME/interlink. Raises ValueError for a user without a home."""
     if os.geteuid() == 0:
         return Path("/var/lib/interlink")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "interlink"
+    if xdg := os.environ.get("XDG_STATE_HOME"):
+        return Path(xdg) / "interlink"
+    try:
+        return Path.home() / ".local/state/interlink"
+    except RuntimeError:
+        raise ValueError("state_dir must be set: this user has no home directory") from None
 
 
 def default_socket_root() -> Path:
@@ -51,12 +55,10 @@ def default_socket_root() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/interlink-{os.geteuid()}") / "interlink"  # noqa: S108
 
 
-class PluginSettings(BaseSettings):
+class PluginSettings(Group):
     """Settings shared by every plugin; a backend subclasses this and adds its own groups."""
 
     plugin_name: ClassVar[str] = "plugin"
-
-    model_config = SettingsConfigDict(env_prefix="INTERLINK_PLUGIN_", env_nested_delimiter="__", extra="forbid", validate_default=True)
 
     listen: str = Field("", description="unix:///path.sock (mode 0660) or http://host:port. Empty: a socket named after the plugin.")
     state_dir: Path = Field(Path(), description="Database and pod files, mode 0700. Empty: a directory named after the plugin.")
@@ -86,20 +88,8 @@ class PluginSettings(BaseSettings):
     collector: CollectorSettings = CollectorSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, _context: object, /) -> None:
         if not self.listen:
             self.listen = f"unix://{default_socket_root() / self.plugin_name}.sock"
         if self.state_dir == Path():
             self.state_dir = default_state_root() / self.plugin_name
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line (init) first, then environment; the YAML file is added by `interlink_common.cli.configuration`."""
-        return init_settings, env_settings
