@@ -7,13 +7,17 @@ All calls are idempotent: the agent repeats them after a restart or a lost answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Protocol, Sequence
+from typing import Protocol
 
+from interlink_common.lifecycle.seen import SANDBOX, Seen
 from interlink_common.workload.model import Container, Workload
 
+__all__ = ["SANDBOX", "ExecResult", "Runtime", "RuntimeUnavailable", "Seen", "StartError"]
 
-class RuntimeUnavailable(Exception):
+
+class RuntimeUnavailable(Exception):  # noqa: N818  a state of the world, not a mistake
     """The runtime can't be reached; nothing is known to have changed."""
 
 
@@ -25,28 +29,6 @@ class StartError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One attempt of one container, as the runtime tells it. `attempt` counts from 0 and equals restartCount.
-
-    `backoff_seconds` is the delay that preceded this attempt: it is stored with the attempt (a label), so that the back-off
-    survives a restart of the plugin. `state` is created, running or exited. `message` is the termination message.
-    """
-
-    container: str
-    attempt: int
-    state: str
-    id: str = ""
-    image_id: str = ""
-    started_at: Optional[float] = None
-    finished_at: Optional[float] = None
-    exit_code: Optional[int] = None
-    oom_killed: bool = False
-    reason: str = ""
-    message: str = ""
-    backoff_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,11 @@ class Runtime(Protocol):
         """A few words on a pull under way ("" if none): they go into the waiting message."""
 
     async def start(self, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
-        """Starts that attempt, or does nothing if it was started before."""
+        """Starts that attempt, or does nothing if it was started before.
+
+        StartError with RunContainerError means that the attempt is spent (bad command): it counts as an exit with 128,
+        ContainerCannotRun, and restartPolicy applies. Any other reason: the same attempt is tried again, with back-off.
+        """
 
     async def kill(self, pod: Workload, container: str, attempt: int, signal: str) -> None:
         """Sends "TERM" (meaning the container's own stop signal) or "KILL". Nothing if it is gone."""
@@ -80,7 +66,11 @@ class Runtime(Protocol):
         """Where httpGet, tcpSocket and grpc actions without a host connect to."""
 
     async def seen(self, pod: Workload) -> tuple[Seen, ...]:
-        """Every attempt the runtime still knows of this pod, termination messages read."""
+        """Every attempt the runtime still knows of this pod, termination messages read.
+
+        May include one `Seen(SANDBOX, 0, state)`: when the sandbox is not "running" under running containers, they are killed
+        and `prepare` is called again before the next start.
+        """
 
     async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:
         """Removes the attempts older than that one (the newest two stay for `logs --previous`)."""

@@ -68,7 +68,7 @@ I1 = pod_of("a", inits=("i",))
 I2 = pod_of("a", inits=("i", "j"))
 I1_AGAIN = pod_of("a", inits=("i",), policy="OnFailure")
 ALWAYS = pod_of("a", policy="Always")
-OOM = {"exit_code": 137, "reason": "OOMKilled"}
+OOM: Document = {"exit_code": 137, "reason": "OOMKilled"}
 LOCAL_TIME = "2026-11-21T05:44:21+02:00"
 CASES = [
     ("name", 0, A, told(running("a"), name="q"), told(running("a"))),

@@ -1,0 +1,80 @@
+"""Feeds what the agent learned by carrying out an action into the memory. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Optional
+
+from interlink_common.lifecycle import probing, stopping
+from interlink_common.lifecycle.actions import (
+    POST_START,
+    CheckStorage,
+    EnsureImage,
+    Kill,
+    Outcome,
+    Prepare,
+    Prune,
+    RunHook,
+    RunProbe,
+    StartAttempt,
+)
+from interlink_common.lifecycle.ledger import spend
+from interlink_common.lifecycle.memory import EVICTED, Hold, PodMemory, PostStart, Stop
+from interlink_common.lifecycle.timing import Timing
+from interlink_common.workload.model import Workload
+
+
+def learn(pod: Workload, memory: PodMemory, outcome: Outcome, now: float, timing: Timing) -> PodMemory:
+    """The memory after the action is over; a lost outcome only makes the action due again."""
+    action = outcome.action
+    memory = replace(memory, in_flight=memory.in_flight - {action})
+    if outcome.lost or memory.finished:
+        return memory
+    if isinstance(action, Prepare):
+        return replace(_held(memory, "", outcome, now, timing), prepared=outcome.ok)
+    if isinstance(action, EnsureImage):
+        return _learn_image(memory, action, outcome, now, timing)
+    if isinstance(action, StartAttempt):
+        if outcome.reason == "RunContainerError":
+            return spend(memory, action, outcome.message, now)
+        return replace(_held(memory, action.container, outcome, now, timing), images=memory.images - {(action.container, action.attempt)})
+    return _learn_of_running(pod, memory, outcome, now)
+
+
+def learn_progress(memory: PodMemory, container: str, words: str) -> PodMemory:
+    """How far the pull for that container is."""
+    return replace(memory, progress={**memory.progress, container: words})
+
+
+def _learn_of_running(pod: Workload, memory: PodMemory, outcome: Outcome, now: float) -> PodMemory:
+    action = outcome.action
+    if isinstance(action, RunProbe):
+        return probing.learn(memory, pod.container(action.container), action, outcome)
+    if isinstance(action, RunHook):
+        if action.hook != POST_START:
+            return stopping.learn_pre_stop(memory, outcome, action.container, action.attempt)
+        failure = "" if outcome.ok else outcome.message or "the hook failed"
+        return replace(memory, post_starts={**memory.post_starts, action.container: PostStart(action.attempt, failure)})
+    if isinstance(action, Kill):
+        return stopping.learn_kill(memory, action, now)
+    if isinstance(action, Prune):
+        return replace(memory, pruned={**memory.pruned, action.container: action.before_attempt})
+    if isinstance(action, CheckStorage) and not outcome.ok and memory.stop is None:
+        return replace(memory, stop=Stop(EVICTED, outcome.message, now, 0))
+    return memory
+
+
+def _learn_image(memory: PodMemory, action: EnsureImage, outcome: Outcome, now: float, timing: Timing) -> PodMemory:
+    memory = _held(memory, action.container, outcome, now, timing)
+    progress = {name: words for name, words in memory.progress.items() if name != action.container}
+    images = memory.images | {(action.container, action.attempt)} if outcome.ok else memory.images
+    return replace(memory, images=images, progress=progress)
+
+
+def _held(memory: PodMemory, container: str, outcome: Outcome, now: float, timing: Timing) -> PodMemory:
+    """The next try waits twice as long after every failure of the same kind."""
+    if outcome.ok:
+        return memory.with_hold(container, None)
+    before: Optional[Hold] = memory.holds.get(container)
+    delay = before.delay_seconds if before is not None and before.reason == outcome.reason else 0.0
+    return memory.with_hold(container, Hold(outcome.reason, outcome.message, now, timing.backoff_after(delay)))

@@ -1,0 +1,106 @@
+"""What is asked of a running container: its postStart hook first, then the startup probe, then readiness and liveness.
+
+Source: Kubernetes "Configure Liveness, Readiness and Startup Probes" and the kubelet's prober worker: a result counts once its
+threshold of equal results in a row is reached; liveness begins as passed, readiness as failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Optional
+
+from interlink_common.lifecycle.actions import LIVENESS, POST_START, READINESS, STARTUP, Outcome, RunHook, RunProbe
+from interlink_common.lifecycle.memory import PodMemory, ProbeState
+from interlink_common.lifecycle.seen import RUNNING, Seen
+from interlink_common.lifecycle.turn import Turn
+from interlink_common.workload.model import NEVER, Container, Probe
+
+
+def probe_of(container: Container, kind: str) -> Optional[Probe]:
+    return {STARTUP: container.startup_probe, READINESS: container.readiness_probe, LIVENESS: container.liveness_probe}[kind]
+
+
+def is_started(memory: PodMemory, container: Container) -> bool:
+    """v1.ContainerStatus.started: running, postStart done, startup probe passed."""
+    latest = memory.latest(container.name)
+    return latest is not None and latest.state == RUNNING and _hook_done(memory, container, latest) and _passed_startup(memory, container)
+
+
+def is_ready(memory: PodMemory, container: Container) -> bool:
+    """v1.ContainerStatus.ready of a running container; one that is being ended is not."""
+    latest = memory.latest(container.name)
+    if latest is None or not is_started(memory, container) or memory.ending(latest) is not None:
+        return False
+    if container.readiness_probe is None:
+        return True
+    state = memory.probe(latest, READINESS)
+    return state is not None and state.passed is True
+
+
+def advance(turn: Turn, container: Container) -> None:
+    """Asks for the hook or the probes that are due, and ends the container that failed one."""
+    attempt = turn.running(container)
+    if attempt is None or turn.memory.ending(attempt) is not None:
+        return
+    done = turn.memory.post_start(attempt)
+    if done is not None and done.failure:
+        turn.end(attempt, turn.pod.grace_seconds, message=f"PostStartHookError: {done.failure}", restart=True)
+    elif not _hook_done(turn.memory, container, attempt):
+        turn.emit(RunHook(container.name, attempt.attempt, POST_START))
+    else:
+        for kind, probe in _current(turn.memory, container):
+            _advance_probe(turn, attempt, kind, probe)
+
+
+def learn(memory: PodMemory, container: Container, action: RunProbe, outcome: Outcome) -> PodMemory:
+    """Counts one result; what comes after the attempt has ended is ignored."""
+    state, probe = memory.probes.get((action.container, action.kind)), probe_of(container, action.kind)
+    if state is None or probe is None or state.attempt != action.attempt:
+        return memory
+    run = state.run + 1 if state.run and state.last == outcome.ok else 1
+    threshold = probe.success_threshold if outcome.ok else probe.failure_threshold
+    passed = outcome.ok if run >= threshold else state.passed
+    state = replace(state, run=run, last=outcome.ok, passed=passed, message=outcome.message)
+    return replace(memory, probes={**memory.probes, (action.container, action.kind): state})
+
+
+def _advance_probe(turn: Turn, attempt: Seen, kind: str, probe: Probe) -> None:
+    key = (attempt.container, kind)
+    state = turn.memory.probe(attempt, kind)
+    if state is None:
+        began = turn.now if attempt.started_at is None else min(attempt.started_at, turn.now)
+        state = ProbeState(attempt.attempt, began + probe.initial_delay_seconds)
+        turn.remember(probes={**turn.memory.probes, key: state})
+    if state.passed is False and kind != READINESS:
+        grace = turn.pod.grace_seconds if probe.grace_seconds is None else probe.grace_seconds
+        verdict = "failed" if turn.pod.restart_policy == NEVER else "will be restarted, it failed"
+        turn.end(attempt, grace, message=f"Container {attempt.container} {verdict} its {kind} probe: {state.message}", restart=True)
+        return
+    action = RunProbe(attempt.container, attempt.attempt, kind)
+    if action not in turn.memory.in_flight and turn.due(state.due_at):
+        turn.emit(action)
+        turn.remember(probes={**turn.memory.probes, key: replace(state, due_at=turn.now + probe.period_seconds)})
+
+
+def _current(memory: PodMemory, container: Container) -> Iterator[tuple[str, Probe]]:
+    kinds = (READINESS, LIVENESS) if _passed_startup(memory, container) else (STARTUP,)
+    for kind in kinds:
+        probe = probe_of(container, kind)
+        if probe is not None:
+            yield kind, probe
+
+
+def _passed_startup(memory: PodMemory, container: Container) -> bool:
+    latest = memory.latest(container.name)
+    if container.startup_probe is None or latest is None:
+        return container.startup_probe is None
+    state = memory.probe(latest, STARTUP)
+    return state is not None and state.passed is True
+
+
+def _hook_done(memory: PodMemory, container: Container, attempt: Seen) -> bool:
+    if container.post_start is None:
+        return True
+    done = memory.post_start(attempt)
+    return done is not None and not done.failure

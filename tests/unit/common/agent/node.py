@@ -1,0 +1,83 @@
+"""A node for tests: the agent on a fake runtime, in virtual time, with all it saved and reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from interlink_common.agent.agent import NodeAgent
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Waiting
+from interlink_common.lifecycle.timing import Timing
+from interlink_common.testing.fake_runtime import FakeRuntime
+from interlink_common.testing.virtual_time import now, run_virtually
+
+
+@dataclass
+class Node:
+    """`saved` is the last memory by UID, `told` every report in order."""
+
+    runtime: FakeRuntime
+    timing: Timing = Timing()
+    saved: dict[str, str] = field(default_factory=dict)
+    told: list[tuple[str, PodReport]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """A new agent, as after a restart of the process; close the old one before."""
+        self.agent = NodeAgent(self.runtime, save=self.saved.__setitem__, clock=now, timing=self.timing)
+        self.runtime.on_event = self.agent.wake
+        self.reader = asyncio.create_task(self._read(), name="reader")
+
+    async def _read(self) -> None:
+        async for told in self.agent.reports():
+            self.told.append(told)
+
+    async def close(self) -> None:
+        await self.agent.close()
+        await self.reader
+
+    def entry(self, uid: str, name: str) -> ContainerReport:
+        report = self.agent.report(uid)
+        assert report is not None
+        return next(entry for entry in (*report.init_containers, *report.containers) if entry.name == name)
+
+    async def until(self, condition: Callable[[], bool], limit_seconds: float = 7200.0) -> None:
+        """Lets virtual time pass in steps of 0.1 s until the condition holds."""
+        end = now() + limit_seconds
+        while not condition():
+            assert now() < end, f"it never came to pass: {self.told[-3:]}"
+            await asyncio.sleep(0.1)
+
+    async def finished(self, uid: str) -> PodReport:
+        def is_finished() -> bool:
+            report = self.agent.report(uid)
+            return report is not None and report.finished
+
+        await self.until(is_finished)
+        report = self.agent.report(uid)
+        assert report is not None
+        return report
+
+    def waited_with(self, name: str) -> list[str]:
+        """The waiting reasons of a container, in order, repetitions left out."""
+        states = [entry.state for _, report in self.told for entry in (*report.init_containers, *report.containers) if entry.name == name]
+        reasons = [state.reason for state in states if isinstance(state, Waiting)]
+        return [reason for reason, before in zip(reasons, [None, *reasons], strict=False) if reason != before]
+
+
+def on_node(story: Callable[[Node], Awaitable[None]], timing: Timing = Timing()) -> None:  # noqa: B008  frozen
+    """Runs the story in virtual time; afterwards no rule of the runtime was broken and no task is left."""
+
+    async def whole() -> None:
+        node = Node(FakeRuntime(), timing)
+        await story(node)
+        await node.close()
+        await node.runtime.close()
+        assert node.runtime.violations == []
+        left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        assert left == set()
+
+    run_virtually(whole())
