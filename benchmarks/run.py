@@ -1,0 +1,149 @@
+"""`make bench`: measures, stores `benchmarks/results.json`, and renders docs/benchmarks.md with its plot from it.
+
+`run.py --render` only renders what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "images" / "status-latency.svg"
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def measured_on() -> dict[str, Any]:
+    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "revision": revision,
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+def part(script: str) -> dict[str, Any]:
+    print(f"running {script} ...", flush=True)
+    done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / script)], stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    library, engine = result["library"], result["engine"]
+    found = []
+    for count, pair in library["status"].items():
+        ratio = pair["plugin"]["p50_ms"] / pair["bare"]["p50_ms"]
+        measured = (
+            f"p50 {pair['plugin']['p50_ms']:.3f} ms, p99 {pair['plugin']['p99_ms']:.3f} ms; "
+            f"bare route p50 {pair['bare']['p50_ms']:.3f} ms, p99 {pair['bare']['p99_ms']:.3f} ms; ratio {ratio:.2f}"
+        )
+        found.append(
+            (f"GET /status of one pod, {int(count):,} pods tracked", measured, "p50 at most 1.25 x the bare route", verdict(ratio <= 1.25))
+        )
+    create, logs = engine["create"], engine["logs"]
+    found += [
+        (
+            "create of a one-container pod until the engine starts it",
+            f"{create['plugin_ms']} ms; raw engine calls {create['raw_ms']} ms; ratio {create['ratio']}",
+            "at most 1.1 x the raw calls",
+            verdict(create["ratio"] <= 1.1),
+        ),
+        (
+            "log stream of 64 MiB",
+            f"{logs['plugin_mib_per_second']} MiB/s; raw API {logs['raw_mib_per_second']} MiB/s; ratio {logs['ratio']}",
+            "at least 0.8 x the raw API",
+            verdict(logs["ratio"] >= 0.8),
+        ),
+        ("memory, idle", f"{library['idle_mib']} MiB", "at most 80 MiB", verdict(library["idle_mib"] <= 80)),
+        ("memory with 10,000 records", f"{library['mib']} MiB", "at most 250 MiB", verdict(library["mib"] <= 250)),
+        (
+            "restart with 10,000 records, from exec to the first answer",
+            f"{library['restart_seconds']} s",
+            "at most 2 s",
+            verdict(library["restart_seconds"] <= 2),
+        ),
+        (
+            "event loop lag under creates and status calls",
+            f"p50 {library['loop_lag']['p50_ms']:.2f} ms, p99 {library['loop_lag']['p99_ms']:.2f} ms",
+            "p99 at most 20 ms",
+            verdict(library["loop_lag"]["p99_ms"] <= 20),
+        ),
+        ("creates accepted over 4 connections", f"{library['creates_per_second']} pods/s", "", ""),
+    ]
+    return found
+
+
+def render(result: dict[str, Any]) -> None:
+    on = result["measured_on"]
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Measured on {on['date']} at revision {on['revision']}: {on['cores']} cores of {on['processor']}, Linux {on['kernel']}, "
+        f"Python {on['python']}, Docker engine {result['engine']['engine']}. Client, plugin and yardstick shared these cores; "
+        "each pair was measured in turn, call by call, so compare ratios rather than times. `make bench` measures again.",
+        "",
+        f"The status request is the recorded one of a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
+        "The yardstick is a FastAPI route on a unix socket that reads nothing and returns the same bytes.",
+        "",
+        "| what | measured | goal | |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows(result)),
+        "",
+        "![Latency of a status call](images/status-latency.svg)",
+        "",
+    ]
+    PAGE.write_text("\n".join(lines))
+    plot(result["library"]["status"])
+
+
+def plot(status: dict[str, Any]) -> None:
+    mpl.rcParams["svg.hashsalt"] = "interlink"
+    counts = [int(count) for count in status]
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for name, colour in (("plugin", "tab:blue"), ("bare", "tab:gray")):
+        label = "this plugin" if name == "plugin" else "bare FastAPI route"
+        axes.plot(counts, [status[str(n)][name]["p50_ms"] for n in counts], marker="o", color=colour, label=f"{label}, p50")
+        axes.plot(counts, [status[str(n)][name]["p99_ms"] for n in counts], marker="o", color=colour, linestyle=":", label=f"{label}, p99")
+    axes.set(xscale="log", xlabel="pods tracked", ylabel="milliseconds", ylim=(0, None), title="GET /status of one pod")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    PLOT.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+def main() -> None:
+    if "--render" not in sys.argv[1:]:
+        result = {"measured_on": measured_on(), "library": part("library.py"), "engine": part("engine.py")}
+        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    result = json.loads(RESULTS.read_text())
+    render(result)
+    for row in rows(result):
+        print(" | ".join(row))
+
+
+if __name__ == "__main__":
+    main()
