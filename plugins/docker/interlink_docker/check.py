@@ -1,0 +1,126 @@
+"""Rows of `interlink-plugin check docker`: what is wrong between this plugin and its engine, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from interlink_common.agent.runtime import RuntimeUnavailable, StartError
+from interlink_common.backend import CheckResult, Verdict
+from interlink_docker import cvmfs, labels
+from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.files import private_directory
+from interlink_docker.images import Images
+from interlink_docker.locations import as_engine_sees
+from interlink_docker.settings import DockerSettings
+from interlink_docker.translate import bind
+
+OLDEST_API = (1, 41)
+"""Engine 20.10."""
+PROBE_SECONDS = 30
+
+
+async def results(engine: Engine, settings: DockerSettings, *, as_root: bool) -> list[CheckResult]:
+    """Every row; an engine that can't be reached leaves only the rows that need none."""
+    rows = [await engine_reachable(engine, settings)]
+    if rows[0].verdict is not Verdict.FAILED:
+        info = await engine.info()
+        rows += [version(engine, info), live_restore(info), limits(info)]
+        image = await sandbox_image(engine, settings)
+        rows.append(image)
+        if image.verdict is Verdict.OK:
+            rows.append(await state_directory(engine, settings))
+    return [*rows, privileges(as_root=as_root), await repositories(settings)]
+
+
+async def engine_reachable(engine: Engine, settings: DockerSettings) -> CheckResult:
+    try:
+        await engine.connect()
+        told = await engine.version()
+    except (RuntimeUnavailable, EngineRefusal) as error:
+        remedy = "Add this user to the group docker" if socket_is_denied(settings.engine.url) else "Start Docker, or set engine.url"
+        return CheckResult("engine", Verdict.FAILED, f"{settings.engine.url}: {error}", remedy)
+    return CheckResult("engine", Verdict.OK, f"Docker {told.get('Version')} at {settings.engine.url}, API {told.get('ApiVersion')}")
+
+
+def socket_is_denied(url: str) -> bool:
+    path = Path(url.removeprefix("unix://"))
+    return url.startswith("unix://") and path.exists() and not os.access(path, os.W_OK)
+
+
+def version(engine: Engine, info: dict[str, Any]) -> CheckResult:
+    if engine.api_version < OLDEST_API:
+        return CheckResult("version", Verdict.FAILED, f"Docker {info.get('ServerVersion')} is too old", "Install Docker 20.10 or later")
+    return CheckResult("version", Verdict.OK, f"{info.get('OperatingSystem')}, cgroup v{info.get('CgroupVersion', '1')}")
+
+
+def live_restore(info: dict[str, Any]) -> CheckResult:
+    if info.get("LiveRestoreEnabled"):
+        return CheckResult("live-restore", Verdict.OK, "pods survive a restart of the engine")
+    remedy = "Set live-restore to true in the engine's daemon.json"
+    return CheckResult("live-restore", Verdict.WARNING, "a restart of the engine ends every container", remedy)
+
+
+def limits(info: dict[str, Any]) -> CheckResult:
+    """What the host's kernel lets the engine limit."""
+    needed = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu quota", "CPUShares": "cpu shares", "PidsLimit": "pids"}
+    missing = [words for key, words in needed.items() if not info.get(key)]
+    if missing:
+        return CheckResult("limits", Verdict.FAILED, f"the kernel does not limit: {', '.join(missing)}", "Enable the cgroup controllers")
+    return CheckResult("limits", Verdict.OK, ", ".join(needed.values()))
+
+
+async def sandbox_image(engine: Engine, settings: DockerSettings) -> CheckResult:
+    image = settings.sandbox.image
+    images = Images(engine, settings.images)
+    try:
+        if await images.present(images.reference(image)):
+            return CheckResult("sandbox image", Verdict.OK, f"{image} is present")
+        await images.ensure(image, "IfNotPresent", ())
+    except (StartError, RuntimeUnavailable) as error:
+        remedy = "Load the image into the engine, or set sandbox.image to one it can pull"
+        return CheckResult("sandbox image", Verdict.FAILED, f"{image}: {error}", remedy)
+    return CheckResult("sandbox image", Verdict.OK, f"{image} was pulled")
+
+
+async def state_directory(engine: Engine, settings: DockerSettings) -> CheckResult:
+    """Does the engine see our state directory where the settings say? A probe container binds a fresh file: without it, no container."""
+    private_directory(settings.state_dir)
+    token = f".probe-{secrets.token_hex(8)}"
+    path = settings.state_dir / token
+    name = f"interlink{token.replace('.', '-')}"
+    seen_as = as_engine_sees(settings, str(path))
+    config = {
+        "Image": settings.sandbox.image,
+        "Labels": labels.ours(settings.instance, labels.PROBE_ROLE),
+        "HostConfig": {"NetworkMode": "none", "Mounts": [bind("/probe", seen_as, read_only=True)]},
+    }
+    path.touch(mode=0o600)
+    try:
+        await engine.create(name, config)
+        await engine.start(name)
+    except EngineRefusal as error:
+        remedy = "Set volumes.engine_state_dir to the path of the state directory on the engine's host"
+        return CheckResult("state directory", Verdict.FAILED, f"the engine does not see {seen_as}: {error.words}", remedy)
+    finally:
+        await engine.remove(name)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+    return CheckResult("state directory", Verdict.OK, f"the engine sees {path.parent} as {as_engine_sees(settings, str(path.parent))}")
+
+
+def privileges(*, as_root: bool) -> CheckResult:
+    if as_root:
+        return CheckResult("privileges", Verdict.OK, "the plugin runs as root")
+    detail = "not root: emptyDir sizeLimit is not enforced on disk, fsGroup is refused with configMap and secret volumes"
+    return CheckResult("privileges", Verdict.WARNING, detail, "Run the plugin as root if pods need them")
+
+
+async def repositories(settings: DockerSettings) -> CheckResult:
+    path = settings.cvmfs.path
+    objection = await cvmfs.look_into(path, settings.cvmfs.probe_timeout_seconds)
+    if objection:
+        return CheckResult("cvmfs", Verdict.WARNING, f"{path}: {objection}", "Mount CVMFS on the host if pods ask for it")
+    return CheckResult("cvmfs", Verdict.OK, f"{path} is there")

@@ -1,0 +1,236 @@
+"""The engine's API, asynchronous: the only module that imports the SDK, and the edge where its errors become ours.
+
+::
+
+    RuntimeUnavailable   no answer, a broken one, or an engine that says it is going away: nothing is known to have changed
+    EngineRefusal        the engine answered and said no; the caller knows what that means for a pod
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+import docker.tls
+import requests
+import urllib3
+
+from interlink_common.agent.runtime import RuntimeUnavailable
+from interlink_common.contract.sentences import sentence
+from interlink_docker.settings import EngineSettings
+from interlink_docker.stream import Endpoint, EngineStream
+
+Answer = TypeVar("Answer")
+Json = dict[str, Any]
+
+READ_LIMIT_BYTES = 1024 * 1024 * 1024
+
+GOING_AWAY = re.compile(
+    r"containerd\.sock|transport is closing|context canceled|daemon is shutting down|error while dialing", re.IGNORECASE
+)
+"""Words of an engine whose own parts are going away: a refusal by its status code, but it says nothing of the container."""
+
+FOREIGN_ERRORS = (
+    docker.errors.DockerException,
+    docker.errors.StreamParseError,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+)
+
+
+class EngineRefusal(Exception):
+    """The engine said no. `status` is the HTTP code, `words` its own explanation on one line without markup characters."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+
+    @property
+    def is_missing(self) -> bool:
+        return self.status == 404
+
+    @property
+    def is_conflict(self) -> bool:
+        return self.status == 409
+
+
+def refusal(status: int, words: str) -> EngineRefusal | RuntimeUnavailable:
+    """What an answer that is not a success means."""
+    if status == 503 or GOING_AWAY.search(words):
+        return RuntimeUnavailable(f"the engine is going away: {sentence(words)}")
+    return EngineRefusal(status, sentence(words))
+
+
+def translated(error: BaseException) -> EngineRefusal | RuntimeUnavailable:
+    """The one table from the SDK's exceptions to ours. Unknown ones mean that nothing is known."""
+    if isinstance(error, docker.errors.APIError) and error.status_code is not None:
+        return refusal(error.status_code, str(error.explanation or error))
+    if isinstance(error, docker.errors.NullResource | docker.errors.InvalidArgument | docker.errors.InvalidRepository):
+        return EngineRefusal(400, sentence(str(error)))
+    return RuntimeUnavailable(f"the engine did not answer: {sentence(str(error)) or type(error).__name__}")
+
+
+class Engine:
+    """One Docker engine. Every method raises RuntimeUnavailable or EngineRefusal and nothing else."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="docker-engine")
+        self._api: docker.APIClient | None = None
+        self._endpoint: Endpoint | None = None
+
+    async def connect(self) -> None:
+        """Agrees on an API version with the engine."""
+        if self._api is None:
+            self._endpoint, self._api = await self._in_thread(self._open)
+
+    def _open(self) -> tuple[Endpoint, docker.APIClient]:
+        chosen = self._settings
+        endpoint = Endpoint.parse(chosen.url, chosen.tls_ca_file, chosen.tls_cert_file, chosen.tls_key_file)
+        tls: bool | docker.tls.TLSConfig = False
+        if endpoint.tls:
+            pair = (str(chosen.tls_cert_file), str(chosen.tls_key_file)) if chosen.tls_cert_file else None
+            tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=str(chosen.tls_ca_file) if chosen.tls_ca_file else None, verify=True)
+        api = docker.APIClient(
+            base_url=chosen.url, version="auto", timeout=int(chosen.timeout_seconds) or 1, tls=tls, max_pool_size=chosen.threads
+        )
+        return endpoint, api
+
+    async def close(self) -> None:
+        """Lets go of connections; calls in flight end by themselves."""
+        if self._api is not None:
+            self._api.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, function: Callable[[], Answer]) -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        except FOREIGN_ERRORS as error:
+            raise translated(error) from error
+
+    async def _call(self, function: Callable[[docker.APIClient], Answer]) -> Answer:
+        await self.connect()
+        api = self._api
+        assert api is not None
+        return await self._in_thread(lambda: function(api))
+
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+    ) -> EngineStream:
+        """An open answer of the engine; `path` is below the API version."""
+        await self.connect()
+        assert self._api is not None
+        assert self._endpoint is not None
+        try:
+            opened = await EngineStream.open(
+                self._endpoint, method, f"/v{self._api.api_version}{path}", query=query, headers=headers, body=body
+            )
+            if opened.status < 400:
+                return opened
+            async with opened:
+                text = (await opened.read_all(4096)).decode(errors="replace")
+        except (OSError, EOFError, ValueError) as error:
+            raise translated(error) from error
+        raise refusal(opened.status, explanation(text))
+
+    @property
+    def api_version(self) -> tuple[int, ...]:
+        """(1, 41) and so on; (0,) before the first contact."""
+        return tuple(int(part) for part in self._api.api_version.split(".")) if self._api else (0,)
+
+    async def version(self) -> Json:
+        return await self._call(lambda api: dict(api.version()))
+
+    async def info(self) -> Json:
+        return await self._call(lambda api: dict(api.info()))
+
+    async def ping(self) -> None:
+        await self._call(lambda api: api.ping())
+
+    async def create(self, name: str, config: Json) -> None:
+        """Creates a container from the body of POST /containers/create."""
+        await self._call(lambda api: api.create_container_from_config(config, name))  # type: ignore[no-untyped-call]  # the stubs lack it
+
+    async def start(self, name: str) -> None:
+        await self._call(lambda api: api.start(name))
+
+    async def inspect(self, name: str, *, with_size: bool = False) -> Json:
+        if not with_size:
+            return await self._call(lambda api: dict(api.inspect_container(name)))
+        return dict(json.loads(await self.read(f"/containers/{name}/json", {"size": "1"})))
+
+    async def containers(self, labels: Mapping[str, str]) -> list[Json]:
+        """Summaries of the containers, ended ones too, that carry these labels."""
+        wanted = [f"{key}={value}" for key, value in labels.items()]
+        return await self._call(lambda api: [dict(found) for found in api.containers(all=True, filters={"label": wanted})])
+
+    async def kill(self, name: str, signal: str) -> None:
+        await self._call(lambda api: api.kill(name, signal))
+
+    async def remove(self, name: str) -> None:
+        """Removes a container, running or not, with the volumes that its image made. Nothing if it is gone or going."""
+        try:
+            await self._call(lambda api: api.remove_container(name, v=True, force=True))
+        except EngineRefusal as error:
+            if not (error.is_missing or error.is_conflict):
+                raise
+
+    async def image(self, reference: str) -> Json:
+        return await self._call(lambda api: dict(api.inspect_image(reference)))  # type: ignore[no-untyped-call]  # the stubs lack it
+
+    async def volumes(self, labels: Mapping[str, str]) -> list[str]:
+        wanted = [f"{key}={value}" for key, value in labels.items()]
+        found = await self._call(lambda api: api.volumes(filters={"label": wanted}))
+        return [volume["Name"] for volume in found.get("Volumes") or []]
+
+    async def remove_volume(self, name: str) -> None:
+        try:
+            await self._call(lambda api: api.remove_volume(name))
+        except EngineRefusal as error:
+            if not error.is_missing:
+                raise
+
+    async def put_archive(self, name: str, path: str, archive: bytes) -> None:
+        """Unpacks a tar archive in a container's file system, volumes included."""
+        await self._call(lambda api: api.put_archive(name, path, archive))
+
+    async def create_exec(self, name: str, command: Sequence[str]) -> str:
+        return str((await self._call(lambda api: api.exec_create(name, list(command))))["Id"])
+
+    async def inspect_exec(self, exec_id: str) -> Json:
+        return await self._call(lambda api: dict(api.exec_inspect(exec_id)))
+
+    async def wait(self, name: str, timeout_seconds: float) -> int:
+        """The exit code, once the container ended."""
+        return int((await self._call(lambda api: api.wait(name, timeout=int(timeout_seconds) + 1)))["StatusCode"])
+
+    async def read(self, path: str, query: dict[str, str]) -> bytes:
+        """A finite answer as bytes, at most READ_LIMIT_BYTES of it."""
+        async with await self.stream("GET", path, query=query) as answer:
+            try:
+                return await answer.read_all(READ_LIMIT_BYTES)
+            except (OSError, EOFError) as error:
+                raise translated(error) from error
+
+
+def explanation(text: str) -> str:
+    """The engine's own sentence in the body of a refusal."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text

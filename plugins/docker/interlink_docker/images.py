@@ -1,0 +1,168 @@
+"""Pulls images: one pull per image however many pods wait for it, with its progress in words and the engine's own words on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interlink_common.agent.runtime import RuntimeUnavailable, StartError
+from interlink_common.contract.sentences import sentence
+from interlink_common.errors import ConfigurationError
+from interlink_common.workload.model import RegistryCredential
+from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.references import Reference, credentials_of_config, matching, mirrored, parse
+from interlink_docker.settings import ImageSettings
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Progress:
+    """Layers of one pull, as the engine tells of them."""
+
+    layers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    complete: set[str] = field(default_factory=set)
+
+    def note(self, document: dict[str, Any]) -> None:
+        """Takes one line of POST /images/create."""
+        layer, status = document.get("id"), document.get("status", "")
+        if not layer or status.startswith("Pulling from"):
+            return
+        detail = document.get("progressDetail") or {}
+        current, total = self.layers.get(layer, (0, 0))
+        if status == "Downloading":
+            current, total = detail.get("current", current), detail.get("total", total)
+        elif status in {"Pull complete", "Already exists"}:
+            self.complete.add(layer)
+            current = total
+        self.layers[layer] = (current, total)
+
+    def words(self) -> str:
+        """A few words for the waiting message; "" before the first layer is known."""
+        if not self.layers:
+            return ""
+        current, total = (sum(pair[index] for pair in self.layers.values()) for index in (0, 1))
+        return f"{len(self.complete)} of {len(self.layers)} layers, {current // MIB} of {total // MIB} MiB"
+
+
+class Images:
+    """The images on one engine."""
+
+    def __init__(self, engine: Engine, settings: ImageSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.concurrent_pulls)
+        self._pulls: dict[tuple[str, tuple[RegistryCredential, ...]], asyncio.Task[None]] = {}
+        self._progress: dict[str, Progress] = {}
+
+    def reference(self, image: str) -> Reference:
+        """The full name to use for an image of a pod. Raises StartError InvalidImageName."""
+        try:
+            return mirrored(parse(image), self._settings.mirrors)
+        except ValueError as error:
+            raise StartError("InvalidImageName", sentence(str(error))) from None
+
+    async def ensure(self, image: str, policy: str, credentials: Sequence[RegistryCredential]) -> None:
+        """Makes the image be there as imagePullPolicy says (the operator's override wins).
+
+        Raises StartError: ErrImagePull with the engine's words, ErrImageNeverPull, InvalidImageName.
+        """
+        reference = self.reference(image)
+        policy = self._settings.pull_policy or policy
+        if policy != "Always" and await self.present(reference):
+            return
+        if policy == "Never":
+            raise StartError("ErrImageNeverPull", f"Container image {reference} is not present with pull policy of Never")
+        logins = (*matching(credentials, reference), *matching(self._of_operator(), reference))
+        key = (str(reference), logins)
+        pull = self._pulls.get(key)
+        if pull is None:
+            pull = self._pulls[key] = asyncio.create_task(self._pull(reference, logins), name=f"pull {reference}")
+            pull.add_done_callback(lambda _: self._pulls.pop(key, None))
+        await asyncio.shield(pull)
+
+    async def present(self, reference: Reference) -> bool:
+        try:
+            await self._engine.image(str(reference))
+        except EngineRefusal as error:
+            if error.is_missing:
+                return False
+            raise StartError("ErrImagePull", error.words) from None
+        return True
+
+    async def user(self, image: str) -> str:
+        """The image's own USER, "" if it has none."""
+        try:
+            return str(((await self._engine.image(str(self.reference(image))))["Config"] or {}).get("User") or "")
+        except EngineRefusal as error:
+            raise StartError("CreateContainerConfigError", error.words) from None
+
+    def progress(self, image: str) -> str:
+        """Words on the pull of this image that is under way, "" if none is."""
+        try:
+            reference = str(self.reference(image))
+        except StartError:
+            return ""
+        return self._progress[reference].words() if reference in self._progress else ""
+
+    def _of_operator(self) -> tuple[RegistryCredential, ...]:
+        path = self._settings.credentials_file
+        return read_credentials(path) if path else ()
+
+    async def _pull(self, reference: Reference, logins: Sequence[RegistryCredential]) -> None:
+        """Tries each login that fits, as the kubelet does; without one, anonymously."""
+        async with self._slots:
+            self._progress[str(reference)] = Progress()
+            try:
+                for login in logins[:-1]:
+                    try:
+                        return await self._pull_once(reference, login)
+                    except StartError:
+                        continue
+                return await self._pull_once(reference, logins[-1] if logins else None)
+            finally:
+                self._progress.pop(str(reference), None)
+
+    async def _pull_once(self, reference: Reference, login: RegistryCredential | None) -> None:
+        headers = {} if login is None else {"X-Registry-Auth": auth_header(login)}
+        query = {"fromImage": reference.name, "tag": reference.version}
+        try:
+            async with await self._engine.stream("POST", "/images/create", query=query, headers=headers) as answer:
+                async for document in answer.documents():
+                    if "error" in document:
+                        raise StartError("ErrImagePull", f"failed to pull image {reference}: {sentence(str(document['error']))}")
+                    self._progress[str(reference)].note(document)
+        except EngineRefusal as error:
+            raise StartError("ErrImagePull", f"failed to pull image {reference}: {error.words}") from None
+        except (OSError, EOFError, ValueError) as error:
+            raise RuntimeUnavailable("the engine went away during a pull") from error
+        if not await self.present(reference):
+            raise RuntimeUnavailable("a pull ended without an answer")
+
+    async def close(self) -> None:
+        """Stops the pulls under way."""
+        pulls = list(self._pulls.values())
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+
+
+def auth_header(login: RegistryCredential) -> str:
+    """X-Registry-Auth of the engine's API: URL-safe base64 of a JSON object."""
+    told = {"username": login.username, "password": login.password, "serveraddress": login.server}
+    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
+
+
+def read_credentials(path: Path) -> tuple[RegistryCredential, ...]:
+    """Raises ConfigurationError; the sentence never holds what is in the file."""
+    try:
+        return credentials_of_config(json.loads(path.read_text()))
+    except OSError as error:
+        raise ConfigurationError(f"images.credentials_file {path} can not be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(f"images.credentials_file {path} is not a docker config.json") from None

@@ -1,0 +1,80 @@
+"""Names and labels of everything a pod has on the engine: they alone are enough to find it again.
+
+Names are made of the pod's UID, the container's name and the attempt, so creating something twice is a conflict, never a second one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from interlink_common.errors import Refused
+from interlink_common.workload import codec
+from interlink_common.workload.model import Container, Workload
+
+PREFIX = "interlink.eu/"
+INSTANCE = PREFIX + "instance"
+ROLE = PREFIX + "role"
+POD_UID = PREFIX + "pod-uid"
+POD_NAME = PREFIX + "pod-name"
+POD_NAMESPACE = PREFIX + "pod-namespace"
+CONTAINER = PREFIX + "container"
+ATTEMPT = PREFIX + "attempt"
+BACKOFF_SECONDS = PREFIX + "backoff-seconds"
+WORKLOAD = PREFIX + "workload"
+
+SANDBOX_ROLE, CONTAINER_ROLE, VOLUME_ROLE, PROBE_ROLE = "sandbox", "container", "volume", "probe"
+
+SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+"""UIDs meet paths and names on the engine; Kubernetes' own are UUIDs."""
+
+
+def require_safe_uid(uid: str) -> None:
+    """Raises Refused for a UID that could leave its directory or is no name for the engine."""
+    if not SAFE_UID.fullmatch(uid):
+        raise Refused("metadata.uid must consist of letters, digits, - and _, and be at most 128 long")
+
+
+def sandbox_name(uid: str) -> str:
+    """Also the pod's JID."""
+    return f"interlink-{uid}"
+
+
+def container_name(uid: str, container: str, attempt: int) -> str:
+    return f"interlink-{uid}-{container}-{attempt}"
+
+
+def volume_name(uid: str, volume: str) -> str:
+    return f"interlink-{uid}-{volume}"
+
+
+def ours(instance: str, role: str | None = None, uid: str | None = None) -> dict[str, str]:
+    """The labels to search for: everything of this plugin, or of one role, or of one pod."""
+    wanted = {INSTANCE: instance, ROLE: role, POD_UID: uid}
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def pod_labels(instance: str, role: str, pod: Workload) -> dict[str, str]:
+    return {**ours(instance, role, pod.uid), POD_NAME: pod.name, POD_NAMESPACE: pod.namespace}
+
+
+def sandbox_labels(instance: str, pod: Workload) -> dict[str, str]:
+    """With the pod's skeleton, so that the pod can be adopted when our database is lost."""
+    return {**pod_labels(instance, SANDBOX_ROLE, pod), WORKLOAD: codec.to_json(codec.skeleton(pod))}
+
+
+def container_labels(instance: str, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> dict[str, str]:
+    return {
+        **pod_labels(instance, CONTAINER_ROLE, pod),
+        CONTAINER: container.name,
+        ATTEMPT: str(attempt),
+        BACKOFF_SECONDS: json.dumps(backoff_seconds),
+    }
+
+
+def adoptable(found: dict[str, str]) -> Workload | None:
+    """The skeleton in a sandbox's labels; None if there is none that can be read."""
+    try:
+        return codec.from_json(found[WORKLOAD])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,130 @@
+"""Where each volume of a pod lives on the engine's host, by the operator's settings. Pure: nothing is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from interlink_common.errors import Refused
+from interlink_common.workload.model import (
+    CvmfsVolume,
+    EmptyDirVolume,
+    ExternalVolume,
+    FilesVolume,
+    HostPathVolume,
+    Volume,
+    Workload,
+)
+from interlink_docker.labels import volume_name
+from interlink_docker.settings import DockerSettings
+
+
+@dataclass(frozen=True)
+class HostDirectory:
+    """A path that the engine binds. `managed`: ours, made and removed with the pod."""
+
+    path: str
+    read_only: bool = False
+    managed: bool = False
+
+
+@dataclass(frozen=True)
+class EngineVolume:
+    """A volume of the engine by its name. `managed`: ours, made by the sandbox and removed with the pod; then `options` say how."""
+
+    name: str
+    read_only: bool = False
+    managed: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+
+
+Location = HostDirectory | EngineVolume
+
+
+def pod_directory(settings: DockerSettings, uid: str) -> Path:
+    """Everything of a pod on disk: volumes, termination messages, the agent's memory. Mode 0700."""
+    return settings.state_dir / "pods" / uid
+
+
+def volume_directory(settings: DockerSettings, uid: str, volume: str) -> Path:
+    return pod_directory(settings, uid) / "volumes" / volume
+
+
+def termination_file(settings: DockerSettings, uid: str, container: str, attempt: int) -> Path:
+    return pod_directory(settings, uid) / "termination" / f"{container}.{attempt}"
+
+
+def as_engine_sees(settings: DockerSettings, path: str) -> str:
+    """The one place where a path of ours becomes a path of the engine's."""
+    mapped = settings.volumes.engine_state_dir
+    pure = PurePosixPath(path)
+    if mapped is None or not pure.is_relative_to(settings.state_dir):
+        return path
+    return str(PurePosixPath(mapped) / pure.relative_to(settings.state_dir))
+
+
+def locate(pod: Workload, volume: Volume, settings: DockerSettings, *, as_root: bool) -> Location:
+    """Where this volume lives. Raises Refused, naming the volume, when no map of the operator has it.
+
+    A disk emptyDir is a directory of ours when the plugin is root; otherwise its files, which belong to whoever wrote them, could
+    not be removed by us, so the engine keeps them.
+    """
+    match volume:
+        case FilesVolume():
+            return HostDirectory(str(volume_directory(settings, pod.uid, volume.name)), read_only=True, managed=True)
+        case EmptyDirVolume(in_memory=True):
+            return EngineVolume(volume_name(pod.uid, volume.name), managed=True, options=tmpfs_options(pod, volume))
+        case EmptyDirVolume():
+            if as_root:
+                return HostDirectory(str(volume_directory(settings, pod.uid, volume.name)), managed=True)
+            return EngineVolume(volume_name(pod.uid, volume.name), managed=True)
+        case HostPathVolume():
+            return HostDirectory(volume.path, read_only=host_path_is_read_only(volume, settings))
+        case CvmfsVolume():
+            return HostDirectory(str(settings.cvmfs.path / volume.sub_path), read_only=True)
+        case ExternalVolume():
+            return external_location(pod, volume, settings)
+
+
+def tmpfs_options(pod: Workload, volume: EmptyDirVolume) -> tuple[tuple[str, str], ...]:
+    """Of the engine's local driver. Size: the smaller of sizeLimit and the pod's memory limit (Kubernetes: emptyDir, medium Memory)."""
+    limits = [container.limits.memory_bytes for container in pod.containers]
+    bounds = [volume.size_limit_bytes, None if None in limits else sum(limit or 0 for limit in limits)]
+    size = min((bound for bound in bounds if bound), default=None)
+    parts = [f"size={size}"] if size else []
+    parts += ["mode=1777"] if pod.fs_group is None else ["mode=2777", f"gid={pod.fs_group}"]
+    return (("type", "tmpfs"), ("device", "tmpfs"), ("o", ",".join(parts)))
+
+
+def host_path_rule(entry: str) -> tuple[PurePosixPath, bool]:
+    """(directory, read-only) of an entry of volumes.host_path_allow."""
+    path = entry.removesuffix(":ro")
+    return PurePosixPath(path), path != entry
+
+
+def host_path_is_read_only(volume: HostPathVolume, settings: DockerSettings) -> bool:
+    """By the longest entry of the allow-list that holds the path. Raises Refused if none does or the path climbs."""
+    path = PurePosixPath(volume.path)
+    if not path.is_absolute() or ".." in path.parts:
+        raise Refused(f"spec.volumes[{volume.name}].hostPath.path must be absolute and without ..")
+    rules = [rule for rule in map(host_path_rule, settings.volumes.host_path_allow) if path.is_relative_to(rule[0])]
+    if not rules:
+        raise Refused(
+            f"spec.volumes[{volume.name}].hostPath.path is not below a directory that the operator allows in volumes.host_path_allow"
+        )
+    return max(rules, key=lambda rule: len(rule[0].parts))[1]
+
+
+def external_location(pod: Workload, volume: ExternalVolume, settings: DockerSettings) -> Location:
+    """By the operator's maps; a claim may be mapped for one namespace only."""
+    maps = {"persistentVolumeClaim": settings.volumes.claims, "nfs": settings.volumes.nfs, "csi": settings.volumes.csi}
+    known = maps.get(volume.kind, {})
+    target = known.get(f"{pod.namespace}/{volume.key}") or known.get(volume.key)
+    if target is None:
+        setting = {"persistentVolumeClaim": "claims"}.get(volume.kind, volume.kind)
+        raise Refused(
+            f"spec.volumes[{volume.name}].{volume.kind}: {volume.key} is not mapped here; the operator can add it to volumes.{setting}"
+        )
+    path = target.removesuffix(":ro")
+    read_only = volume.read_only or path != target
+    return HostDirectory(path, read_only) if path.startswith("/") else EngineVolume(path, read_only)

@@ -1,0 +1,279 @@
+"""The agent's runtime on a Docker engine: it does what it is told and reports what is there; every decision is the agent's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal as signals
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interlink_common.agent.runtime import SANDBOX, ExecResult, RuntimeUnavailable, Seen, StartError
+from interlink_common.workload.model import Container, Workload
+from interlink_docker import labels, states
+from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.frames import payload_of
+from interlink_docker.images import Images
+from interlink_docker.listing import Listing
+from interlink_docker.policy import image_user_objection, needs_image_user
+from interlink_docker.settings import DockerSettings
+from interlink_docker.translate import container_config, sandbox_config
+from interlink_docker.volumes import Volumes
+
+EXEC_OUTPUT_BYTES = 10 * 1024
+"""What the kubelet keeps of a probe's output (pkg/probe/exec, maxReadLength)."""
+FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
+"""Kubernetes: "Customizing the termination message": 2048 bytes or 80 lines of the log, whichever is smaller."""
+
+
+class DockerRuntime:
+    """`agent.runtime.Runtime` for all pods of the plugin."""
+
+    def __init__(self, engine: Engine, settings: DockerSettings, *, as_root: bool, seccomp_profiles: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._seccomp_profiles = seccomp_profiles
+        self.images = Images(engine, settings.images)
+        self.volumes = Volumes(engine, settings, as_root=as_root)
+        self._listing = Listing(engine, settings.instance)
+        self._known: dict[str, dict[str, tuple[str, Seen]]] = {}
+        self._addresses: dict[str, str] = {}
+
+    async def prepare(self, pod: Workload) -> None:
+        await self.volumes.prepare(pod)
+        config = sandbox_config(pod, self.volumes.locations(pod), self._settings)
+        name = labels.sandbox_name(pod.uid)
+        self._addresses.pop(pod.uid, None)
+        try:
+            await self._create_sandbox(name, config)
+            await self._engine.start(name)
+            await self.volumes.open_to_pod(pod)
+        except EngineRefusal as error:
+            raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.words}") from error
+
+    async def _create_sandbox(self, name: str, config: dict[str, Any]) -> None:
+        try:
+            await self._engine.create(name, config)
+        except EngineRefusal as error:
+            if error.is_conflict:
+                return
+            if not error.is_missing:
+                raise
+            await self.images.ensure(self._settings.sandbox.image, "IfNotPresent", ())
+            await self._engine.create(name, config)
+
+    async def ensure_image(self, pod: Workload, container: Container) -> None:
+        await self.images.ensure(container.image, container.image_pull_policy, pod.registry_credentials)
+
+    async def pull_progress(self, pod: Workload, container: Container) -> str:  # noqa: ARG002  one pull serves every pod
+        return self.images.progress(container.image)
+
+    async def start(self, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
+        """An attempt that the engine created but could not start stays: `seen` tells of it as ended, as the kubelet does."""
+        name = labels.container_name(pod.uid, container.name, attempt)
+        config = container_config(
+            pod,
+            container,
+            attempt,
+            backoff_seconds,
+            mounts=await self.volumes.mounts(pod, container, attempt),
+            settings=self._settings,
+            image=str(self.images.reference(container.image)),
+            image_user=await self._image_user(container),
+            seccomp_profiles=self._seccomp_profiles,
+        )
+        try:
+            await self._engine.create(name, config)
+        except EngineRefusal as error:
+            if not error.is_conflict:
+                raise StartError("CreateContainerError", error.words) from error
+            found = states.seen(await self._engine.inspect(name))
+            if found is None or found.state != "created":
+                return
+        await self._start_created(pod, name)
+
+    async def _image_user(self, container: Container) -> str:
+        if not needs_image_user(container.security, self._settings):
+            return ""
+        user = await self.images.user(container.image)
+        objection = image_user_objection(container.security, user, self._settings)
+        if objection:
+            raise StartError("CreateContainerConfigError", objection)
+        return user
+
+    async def _start_created(self, pod: Workload, name: str) -> None:
+        try:
+            await self._engine.start(name)
+        except EngineRefusal as error:
+            if not await self._is_running(labels.sandbox_name(pod.uid)):
+                await self._engine.remove(name)
+                raise StartError("CreateContainerError", "the pod sandbox is not running") from error
+            found = states.seen(await self._engine.inspect(name))
+            if found is None or found.state != "exited":
+                raise StartError("RunContainerError", error.words) from error
+
+    async def _is_running(self, name: str) -> bool:
+        try:
+            return bool((await self._engine.inspect(name))["State"]["Running"])
+        except EngineRefusal:
+            return False
+
+    async def kill(self, pod: Workload, container: str, attempt: int, signal: str) -> None:
+        name = labels.container_name(pod.uid, container, attempt)
+        try:
+            if signal == "TERM":
+                signal = (await self._engine.inspect(name))["Config"].get("StopSignal") or "SIGTERM"
+            await self._engine.kill(name, signal)
+        except EngineRefusal as error:
+            if not (error.is_missing or error.is_conflict):
+                raise RuntimeUnavailable(f"the engine can not signal a container: {error.words}") from error
+
+    async def execute(self, pod: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
+        """Past the timeout the command is killed if the engine's processes are ours to see; the engine itself can't."""
+        try:
+            exec_id = await self._engine.create_exec(labels.container_name(pod.uid, container, attempt), command)
+            try:
+                output = await asyncio.wait_for(self._exec_output(exec_id), timeout_seconds)
+            except TimeoutError:
+                kill_exec(await self._engine.inspect_exec(exec_id))
+                raise
+            exit_code = (await self._engine.inspect_exec(exec_id))["ExitCode"]
+        except EngineRefusal as error:
+            return ExecResult(exit_code=126, output=error.words)
+        return ExecResult(126 if exit_code is None else int(exit_code), output.decode(errors="replace"))
+
+    async def _exec_output(self, exec_id: str) -> bytes:
+        body = {"Detach": False, "Tty": False}
+        async with await self._engine.stream("POST", f"/exec/{exec_id}/start", body=body) as answer:
+            try:
+                return payload_of(await answer.read_all(EXEC_OUTPUT_BYTES))
+            except OSError as error:
+                raise RuntimeUnavailable("the engine went away during an exec") from error
+
+    async def address(self, pod: Workload) -> str:
+        if pod.host_network:
+            return "127.0.0.1"
+        if pod.uid not in self._addresses:
+            try:
+                networks = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["NetworkSettings"]["Networks"]
+            except EngineRefusal as error:
+                raise RuntimeUnavailable("the pod sandbox is gone") from error
+            found = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
+            if not found:
+                raise RuntimeUnavailable("the pod sandbox has no address")
+            self._addresses[pod.uid] = found[0]
+        return self._addresses[pod.uid]
+
+    async def seen(self, pod: Workload) -> tuple[Seen, ...]:
+        """A running or ended attempt never changes but by its state, so it is inspected once per state."""
+        known, now_known = self._known.get(pod.uid, {}), {}
+        for row in await self._listing.of_pod(pod.uid):
+            before = known.get(row["Id"])
+            if before is not None and before[0] == row["State"] != "created":
+                now_known[row["Id"]] = before
+                continue
+            if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
+                now_known[row["Id"]] = (row["State"], Seen(SANDBOX, 0, states.STATES.get(row["State"], "created")))
+                continue
+            try:
+                found = states.seen(await self._engine.inspect(row["Id"]))
+            except EngineRefusal as error:
+                if error.is_missing:
+                    continue
+                raise RuntimeUnavailable(error.words) from error
+            if found is not None:
+                now_known[row["Id"]] = (row["State"], await self._completed(pod, found))
+        self._known[pod.uid] = now_known
+        return tuple(sorted((found for _, found in now_known.values()), key=lambda one: (one.container, one.attempt)))
+
+    async def _completed(self, pod: Workload, found: Seen) -> Seen:
+        """Completes what is told of an end: the termination message, and whether the engine was its cause."""
+        if found.state != "exited" or found.message:
+            return found
+        with contextlib.suppress(EngineRefusal):
+            found = states.ended_with_sandbox(found, await self._engine.inspect(labels.sandbox_name(pod.uid)))
+        message = await self.volumes.message(pod.uid, found.container, found.attempt)
+        wants_log = any(c.name == found.container and c.termination_message_fallback for c in pod.all_containers)
+        if not message and wants_log and found.exit_code != 0:
+            query = {"stdout": "1", "stderr": "1", "tail": str(FALLBACK_LINES)}
+            try:
+                framed = await self._engine.read(f"/containers/{found.id.removeprefix('docker://')}/logs", query)
+            except EngineRefusal:
+                framed = b""
+            tty = pod.container(found.container).tty
+            message = (framed if tty else payload_of(framed))[-FALLBACK_BYTES:].decode(errors="replace")
+        return dataclasses.replace(found, message=message or found.message)
+
+    async def retire(self, uid: str) -> None:
+        """Ends the sandbox of a pod that has ended: its address, host ports and tmpfs are free again. Logs stay."""
+        with contextlib.suppress(EngineRefusal, RuntimeUnavailable):
+            await self._engine.kill(labels.sandbox_name(uid), "SIGKILL")
+
+    async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:
+        for row in await self._listing.of_pod(pod.uid):
+            attempt = int(row["Labels"].get(labels.ATTEMPT, "0"))
+            if row["Labels"].get(labels.CONTAINER) == container and attempt < before_attempt:
+                await self._remove_container(row["Id"])
+                await self.volumes.forget_message(pod.uid, container, attempt)
+
+    async def excess(self, pod: Workload) -> str:
+        """emptyDir sizeLimit, and ephemeral-storage limits by what a container wrote to its own file system."""
+        over = await self.volumes.over_limit(pod)
+        limits = {c.name: c.limits.ephemeral_storage_bytes for c in pod.all_containers if c.limits.ephemeral_storage_bytes}
+        if over or not limits:
+            return over
+        for row in await self._listing.of_pod(pod.uid):
+            name = row["Labels"].get(labels.CONTAINER)
+            if row["State"] != "running" or name not in limits:
+                continue
+            try:
+                written = (await self._engine.inspect(row["Id"], with_size=True)).get("SizeRw") or 0
+            except EngineRefusal:
+                continue
+            if written > limits[name]:
+                return f"Container {name} exceeded its local ephemeral storage limit {limits[name]} bytes."
+        return ""
+
+    async def remove(self, pod: Workload) -> None:
+        await self.remove_uid(pod.uid)
+
+    async def remove_uid(self, uid: str) -> None:
+        """Removes what is labelled with the UID, and its files. The sandbox goes last: it is how the rest is found."""
+        mine = labels.ours(self._settings.instance, uid=uid)
+        found = await self._engine.containers(mine)
+        is_sandbox = {row["Id"]: row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE for row in found}
+        await asyncio.gather(*(self._remove_container(row) for row, sandbox in is_sandbox.items() if not sandbox))
+        for name in (row for row, sandbox in is_sandbox.items() if sandbox):
+            await self._remove_container(name)
+        if await self._engine.containers(mine):
+            raise RuntimeUnavailable("the engine has not yet removed every container of the pod")
+        for volume in await self._engine.volumes(mine):
+            await self._engine.remove_volume(volume)
+        try:
+            await self.volumes.remove(uid)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the files of the pod can not be removed: {error.strerror}") from error
+        self._known.pop(uid, None)
+        self._addresses.pop(uid, None)
+
+    async def _remove_container(self, container_id: str) -> None:
+        try:
+            await self._engine.remove(container_id)
+        except EngineRefusal as error:
+            raise RuntimeUnavailable(f"the engine can not remove a container: {error.words}") from error
+
+    async def close(self) -> None:
+        await self.images.close()
+
+
+def kill_exec(inspected: dict[str, Any]) -> None:
+    """Kills an exec's process, if this process may and its cgroup proves that it is the container's and no other."""
+    pid, container_id = int(inspected.get("Pid") or 0), str(inspected.get("ContainerID") or "")
+    if not (pid and container_id and inspected.get("Running")):
+        return
+    with contextlib.suppress(OSError):
+        if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+            os.kill(pid, signals.SIGKILL)

@@ -1,0 +1,167 @@
+"""Settings of the Docker plugin: which engine, and what the operator lets pods do on it. The defaults deny what reaches the host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from interlink_common.settings import Group, PluginSettings
+
+ENGINE_DEFAULT_CAPABILITIES = [
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
+    "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+]  # fmt: skip
+"""What the engine gives a container that asks for nothing, so asking for it by name is no more than that."""
+
+SAFE_SYSCTLS = [
+    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
+]  # fmt: skip
+"""Kubernetes: "Using sysctls in a Kubernetes Cluster", safe and unsafe sysctls."""
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+class EngineSettings(Group):
+    """The Docker engine."""
+
+    url: str = Field("", description="unix:///path.sock, tcp://host:port or https://host:port. Empty: DOCKER_HOST, else the usual socket.")
+    tls_ca_file: Path | None = Field(None, description="CA that signed the engine's certificate; tcp:// then means TLS.")
+    tls_cert_file: Path | None = Field(None, description="Certificate of this client.")
+    tls_key_file: Path | None = Field(None, description="Key of this client.")
+    timeout_seconds: float = Field(60.0, gt=0, description="How long one engine call may take before the engine counts as unreachable.")
+    threads: int = Field(16, gt=0, le=256, description="Engine calls in flight at once.")
+    retry_seconds: float = Field(2.0, gt=0, description="How often a lost engine is tried again.")
+    resync_seconds: float = Field(60.0, gt=0, description="How often every pod is compared with the engine, besides its events.")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        if not url.startswith(("unix://", "tcp://", "http://", "https://")):
+            raise ValueError("engine.url must start with unix://, tcp://, http:// or https://")
+        return url
+
+
+class SandboxSettings(Group):
+    """The container that holds a pod's network and IPC namespaces."""
+
+    image: str = Field("registry.k8s.io/pause:3.10", description="Does nothing, reaps zombies, ends on TERM.")
+    network: str = Field("", description="Engine network of the pods. Empty: the engine's default bridge.")
+    cluster_domain: str = Field("cluster.local", description="Last part of a pod's full name when it has a subdomain.")
+    dns_nameservers: list[str] = Field(default_factory=list, description="Name servers of every pod. Empty: the engine's own choice.")
+    dns_searches: list[str] = Field(default_factory=list, description="Search domains of every pod.")
+    shm_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size of /dev/shm, which the pod's containers share.")
+
+
+class ImageSettings(Group):
+    """Where images come from."""
+
+    pull_policy: PullPolicy | None = Field(None, description="Overrides every container's imagePullPolicy; null: the pod decides.")
+    mirrors: dict[str, str] = Field(
+        default_factory=dict, description="Prefix of a full image name (docker.io, docker.io/library, quay.io/org) -> what replaces it."
+    )
+    credentials_file: Path | None = Field(
+        None, description="A docker config.json whose auths are tried after the pod's imagePullSecrets; credential helpers are not run."
+    )
+    concurrent_pulls: int = Field(4, gt=0, description="Images pulled at once.")
+
+
+class VolumeSettings(Group):
+    """What volumes may reach. A target is an absolute path of the host or the name of an engine volume; `:ro` at its end: read-only."""
+
+    engine_state_dir: Path | None = Field(
+        None, description="The state directory as the engine sees it, when the plugin runs in a container; null: the same path."
+    )
+    host_path_allow: list[str] = Field(
+        default_factory=list, description="Directories below which hostPath volumes are allowed; `:ro` at the end: only read-only."
+    )
+    claims: dict[str, str] = Field(default_factory=dict, description="PVC name, or namespace/name, -> target.")
+    nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> target.")
+    csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> target.")
+
+    @field_validator("host_path_allow")
+    @classmethod
+    def _absolute(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            if not entry.startswith("/"):
+                raise ValueError(f"volumes.host_path_allow must hold absolute paths, not {entry}")
+        return entries
+
+
+class SecuritySettings(Group):
+    """What a pod's securityContext may ask for. Everything that reaches beyond the container is denied unless allowed here."""
+
+    allow_privileged: bool = Field(False, description="privileged: true. It is root on the host.")
+    allow_root: bool = Field(True, description="Containers may run as uid 0 of the host (inside the engine's default confinement).")
+    allow_host_network: bool = Field(False, description="hostNetwork: true.")
+    allow_host_pid: bool = Field(False, description="hostPID: true.")
+    allow_host_ipc: bool = Field(False, description="hostIPC: true.")
+    allow_host_ports: bool = Field(True, description="ports[].hostPort.")
+    allow_seccomp_unconfined: bool = Field(False, description="seccompProfile.type: Unconfined.")
+    allow_capabilities: list[str] = Field(
+        default_factory=lambda: list(ENGINE_DEFAULT_CAPABILITIES), description="What capabilities.add may name, without CAP_."
+    )
+    allow_sysctls: list[str] = Field(
+        default_factory=lambda: list(SAFE_SYSCTLS), description="What sysctls may name; * is allowed at the end."
+    )
+    allow_bidirectional_mounts: bool = Field(False, description="mountPropagation: Bidirectional (Kubernetes asks for privileged too).")
+    seccomp_profiles: dict[str, Path] = Field(
+        default_factory=dict, description="localhostProfile name -> JSON file that the plugin reads and sends to the engine."
+    )
+    apparmor_profiles: list[str] = Field(default_factory=list, description="AppArmor profiles, loaded on the host, that pods may name.")
+    no_new_privileges: bool = Field(False, description="Sets no-new-privileges on every container, also unasked.")
+
+
+class LimitSettings(Group):
+    """Bounds that every container gets."""
+
+    pids: int = Field(16384, gt=0, description="Processes and threads per container.")
+    log_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size at which a container's log is rotated.")
+    log_files: int = Field(2, gt=0, description="Rotated logs kept per container.")
+    enforce_storage_quota: bool = Field(
+        False, description="Sets ephemeral-storage limits as the engine's quota too; needs overlay2 on xfs with pquota, or btrfs, zfs."
+    )
+
+
+class CapacitySettings(Group):
+    """What the virtual node offers: the engine's host less a reserve."""
+
+    reserve_cpu_millis: int = Field(0, ge=0, description="Milli-cpu kept for the host.")
+    reserve_memory_bytes: int = Field(0, ge=0, description="Memory kept for the host.")
+    pods: int = Field(110, gt=0, description="Pods of the node.")
+
+
+class CvmfsSettings(Group):
+    """CernVM-FS on the engine's host."""
+
+    path: Path = Field(Path("/cvmfs"), description="Where the host mounts it; it must be a shared mount for autofs to reach into pods.")
+    probe: bool = Field(True, description="Look into each repository before a container starts; needs /cvmfs visible to the plugin.")
+    probe_timeout_seconds: float = Field(20.0, gt=0, description="A repository that does not answer in this time is missing.")
+
+
+class DockerSettings(PluginSettings):
+    """Settings of `interlink-plugin serve docker`."""
+
+    plugin_name: ClassVar[str] = "docker"
+
+    instance: str = Field(
+        "", description="Label that marks this plugin's containers on a shared engine. Empty: the state directory's path."
+    )
+    engine: EngineSettings = EngineSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    images: ImageSettings = ImageSettings()
+    volumes: VolumeSettings = VolumeSettings()
+    security: SecuritySettings = SecuritySettings()
+    limits: LimitSettings = LimitSettings()
+    capacity: CapacitySettings = CapacitySettings()
+    cvmfs: CvmfsSettings = CvmfsSettings()
+
+    def model_post_init(self, context: object, /) -> None:
+        super().model_post_init(context)
+        if not self.instance:
+            self.instance = str(self.volumes.engine_state_dir or self.state_dir)

@@ -1,0 +1,109 @@
+"""What the engine tells of a container, as the agent's Seen. Pure; a state that is not in the table is nothing we act on."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import datetime
+from typing import Any
+
+from interlink_common.agent.runtime import Seen
+from interlink_common.contract.sentences import sentence
+from interlink_docker import labels
+
+Json = dict[str, Any]
+
+STATES = {
+    "created": "created",  # or a start that failed: then it carries an error
+    "running": "running",
+    "paused": "running",  # somebody paused it on the engine; it is alive
+    "restarting": "running",  # never by us: no engine restart policy
+    "removing": "exited",
+    "exited": "exited",
+    "dead": "exited",  # ended, and the engine could not clean it up
+}
+"""State.Status of the engine -> Seen.state."""
+
+RFC3339 = re.compile(r"(?P<seconds>[0-9-]{10}T[0-9:]{8})(?:\.(?P<fraction>[0-9]+))?(?P<offset>Z|[+-][0-9:]{5})")
+
+START_FAILED = "StartError"
+START_FAILED_CODE = 128
+"""Reason and exit code of an attempt that the engine could not start (containerd and the kubelet call it so)."""
+
+STOPPED = "EngineStopped"
+STOPPED_CODE = 143
+SKEW_SECONDS = 1.0
+SHUTDOWN_SECONDS = 60.0
+"""How far from the sandbox's end a container's end may be to have the same cause; the engine allows 15 s by default."""
+
+
+def seen(inspected: Json) -> Seen | None:
+    """One attempt, from GET /containers/{id}/json; None if it is none of ours or its state is unknown. The message is not in it."""
+    told = inspected["State"]
+    mine = inspected["Config"].get("Labels") or {}
+    state = STATES.get(told.get("Status", ""))
+    if state is None or labels.CONTAINER not in mine:
+        return None
+    failed_start = bool(told.get("Error")) and state != "running" and moment(told.get("StartedAt")) is None
+    ended = state == "exited" or failed_start
+    exit_code = int(told.get("ExitCode") or 0) or (START_FAILED_CODE if failed_start else 0)
+    started_at = moment(told.get("StartedAt"))
+    finished_at = (moment(told.get("FinishedAt")) or moment(inspected.get("Created"))) if ended else None
+    if started_at and finished_at:  # a short attempt may be told to have ended before it began
+        started_at = min(started_at, finished_at)
+    oom_killed = bool(told.get("OOMKilled")) and exit_code != 0
+    return Seen(
+        container=mine[labels.CONTAINER],
+        attempt=int(mine.get(labels.ATTEMPT, "0")),
+        state="exited" if ended else state,
+        id=f"docker://{inspected['Id']}",
+        image_id=inspected.get("Image", ""),
+        started_at=started_at,
+        finished_at=finished_at,
+        exit_code=exit_code if ended else None,
+        oom_killed=oom_killed,
+        reason=reason(exit_code, failed_start=failed_start, oom_killed=oom_killed) if ended else "",
+        message=sentence(told["Error"]) if failed_start else "",
+        backoff_seconds=float(mine.get(labels.BACKOFF_SECONDS, "0")),
+    )
+
+
+def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
+    """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
+
+    An engine that stops (without live-restore) asks every container to end, and one that does so politely exits with 0, as if its
+    work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success.
+    """
+    ended = moment(sandbox["State"].get("FinishedAt"))
+    if ended is None or found.started_at is None or found.finished_at is None:
+        return found
+    if not (found.started_at < ended and -SKEW_SECONDS <= found.finished_at - ended <= SHUTDOWN_SECONDS):
+        return found
+    told = "The container ended because the engine or the pod sandbox was stopped."
+    return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)
+
+
+def reason(exit_code: int, *, failed_start: bool, oom_killed: bool) -> str:
+    """v1.ContainerStateTerminated.reason as the kubelet words it."""
+    if failed_start:
+        return START_FAILED
+    if oom_killed:
+        return "OOMKilled"
+    return "Completed" if exit_code == 0 else "Error"
+
+
+def moment(text: str | None) -> float | None:
+    """Unix seconds of the engine's RFC 3339 with nanoseconds; None for its zero time."""
+    if not text or text.startswith("0001-"):
+        return None
+    return moment_ns(text) / 10**9
+
+
+def moment_ns(text: str) -> int:
+    """Unix nanoseconds of an RFC 3339 time. Raises ValueError."""
+    found = RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text} is not an RFC 3339 time")
+    offset = "+00:00" if found["offset"] == "Z" else found["offset"]
+    seconds = int(datetime.fromisoformat(found["seconds"] + offset).timestamp())
+    return seconds * 10**9 + int((found["fraction"] or "")[:9].ljust(9, "0"))

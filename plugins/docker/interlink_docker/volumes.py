@@ -1,0 +1,184 @@
+"""Makes a pod's volumes real and says how each container mounts them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.errors import Refused
+from interlink_common.workload.model import (
+    Container,
+    CvmfsVolume,
+    EmptyDirVolume,
+    FilesVolume,
+    HostPathVolume,
+    Mount,
+    Volume,
+    Workload,
+)
+from interlink_docker import cvmfs, files
+from interlink_docker.client import Engine
+from interlink_docker.labels import sandbox_name
+from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
+from interlink_docker.settings import DockerSettings
+from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
+
+Json = dict[str, Any]
+SUBPATH_API = (1, 45)
+"""Engine 26 resolves the sub-path of a volume itself."""
+
+
+def locations(pod: Workload, settings: DockerSettings, *, as_root: bool) -> dict[str, Location]:
+    """Where every volume of the pod lives, by its name. Pure. Raises Refused."""
+    return {volume.name: locate(pod, volume, settings, as_root=as_root) for volume in pod.volumes}
+
+
+def planned_mounts(pod: Workload, container: Container, settings: DockerSettings, *, as_root: bool) -> list[Json]:
+    """The mounts before anything was looked at: what `translate` shows. Pure."""
+    where = locations(pod, settings, as_root=as_root)
+    planned = []
+    for mount in container.mounts:
+        location = where[mount.volume]
+        source = str(Path(location.path) / mount.sub_path) if isinstance(location, HostDirectory) else ""
+        planned.append(_mounted(pod, mount, location, settings, source=source, sub_path="" if source else mount.sub_path))
+    return [*planned, termination_mount(pod, container, 0, settings)]
+
+
+def _mounted(pod: Workload, mount: Mount, location: Location, settings: DockerSettings, *, source: str = "", sub_path: str = "") -> Json:
+    is_cvmfs = isinstance(pod.volume(mount.volume), CvmfsVolume)
+    return mount_config(mount.path, location, settings, pod=pod, mount=mount, source=source, sub_path=sub_path, cvmfs=is_cvmfs)
+
+
+class Volumes:
+    """The volumes of all pods. `as_root`: the plugin may give files to other owners and remove anybody's."""
+
+    def __init__(self, engine: Engine, settings: DockerSettings, *, as_root: bool) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._as_root = as_root
+        self._engine_root: Path | None = None
+
+    def locations(self, pod: Workload) -> dict[str, Location]:
+        """Raises StartError: the operator's maps may have changed since the pod was accepted."""
+        try:
+            return locations(pod, self._settings, as_root=self._as_root)
+        except Refused as error:
+            raise StartError("CreateContainerConfigError", str(error)) from None
+
+    async def prepare(self, pod: Workload) -> None:
+        """Writes what is on disk. Repeatable; what is there stays. Raises StartError."""
+        await asyncio.to_thread(self._write, pod, self.locations(pod))
+
+    def _write(self, pod: Workload, where: dict[str, Location]) -> None:
+        try:
+            files.private_directory(pod_directory(self._settings, pod.uid))
+            for volume in pod.volumes:
+                location = where[volume.name]
+                if isinstance(location, HostDirectory) and location.managed:
+                    if isinstance(volume, FilesVolume):
+                        files.write_files(Path(location.path), volume.files, pod.fs_group)
+                    else:
+                        files.empty_directory(Path(location.path), pod.fs_group)
+        except OSError as error:
+            raise StartError(files.FAILED_MOUNT, f"the files of the pod can not be written: {error.strerror}") from error
+
+    async def open_to_pod(self, pod: Workload) -> None:
+        """Gives the emptyDirs that the engine keeps their mode, through the sandbox that mounts them; ours alone can't."""
+        where = self.locations(pod)
+        mode = 0o777 if pod.fs_group is None else 0o2777
+        kept = [
+            v.name for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory and isinstance(where[v.name], EngineVolume)
+        ]
+        if kept:
+            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, directories_archive(kept, mode, pod.fs_group or 0))
+
+    async def mounts(self, pod: Workload, container: Container, attempt: int) -> list[Json]:
+        """Looks at everything that the container mounts and says how. Raises StartError."""
+        where = self.locations(pod)
+        mounts = [await self._mount(pod, pod.volume(mount.volume), mount, where[mount.volume]) for mount in container.mounts]
+        path = termination_file(self._settings, pod.uid, container.name, attempt)
+        await asyncio.to_thread(files.termination_file, path)
+        return [*mounts, termination_mount(pod, container, attempt, self._settings)]
+
+    async def _mount(self, pod: Workload, volume: Volume, mount: Mount, location: Location) -> Json:
+        source, sub_path = "", ""
+        if isinstance(volume, CvmfsVolume):
+            source = await self._cvmfs_source(volume, mount, location)
+        elif isinstance(location, HostDirectory):
+            source = await asyncio.to_thread(self._host_source, volume, mount, location)
+        elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
+            sub_path = mount.sub_path
+            if location.managed:
+                parts = (volume.name, *PurePosixPath(sub_path).parts)
+                tree = ["/".join(parts[: depth + 1]) for depth in range(1, len(parts))]
+                archive = directories_archive(tree, 0o777, pod.fs_group or 0)
+                await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
+        elif mount.sub_path:
+            source = await self._engine_volume_source(volume, mount, location)
+        return _mounted(pod, mount, location, self._settings, source=source, sub_path=sub_path)
+
+    async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location) -> str:
+        assert isinstance(location, HostDirectory)
+        source = Path(location.path) / mount.sub_path
+        if self._settings.cvmfs.probe:
+            await cvmfs.probe(volume, self._settings.cvmfs)
+            wanted = str(source.relative_to(self._settings.cvmfs.path))
+            source = await asyncio.to_thread(files.below, self._settings.cvmfs.path, wanted, create=False)
+        return str(source)
+
+    def _host_source(self, volume: Volume, mount: Mount, location: HostDirectory) -> str:
+        base = Path(location.path)
+        if isinstance(volume, HostPathVolume):
+            allowed = [Path(host_path_rule(entry)[0]) for entry in self._settings.volumes.host_path_allow]
+            base = files.host_path(volume.path, volume.type, allowed)
+        return str(files.below(base, mount.sub_path, create=True) if mount.sub_path else base)
+
+    async def _engine_volume_source(self, volume: Volume, mount: Mount, location: EngineVolume) -> str:
+        """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
+        if self._engine_root is None:
+            self._engine_root = Path((await self._engine.info())["DockerRootDir"])
+        data = self._engine_root / "volumes" / location.name / "_data"
+        if not (self._as_root and data.is_dir()):
+            raise StartError(
+                files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
+            )
+        return str(await asyncio.to_thread(files.below, data, mount.sub_path, create=True))
+
+    async def over_limit(self, pod: Workload) -> str:
+        """A sentence if an emptyDir on our disk is larger than its sizeLimit, else ""."""
+        where = self.locations(pod)
+        for volume in pod.volumes:
+            location = where[volume.name]
+            if not (isinstance(volume, EmptyDirVolume) and volume.size_limit_bytes and isinstance(location, HostDirectory)):
+                continue
+            if await asyncio.to_thread(files.used_bytes, Path(location.path)) > volume.size_limit_bytes:
+                return f"Usage of EmptyDir volume {volume.name} exceeds the limit {volume.size_limit_bytes} bytes."
+        return ""
+
+    async def message(self, uid: str, container: str, attempt: int) -> str:
+        """The termination message that an attempt left; "" if none."""
+        return await asyncio.to_thread(files.read_message, termination_file(self._settings, uid, container, attempt))
+
+    async def forget_message(self, uid: str, container: str, attempt: int) -> None:
+        path = termination_file(self._settings, uid, container, attempt)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def remove(self, uid: str) -> None:
+        """Removes all files of the pod."""
+        await asyncio.to_thread(files.remove_tree, pod_directory(self._settings, uid))
+
+
+def directories_archive(paths: Sequence[str], mode: int, group: int) -> bytes:
+    """A tar archive of nothing but directories."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in paths:
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.mode, entry.gid = tarfile.DIRTYPE, mode, group
+            archive.addfile(entry)
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""A Docker backend under test: pods in, reports and logs out, and a count of what is left on the engine and on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlink_common.backend import Job, LogQuery
+from interlink_common.errors import BackendUnavailable
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.workload.model import Container, Workload
+from interlink_docker.backend import DockerBackend
+from interlink_docker.settings import DockerSettings
+from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine
+
+PATIENCE_SECONDS = 60.0
+numbers = itertools.count()
+
+
+def shell(script: str, name: str = "main", **fields: Any) -> Container:
+    """A busybox container that runs a script."""
+    return Container(name=name, image=fields.pop("image", BUSYBOX_IMAGE), command=("sh", "-c"), args=(script,), **fields)
+
+
+def a_pod(*containers: Container, **fields: Any) -> Workload:
+    number = next(numbers)
+    merged: dict[str, Any] = {"restart_policy": "Never", "grace_seconds": 5, **fields}
+    return Workload(uid=f"uid-{os.getpid()}-{number}", name=f"pod-{number}", namespace="live", containers=containers, **merged)
+
+
+class Node:
+    """A backend that is started on use; `restart` replaces it as a new process would."""
+
+    def __init__(self, engine: DockerEngine, state_dir: Path, **groups: Any) -> None:
+        self.engine = engine
+        self._groups = groups
+        merged = {**groups, "engine": {"url": engine.url, "retry_seconds": 0.2, "resync_seconds": 5, **groups.get("engine", {})}}
+        self.settings = DockerSettings(state_dir=state_dir, **merged)
+        self.jobs: dict[str, Job] = {}
+        self.reports: dict[str, PodReport] = {}
+        self.down = ""
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None:
+        self.backend = DockerBackend(self.settings)
+        await self.backend.start(list(self.jobs.values()))
+        self._observer = asyncio.create_task(self._observe())
+
+    async def stop(self) -> None:
+        self._observer.cancel()
+        await asyncio.gather(self._observer, return_exceptions=True)
+        await self.backend.close()
+
+    async def restart(self) -> None:
+        await self.stop()
+        self.reports.clear()
+        await self.start()
+
+    async def _observe(self) -> None:
+        while True:
+            try:
+                async with contextlib.aclosing(self.backend.observe()) as observations:  # type: ignore[type-var]  # a generator, in fact
+                    async for observation in observations:
+                        self.reports[observation.pod_uid] = observation.report
+                        self.down = ""
+                        await self._notify()
+            except BackendUnavailable as error:
+                self.down = str(error)
+                await self._notify()
+                await asyncio.sleep(0.2)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def submit(self, pod: Workload) -> Workload:
+        self.jobs[pod.uid] = Job(pod.uid, await self.backend.submit(pod), pod)
+        return pod
+
+    async def until(self, pod: Workload, wanted: Callable[[PodReport], bool]) -> PodReport:
+        """The first report of the pod that fits."""
+        await self.until_true(lambda: pod.uid in self.reports and wanted(self.reports[pod.uid]), lambda: str(self.reports.get(pod.uid)))
+        return self.reports[pod.uid]
+
+    async def until_true(self, wanted: Callable[[], bool], explain: Callable[[], str] = str) -> None:
+        async with self._changed:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._changed.wait_for(wanted)
+            except TimeoutError:
+                raise AssertionError(f"did not come true; last seen: {explain()}") from None
+
+    async def run(self, pod: Workload) -> PodReport:
+        """Submits the pod and waits for its end."""
+        await self.submit(pod)
+        return await self.until(pod, lambda report: report.finished)
+
+    async def running(self, pod: Workload) -> PodReport:
+        """Submits the pod and waits until all its containers run."""
+        await self.submit(pod)
+        return await self.until(pod, lambda report: all(isinstance(c.state, Running) for c in report.containers))
+
+    def log_stream(self, pod: Workload, container: str = "main", **options: Any) -> AsyncIterator[bytes]:
+        return self.backend.logs(self.jobs[pod.uid], LogQuery(container, **options))
+
+    async def log(self, pod: Workload, container: str = "main", **options: Any) -> str:
+        return b"".join([chunk async for chunk in self.log_stream(pod, container, **options)]).decode()
+
+    async def delete(self, pod: Workload) -> None:
+        await self.backend.cancel(self.jobs.pop(pod.uid), pod.grace_seconds)
+        self.reports.pop(pod.uid, None)
+
+    async def delete_all(self) -> None:
+        await asyncio.gather(*(self.delete(job.workload) for job in list(self.jobs.values())))
+
+    def inspect(self, pod: Workload, container: str = "main", attempt: int = 0) -> dict[str, Any]:
+        with self.engine.client() as client:
+            return dict(client.inspect_container(f"interlink-{pod.uid}-{container}-{attempt}"))
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """Everything on the engine that is not an image, and everything of pods on disk."""
+        with self.engine.client() as client:
+            return {
+                "containers": sorted(name for found in client.containers(all=True) for name in found["Names"]),
+                "volumes": sorted(found["Name"] for found in client.volumes()["Volumes"] or []),
+                "networks": sorted(found["Name"] for found in client.networks()),
+                "files": sorted(map(str, self.settings.state_dir.glob("pods/*"))),
+            }
+
+
+NOTHING_LEFT = {"containers": [], "volumes": [], "networks": ["bridge", "host", "none"], "files": []}
+
+
+def container(report: PodReport, name: str = "main") -> ContainerReport:
+    return next(found for found in (*report.init_containers, *report.containers) if found.name == name)
+
+
+def ended(report: PodReport, name: str = "main") -> Terminated:
+    state = container(report, name).state
+    assert isinstance(state, Terminated), state
+    return state
+
+
+def waiting(report: PodReport, name: str = "main") -> Waiting | None:
+    state = container(report, name).state
+    return state if isinstance(state, Waiting) else None
+
+
+def root_lacks_capabilities() -> bool:
+    """A container host may itself be confined: then no engine on it can run a privileged container."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    every = 2 ** (int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
+    return int(status["CapEff"], 16) != int(every)
+
+
+needs_privileged = pytest.mark.skipif(root_lacks_capabilities(), reason="root of this machine lacks capabilities that privileged needs")

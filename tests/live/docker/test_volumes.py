@@ -1,0 +1,195 @@
+"""Rows of the coverage table that concern volumes, on a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interlink_common.errors import Refused
+from interlink_common.lifecycle.report import Waiting
+from interlink_common.workload.model import (
+    CvmfsVolume,
+    EmptyDirVolume,
+    ExternalVolume,
+    File,
+    FilesVolume,
+    HostPathVolume,
+    Mount,
+    Resources,
+    Security,
+)
+from tests.live.docker.conftest import StartNode
+from tests.live.docker.node import Node, a_pod, container, ended, needs_privileged, shell
+
+
+async def test_files_volume_modes_binary_data_sub_path_and_read_only(node: Node) -> None:
+    volume = FilesVolume("v", (File("a", 0o400, b"A"), File("sub/b", 0o640, bytes(range(256)))), secret=True)
+    script = "stat -c '%a %n' /v/a /v/sub/b; md5sum < /v/sub/b; cat /one; echo; (touch /v/new || echo read-only) 2>&1; ls /part"
+    mounts = (Mount("v", "/v"), Mount("v", "/one", sub_path="a"), Mount("v", "/part", sub_path="sub"))
+    pod = a_pod(shell(script, mounts=mounts), volumes=(volume,))
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == [
+        "400 /v/a",
+        "640 /v/sub/b",
+        "e2c865db4162bed963bfaa9ef6ac18f0  -",
+        "A",
+        "touch: /v/new: Read-only file system",
+        "read-only",
+        "b",
+    ]
+    pods = node.settings.state_dir / "pods"
+    assert [oct(path.stat().st_mode & 0o777) for path in (pods, pods / pod.uid)] == ["0o700", "0o700"]
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["disk", "memory"])
+async def test_empty_dir_is_shared_and_outlives_containers(node: Node, in_memory: bool) -> None:
+    mounts = (Mount("v", "/v"),)
+    writer = shell("echo from init > /v/note; mount | grep -c 'tmpfs on /v ' || true", "writer", mounts=mounts)
+    reader = shell("cat /v/note; until [ -e /v/reply ]; do sleep 0.1; done; cat /v/reply", "reader", mounts=mounts)
+    other = shell("echo hi > /v/reply", "other", mounts=mounts, security=Security(run_as_user=1234))
+    pod = a_pod(reader, other, init_containers=(writer,), volumes=(EmptyDirVolume("v", in_memory),))
+    await node.run(pod)
+    assert await node.log(pod, "reader") == "from init\nhi\n"
+    assert await node.log(pod, "writer") == ("1\n" if in_memory else "0\n")
+
+
+async def test_memory_empty_dir_size_limit(node: Node) -> None:
+    script = "dd if=/dev/zero of=/v/big bs=1M count=4 2>/dev/null || echo full; stat -c %s /v/big"
+    pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(EmptyDirVolume("v", in_memory=True, size_limit_bytes=1 << 20),))
+    await node.run(pod)
+    assert await node.log(pod) == "full\n1048576\n"
+
+
+async def test_disk_empty_dir_over_its_size_limit_is_evicted(node: Node) -> None:
+    script = "dd if=/dev/zero of=/v/big bs=1M count=4; sleep 600"
+    pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(EmptyDirVolume("v", size_limit_bytes=1 << 20),))
+    report = await node.run(pod)
+    assert ended(report).exit_code != 0
+    assert "Usage of EmptyDir volume v exceeds the limit" in ended(report).message
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["disk", "memory"])
+async def test_sub_path_of_an_empty_dir_is_made(node: Node, in_memory: bool) -> None:
+    script = "echo x > /part/file; cat /v/a/b/file; stat -c %a /v/a/b"
+    mounts = (Mount("v", "/v"), Mount("v", "/part", sub_path="a/b"))
+    pod = a_pod(shell(script, mounts=mounts), volumes=(EmptyDirVolume("v", in_memory),))
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == ["x", "1777" if in_memory else "777"]
+
+
+async def test_sub_path_through_a_link_out_of_the_volume_is_refused(node: Node) -> None:
+    link = shell("ln -s /etc /v/link", "link", mounts=(Mount("v", "/v"),))
+    main = shell("cat /part/shadow", mounts=(Mount("v", "/part", sub_path="link"),))
+    pod = await node.submit(a_pod(main, init_containers=(link,), volumes=(EmptyDirVolume("v"),)))
+    report = await node.until(pod, lambda report: isinstance(s := container(report).state, Waiting) and s.reason == "FailedMount")
+    assert "leaves its volume" in str(container(report).state)
+
+
+async def test_fs_group_owns_volumes(node: Node) -> None:
+    script = "id -G; touch /d/x /m/x; stat -c '%g %a' /d /d/x /m/x /f/a; cat /f/a"
+    mounts = (Mount("d", "/d"), Mount("m", "/m"), Mount("f", "/f"))
+    main = shell(script, mounts=mounts, security=Security(run_as_user=1234, run_as_group=1235, supplemental_groups=(77,)))
+    volumes = (EmptyDirVolume("d"), EmptyDirVolume("m", in_memory=True), FilesVolume("f", (File("a", 0o400, b"secret"),), secret=True))
+    pod = a_pod(main, volumes=volumes, fs_group=4321)
+    await node.run(pod)
+    groups, *stats, secret = (await node.log(pod)).splitlines()
+    assert set(groups.split()) == {"1235", "77", "4321"}
+    assert stats == ["4321 2777", "4321 644", "4321 644", "4321 440"]
+    assert secret == "secret"
+
+
+async def test_host_path_below_the_allow_list(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("of the host\n")
+    (tmp_path / "data" / "out").symlink_to("/etc")
+    node = await start_node(volumes={"host_path_allow": [str(tmp_path / "data")]})
+    main = shell("cat /v/file; echo back > /v/new", mounts=(Mount("v", "/v"),))
+    pod = a_pod(main, volumes=(HostPathVolume("v", str(tmp_path / "data"), "Directory"),))
+    await node.run(pod)
+    assert await node.log(pod) == "of the host\n"
+    assert (tmp_path / "data" / "new").read_text() == "back\n"
+    with pytest.raises(Refused, match="host_path_allow"):
+        await node.submit(a_pod(main, volumes=(HostPathVolume("v", "/etc"),)))
+    climbing = await node.submit(a_pod(main, volumes=(HostPathVolume("v", str(tmp_path / "data" / "out")),)))
+    await node.until(climbing, lambda report: isinstance(s := container(report).state, Waiting) and s.reason == "FailedMount")
+
+
+async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    node = await start_node(volumes={"claims": {"home": str(tmp_path / "home"), "live/shared": "shared-volume:ro"}})
+    with node.engine.client() as client:
+        client.create_volume("shared-volume")
+    try:
+        script = "echo mine > /home/file; touch /shared/x || true"
+        volumes = (ExternalVolume("h", "persistentVolumeClaim", "home"), ExternalVolume("s", "persistentVolumeClaim", "shared"))
+        pod = a_pod(shell(script, mounts=(Mount("h", "/home"), Mount("s", "/shared"))), volumes=volumes)
+        await node.run(pod)
+        assert (tmp_path / "home" / "file").read_text() == "mine\n"
+        assert "Read-only file system" in await node.log(pod)
+        await node.delete(pod)
+        assert node.leftovers()["volumes"] == ["shared-volume"]
+    finally:
+        with node.engine.client() as client:
+            client.remove_volume("shared-volume")
+
+
+async def test_ephemeral_storage_of_small_writers_is_fine(node: Node) -> None:
+    report = await node.run(a_pod(shell("echo x > /small", limits=Resources(ephemeral_storage_bytes=1 << 20))))
+    assert ended(report).exit_code == 0
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+@pytest.fixture
+def cvmfs(tmp_path: Path) -> Iterator[Path]:
+    """A shared mount, as autofs makes one, with one repository in it."""
+    root = tmp_path / "cvmfs"
+    root.mkdir()
+    mount("-t", "tmpfs", "cvmfs", str(root))
+    mount("--make-rshared", str(root))
+    (root / "atlas.example.org").mkdir()
+    (root / "atlas.example.org" / "release").write_text("42\n")
+    yield root
+    subprocess.run(["umount", "--recursive", "--lazy", root], check=True)
+
+
+async def test_cvmfs_is_read_only_and_later_mounts_appear(start_node: StartNode, cvmfs: Path) -> None:
+    node = await start_node(cvmfs={"path": str(cvmfs)})
+    script = "cat /cvmfs/atlas.example.org/release; touch /cvmfs/x; until cat /cvmfs/later.example.org/file 2>/dev/null; do sleep 0.1; done"
+    pod = a_pod(shell(script, mounts=(Mount("c", "/cvmfs"),)), volumes=(CvmfsVolume("c", ("atlas.example.org",)),))
+    await node.running(pod)
+    later = cvmfs / "later.example.org"
+    later.mkdir()
+    await asyncio.to_thread(mount, "-t", "tmpfs", "later", str(later))
+    (later / "file").write_text("mounted later\n")
+    await node.until(pod, lambda report: report.finished)
+    assert await node.log(pod) == "42\ntouch: /cvmfs/x: Read-only file system\nmounted later\n"
+
+
+async def test_a_missing_cvmfs_repository_is_no_empty_directory(start_node: StartNode, cvmfs: Path) -> None:
+    node = await start_node(cvmfs={"path": str(cvmfs)})
+    (cvmfs / "empty.example.org").mkdir()
+    for repository in ("none.example.org", "empty.example.org"):
+        pod = a_pod(shell("true", mounts=(Mount("c", "/cvmfs"),)), volumes=(CvmfsVolume("c", (repository,)),))
+        await node.submit(pod)
+        report = await node.until(pod, lambda report: isinstance(s := container(report).state, Waiting) and s.reason == "FailedMount")
+        assert repository in str(container(report).state)
+
+
+@needs_privileged
+async def test_mount_propagation(start_node: StartNode, cvmfs: Path) -> None:
+    node = await start_node(
+        volumes={"host_path_allow": [str(cvmfs)]}, security={"allow_privileged": True, "allow_bidirectional_mounts": True}
+    )
+    (cvmfs / "inner").mkdir()
+    script = "mount -t tmpfs inside /h/inner && echo made > /h/inner/file"
+    main = shell(script, mounts=(Mount("h", "/h", propagation="Bidirectional"),), security=Security(privileged=True))
+    report = await node.run(a_pod(main, volumes=(HostPathVolume("h", str(cvmfs)),)))
+    assert ended(report).exit_code == 0, ended(report).message
+    assert (cvmfs / "inner" / "file").read_text() == "made\n"

@@ -1,0 +1,183 @@
+"""A Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager. All of it lives in one directory.
+
+There is no scheduler: pods name their node. There are no nodes either, until somebody brings one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+START_SECONDS = 90.0
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A server in its own session, with a log; `stop` is orderly, `kill` is not."""
+
+    def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.name, self.log = name, log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=env
+            )  # fmt: skip
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def until(self, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+        """Returns when `ready`. Raises RuntimeError with the end of the log if the process ended, or that took too long."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} is not ready:\n{self.log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.1)
+
+
+class Cluster:
+    """A Kubernetes control plane in a directory."""
+
+    def __init__(self, assets: Path, directory: Path) -> None:
+        self._assets, self.directory = assets, directory
+        self.port, self._processes = free_port(), list[Process]()
+        self.server = f"https://127.0.0.1:{self.port}"
+        self.admin = directory / "admin.kubeconfig"
+
+    def start(self) -> None:
+        """Returns when pods can be created. Raises RuntimeError."""
+        (self.directory / "log").mkdir(parents=True)
+        self._certificates()
+        client, peer = free_port(), free_port()
+        self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}")
+        self._start_apiserver(f"http://127.0.0.1:{client}")
+        self._start_controllers()
+
+    def close(self) -> None:
+        for process in reversed(self._processes):
+            process.stop()
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, seconds: float = 60.0) -> str:
+        """Runs kubectl as the administrator; returns its standard output. Raises AssertionError with its complaint."""
+        done = self._kubectl(*arguments, stdin=stdin, seconds=seconds)
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    def follow(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts kubectl and lets it run."""
+        return subprocess.Popen(self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def get(self, *what: str) -> dict[str, Any]:
+        """An object as JSON, {} if there is none."""
+        done = self._kubectl("get", *what, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+
+    def process(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
+        process = Process(name, command, self.directory / "log" / f"{name}.log", env)
+        self._processes.append(process)
+        return process
+
+    def _kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(*arguments), input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(self._assets / "kubectl"), "--kubeconfig", str(self.admin), *arguments]
+
+    def _start_etcd(self, client: str, peer: str) -> None:
+        self.process(
+            "etcd",
+            [
+                str(self._assets / "etcd"), f"--data-dir={self.directory / 'etcd'}", "--log-level=error", "--unsafe-no-fsync",
+                f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
+                f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
+            ],
+        )  # fmt: skip
+
+    def _start_apiserver(self, etcd: str) -> None:
+        pki = self.directory / "pki"
+        apiserver = self.process(
+            "kube-apiserver",
+            [
+                str(self._assets / "kube-apiserver"), f"--etcd-servers={etcd}", "--bind-address=127.0.0.1",
+                f"--secure-port={self.port}", "--endpoint-reconciler-type=none", f"--cert-dir={self.directory / 'certs'}",
+                f"--tls-cert-file={pki / 'apiserver.crt'}", f"--tls-private-key-file={pki / 'apiserver.key'}",
+                f"--client-ca-file={pki / 'ca.crt'}", f"--service-account-key-file={pki / 'sa.pub'}",
+                f"--service-account-signing-key-file={pki / 'sa.key'}", "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=Node,RBAC", "--allow-privileged",
+                f"--kubelet-client-certificate={pki / 'admin.crt'}", f"--kubelet-client-key={pki / 'admin.key'}",
+                "--kubelet-preferred-address-types=InternalIP",
+            ],
+        )  # fmt: skip
+        apiserver.until(lambda: self._kubectl("get", "--raw", "/readyz").returncode == 0)
+
+    def _start_controllers(self) -> None:
+        pki = self.directory / "pki"
+        controllers = self.process(
+            "kube-controller-manager",
+            [
+                str(self._assets / "kube-controller-manager"), f"--kubeconfig={self.admin}", "--leader-elect=false",
+                f"--service-account-private-key-file={pki / 'sa.key'}", f"--root-ca-file={pki / 'ca.crt'}", "--secure-port=0",
+                f"--flex-volume-plugin-dir={self.directory / 'flexvolume'}", "--kube-api-qps=500", "--kube-api-burst=1000",
+            ],
+        )  # fmt: skip
+        controllers.until(lambda: self._kubectl("get", "serviceaccount", "default", "-n", "default").returncode == 0)
+
+    def _certificates(self) -> None:
+        pki = self.directory / "pki"
+        pki.mkdir(mode=0o700)
+
+        def openssl(*arguments: str) -> None:
+            subprocess.run(["openssl", *arguments], cwd=pki, check=True, capture_output=True)
+
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.crt")
+        openssl("genrsa", "-out", "sa.key", "2048")
+        openssl("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
+        names = "subjectAltName=IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc\n"
+        for name, subject, extra in (("apiserver", "/CN=kube-apiserver", names), ("admin", "/O=system:masters/CN=admin", "")):
+            (pki / f"{name}.ext").write_text(f"extendedKeyUsage=serverAuth,clientAuth\n{extra}")
+            openssl("req", *key, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{name}.ext")
+            openssl("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
+        self._write_kubeconfig(pki)
+
+    def _write_kubeconfig(self, pki: Path) -> None:
+        def inline(name: str) -> str:
+            return base64.b64encode((pki / name).read_bytes()).decode()
+
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority-data": inline("ca.crt")}}],
+            "users": [{"name": "admin", "user": {"client-certificate-data": inline("admin.crt"), "client-key-data": inline("admin.key")}}],
+        }
+        self.admin.touch(mode=0o600)
+        self.admin.write_text(yaml.safe_dump(config))

@@ -1,0 +1,151 @@
+"""A pod's files on disk: modes, and no way out of a volume."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.workload.model import File
+from interlink_docker import files
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_have_their_modes_below_a_private_directory(tmp_path: Path) -> None:
+    volume = tmp_path / "pod" / "volumes" / "v"
+    files.write_files(volume, (File("a", 0o400, b"A"), File("d/e/b", 0o755, b"\xff\x00")), None)
+    assert {str(p.relative_to(volume)): (mode(p), p.read_bytes() if p.is_file() else None) for p in volume.rglob("*")} == {
+        "a": (0o400, b"A"),
+        "d": (0o755, None),
+        "d/e": (0o755, None),
+        "d/e/b": (0o755, b"\xff\x00"),
+    }
+    assert mode(tmp_path / "pod" / "volumes") == 0o700
+    assert [path.name for path in volume.parent.iterdir()] == ["v"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="fsGroup needs root")
+def test_fs_group_may_read(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    files.write_files(volume, (File("d/a", 0o400, b""),), 4321)
+    found = {path: (path.stat().st_gid, mode(path)) for path in (volume, volume / "d", volume / "d/a")}
+    assert found == {volume: (4321, 0o2755), volume / "d": (4321, 0o2755), volume / "d/a": (4321, 0o440)}
+
+
+def test_written_once(tmp_path: Path) -> None:
+    files.write_files(tmp_path / "v", (File("a", 0o644, b"first"),), None)
+    files.write_files(tmp_path / "v", (File("a", 0o644, b"second"),), None)
+    assert (tmp_path / "v" / "a").read_bytes() == b"first"
+
+
+def test_half_written_is_written_again(tmp_path: Path) -> None:
+    (tmp_path / ".v.building").mkdir()
+    (tmp_path / ".v.building" / "junk").touch()
+    files.write_files(tmp_path / "v", (File("a", 0o644, b""),), None)
+    assert [path.name for path in (tmp_path / "v").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/out", "a/../../out"])
+def test_a_file_that_leaves_its_volume(tmp_path: Path, path: str) -> None:
+    with pytest.raises(StartError, match="leaves the volume"):
+        files.write_files(tmp_path / "volumes" / "v", (File(path, 0o644, b""),), None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_directory_is_everybodys(tmp_path: Path) -> None:
+    files.empty_directory(tmp_path / "pod" / "v", None)
+    assert mode(tmp_path / "pod" / "v") == 0o777
+
+
+def test_sub_path_is_made_like_its_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    files.empty_directory(volume, None)
+    assert files.below(volume, "a/b", create=True) == volume / "a" / "b"
+    assert mode(volume / "a" / "b") == 0o777
+
+
+@pytest.mark.parametrize("target", ["/etc", "../..", "/"])
+@pytest.mark.parametrize("sub_path", ["link", "link/passwd", "link/new/deep"])
+def test_sub_path_through_a_link_out(tmp_path: Path, target: str, sub_path: str) -> None:
+    volume = tmp_path / "v"
+    volume.mkdir()
+    (volume / "link").symlink_to(target)
+    with pytest.raises(StartError, match="leaves its volume"):
+        files.below(volume, sub_path, create=True)
+
+
+def test_sub_path_through_a_link_inside(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    (volume / "real").mkdir(parents=True)
+    (volume / "link").symlink_to("real")
+    assert files.below(volume, "link/x", create=True) == volume / "real" / "x"
+    with pytest.raises(StartError, match="does not exist"):
+        files.below(volume, "none", create=False)
+
+
+def test_the_end_of_a_message(tmp_path: Path) -> None:
+    path = tmp_path / "termination" / "main.0"
+    files.termination_file(path)
+    assert mode(path) == 0o666
+    path.write_bytes(b"x" * 5000 + b"end\xff")
+    assert files.read_message(path) == "x" * 4092 + "end\ufffd"
+    assert files.read_message(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "fine"),
+    [
+        ("", "directory", True),
+        ("Directory", "directory", True),
+        ("Directory", "file", False),
+        ("File", "file", True),
+        ("File", "directory", False),
+        ("Socket", "file", False),
+        ("Directory", "", False),
+        ("", "", False),
+        ("DirectoryOrCreate", "", True),
+        ("FileOrCreate", "", True),
+    ],
+)
+def test_host_path_types(tmp_path: Path, kind: str, make: str, fine: bool) -> None:
+    path = tmp_path / "x"
+    if make == "directory":
+        path.mkdir()
+    elif make == "file":
+        path.touch()
+    if fine:
+        assert files.host_path(str(path), kind, [tmp_path]) == path
+        assert path.exists()
+        return
+    with pytest.raises(StartError):
+        files.host_path(str(path), kind, [tmp_path])
+
+
+def test_host_path_through_a_link_out(tmp_path: Path) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "allowed" / "link").symlink_to("/etc")
+    with pytest.raises(StartError, match="host_path_allow"):
+        files.host_path(str(tmp_path / "allowed" / "link" / "ssl"), "DirectoryOrCreate", [tmp_path / "allowed"])
+
+
+def test_usage_does_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "data").write_bytes(b"x" * 100_000)
+    (tmp_path / "big").write_bytes(b"x" * 10_000_000)
+    (tmp_path / "v" / "link").symlink_to(tmp_path / "big")
+    assert 100_000 <= files.used_bytes(tmp_path / "v") < 200_000
+
+
+def test_removal_does_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "pod" / "volumes").mkdir(parents=True)
+    (tmp_path / "pod" / "volumes" / "link").symlink_to(tmp_path / "precious")
+    files.remove_tree(tmp_path / "pod")
+    files.remove_tree(tmp_path / "pod")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]

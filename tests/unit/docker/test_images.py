@@ -1,0 +1,52 @@
+"""The progress of a pull in words, from the engine's own documents."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlink_common.errors import ConfigurationError
+from interlink_common.workload.model import RegistryCredential
+from interlink_docker.images import Progress, auth_header, read_credentials
+
+MIB = 1024 * 1024
+
+
+def test_progress_in_words() -> None:
+    progress = Progress()
+    assert progress.words() == ""
+    documents: list[dict[str, Any]] = [
+        {"status": "Pulling from library/busybox", "id": "1.36"},
+        {"status": "Pulling fs layer", "progressDetail": {}, "id": "a"},
+        {"status": "Already exists", "progressDetail": {}, "id": "b"},
+        {"status": "Downloading", "progressDetail": {"current": 3 * MIB, "total": 10 * MIB}, "id": "a"},
+    ]
+    for document in documents:
+        progress.note(document)
+    assert progress.words() == "1 of 2 layers, 3 of 10 MiB"
+    progress.note({"status": "Pull complete", "progressDetail": {}, "id": "a"})
+    progress.note({"status": "Digest: sha256:1"})
+    assert progress.words() == "2 of 2 layers, 10 of 10 MiB"
+
+
+def test_auth_header() -> None:
+    header = auth_header(RegistryCredential("registry.example.org", "user", "päss~?>"))
+    assert json.loads(base64.urlsafe_b64decode(header)) == {
+        "username": "user",
+        "password": "päss~?>",
+        "serveraddress": "registry.example.org",
+    }
+
+
+def test_a_broken_credentials_file_is_named_and_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"auths": {"r": {"auth": "c2VjcmV0"}')
+    with pytest.raises(ConfigurationError, match=r"images\.credentials_file") as broken:
+        read_credentials(path)
+    assert "c2VjcmV0" not in str(broken.value)
+    with pytest.raises(ConfigurationError, match="can not be read"):
+        read_credentials(tmp_path / "none")
