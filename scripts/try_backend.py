@@ -1,0 +1,63 @@
+"""`make try BACKEND=docker`: serves a plugin on .run/docker.sock until Ctrl-C, and brings up what it needs meanwhile.
+
+The state stays in .run, as do the pods: the next `make try` picks them up. Only with an engine of its own both go.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from scripts.engine import PAUSE_IMAGE, demo_images, engine
+from scripts.packages import Missing, say
+from scripts.rundir import run_directory
+
+
+def try_docker() -> int:
+    with engine() as found, demo_images(found.url), run_directory() as folder:
+        state = folder / "docker-state"
+        try:
+            return serve("docker", folder, state, {"ENGINE__URL": found.url, "SANDBOX__IMAGE": PAUSE_IMAGE})
+        finally:
+            if found.own:
+                shutil.rmtree(state, ignore_errors=True)
+
+
+BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker}
+
+
+def serve(name: str, folder: Path, state: Path, settings: Mapping[str, str]) -> int:
+    """Serves in the foreground. The terminal's Ctrl-C reaches the plugin too: it ends in order while we wait."""
+    listen = f"unix://{folder}/{name}.sock"
+    say(f"In another terminal: .venv/bin/interlink-plugin run examples/batch.yaml --connect {listen}\nCtrl-C ends this.\n")
+    told = {"LISTEN": listen, "STATE_DIR": str(state), "TELEMETRY__LOG_FORMAT": "console", **settings}
+    environment = os.environ | {f"INTERLINK_PLUGIN_{key}": value for key, value in told.items()}
+    process = subprocess.Popen([Path(sys.executable).with_name("interlink-plugin"), "serve", name], env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def main(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else "docker"
+    if name not in BACKENDS:
+        raise Missing(f"there is no backend {name} to try; these exist: {', '.join(BACKENDS)}.")
+    return BACKENDS[name]()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Missing as gap:
+        sys.exit(f"make try: {gap}")
