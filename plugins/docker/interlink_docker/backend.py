@@ -151,8 +151,9 @@ class DockerBackend(Backend):
         writing.write_text(memory_json)
         writing.replace(path)
 
-    def _changed(self, uid: str) -> None:
+    def _changed(self, uid: str, container_id: str) -> None:
         if uid in self._jobs:
+            self._runtime.look_again(uid, container_id)
             self.agent.wake(uid)
 
     def _found_engine(self) -> None:

@@ -46,7 +46,7 @@ FOREIGN_ERRORS = (
 )
 
 
-class EngineRefusal(Exception):
+class EngineRefusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
     """The engine said no. `status` is the HTTP code, `words` its own explanation on one line without markup characters."""
 
     def __init__(self, status: int, words: str) -> None:

@@ -18,7 +18,7 @@ ACTIONS = ("start", "die", "oom", "destroy", "pause", "unpause")
 
 
 class Events:
-    """Follows the stream for ever, reconnecting. `on_pod` gets a UID; `on_found` follows every (re)connection, `on_lost` every loss."""
+    """Follows the stream for ever, reconnecting. `on_pod` gets a UID and a container id; `on_found` follows every (re)connection, `on_lost` every loss."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Events:
         instance: str,
         retry_seconds: float,
         *,
-        on_pod: Callable[[str], None],
+        on_pod: Callable[[str, str], None],
         on_found: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
@@ -62,9 +62,10 @@ class Events:
         async with await self._engine.stream("GET", "/events", query={"filters": event_filters(self._instance)}) as stream:
             self._on_found()
             async for event in stream.documents():
-                uid = (event.get("Actor", {}).get("Attributes") or {}).get(labels.POD_UID)
+                actor = event.get("Actor", {})
+                uid = (actor.get("Attributes") or {}).get(labels.POD_UID)
                 if uid:
-                    self._on_pod(uid)
+                    self._on_pod(uid, actor.get("ID", ""))
 
 
 def event_filters(instance: str) -> str:

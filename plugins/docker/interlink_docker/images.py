@@ -59,6 +59,7 @@ class Images:
         self._slots = asyncio.Semaphore(settings.concurrent_pulls)
         self._pulls: dict[tuple[str, tuple[RegistryCredential, ...]], asyncio.Task[None]] = {}
         self._progress: dict[str, Progress] = {}
+        self._believed: set[str] = set()
 
     def reference(self, image: str) -> Reference:
         """The full name to use for an image of a pod. Raises StartError InvalidImageName."""
@@ -74,7 +75,7 @@ class Images:
         """
         reference = self.reference(image)
         policy = self._settings.pull_policy or policy
-        if policy != "Always" and await self.present(reference):
+        if policy != "Always" and (str(reference) in self._believed or await self.present(reference)):
             return
         if policy == "Never":
             raise StartError("ErrImageNeverPull", f"Container image {reference} is not present with pull policy of Never")
@@ -91,9 +92,15 @@ class Images:
             await self._engine.image(str(reference))
         except EngineRefusal as error:
             if error.is_missing:
+                self._believed.discard(str(reference))
                 return False
             raise StartError("ErrImagePull", error.words) from None
+        self._believed.add(str(reference))
         return True
+
+    def forget(self, image: str) -> None:
+        """The engine said that it has the image no more; the next `ensure` looks again."""
+        self._believed.discard(str(self.reference(image)))
 
     async def user(self, image: str) -> str:
         """The image's own USER, "" if it has none."""

@@ -40,6 +40,7 @@ class DockerRuntime:
         self.volumes = Volumes(engine, settings, as_root=as_root)
         self._listing = Listing(engine, settings.instance)
         self._known: dict[str, dict[str, tuple[str, Seen]]] = {}
+        self._changed: dict[str, set[str]] = {}
         self._addresses: dict[str, str] = {}
 
     async def prepare(self, pod: Workload) -> None:
@@ -86,7 +87,7 @@ class DockerRuntime:
             seccomp_profiles=self._seccomp_profiles,
         )
         try:
-            await self._engine.create(name, config)
+            await self._create(name, config, container.image)
         except EngineRefusal as error:
             if not error.is_conflict:
                 raise StartError("CreateContainerError", error.words) from error
@@ -94,6 +95,16 @@ class DockerRuntime:
             if found is None or found.state != "created":
                 return
         await self._start_created(pod, name)
+
+    async def _create(self, name: str, config: dict[str, Any], image: str) -> None:
+        """An image that was there a moment ago is not looked for again, only when the engine misses it."""
+        try:
+            await self._engine.create(name, config)
+        except EngineRefusal as error:
+            if error.is_missing and "No such image" in error.words:
+                self.images.forget(image)
+                raise StartError("ErrImagePull", error.words) from error
+            raise
 
     async def _image_user(self, container: Container) -> str:
         if not needs_image_user(container.security, self._settings):
@@ -167,12 +178,18 @@ class DockerRuntime:
             self._addresses[pod.uid] = found[0]
         return self._addresses[pod.uid]
 
+    def look_again(self, uid: str, container_id: str) -> None:
+        """An event told of this container. A list may still show its state of before: the engine tells of an end first, and then
+        updates what its lists are read from; an inspect waits until both are done."""
+        self._changed.setdefault(uid, set()).add(container_id)
+
     async def seen(self, pod: Workload) -> tuple[Seen, ...]:
         """A running or ended attempt never changes but by its state, so it is inspected once per state."""
         known, now_known = self._known.get(pod.uid, {}), {}
+        changed = self._changed.pop(pod.uid, set())
         for row in await self._listing.of_pod(pod.uid):
             before = known.get(row["Id"])
-            if before is not None and before[0] == row["State"] != "created":
+            if before is not None and before[0] == row["State"] != "created" and row["Id"] not in changed:
                 now_known[row["Id"]] = before
                 continue
             if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
@@ -256,8 +273,8 @@ class DockerRuntime:
             await self.volumes.remove(uid)
         except OSError as error:
             raise RuntimeUnavailable(f"the files of the pod can not be removed: {error.strerror}") from error
-        self._known.pop(uid, None)
-        self._addresses.pop(uid, None)
+        for per_pod in (self._known, self._changed, self._addresses):
+            per_pod.pop(uid, None)
 
     async def _remove_container(self, container_id: str) -> None:
         try:

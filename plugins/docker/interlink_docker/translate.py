@@ -143,9 +143,10 @@ def container_config(
 
 
 def log_config(settings: DockerSettings) -> Json:
-    """json-file, whatever the engine's default: other drivers can't be read back."""
-    options = {"max-size": str(settings.limits.log_bytes), "max-file": str(settings.limits.log_files)}
-    return {"Type": "json-file", "Config": options}
+    """Whatever the engine's own default is: not every driver can be read back."""
+    limits = settings.limits
+    options = {"max-size": str(limits.log_bytes), "max-file": str(limits.log_files), "compress": "false"}
+    return {"Type": limits.log_driver, "Config": options}
 
 
 def resource_limits(container: Container, settings: DockerSettings) -> Json:
