@@ -16,9 +16,9 @@ from scripts.rundir import run_directory
 from tests.servers.plugin import PluginProcess
 
 PODS = [
-    ("batch", 0, "a batch pod: an init container, then the main one; a ConfigMap and a Secret"),
-    ("web", 0, "two containers that share localhost; one has a readiness probe"),
-    ("failing", 3, "a pod that fails, with the reason it gives"),
+    ("batch", 0, "a batch job with an init container, a ConfigMap and a Secret"),
+    ("web", 0, "two containers that talk over localhost, one with a readiness probe"),
+    ("failing", 3, "a job that fails, and says why"),
 ]
 
 

@@ -1,6 +1,6 @@
 """`make try BACKEND=docker`: serves a plugin on .run/docker.sock until Ctrl-C, and brings up what it needs meanwhile.
 
-The state stays in .run, as do the pods: the next `make try` picks them up. Only with an engine of its own both go.
+Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine of its own they go with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def try_docker() -> int:
         try:
             return serve("docker", folder, state, {"ENGINE__URL": found.url, "SANDBOX__IMAGE": PAUSE_IMAGE})
         finally:
-            if found.own:
+            if found.own or not any(state.glob("pods/*")):
                 shutil.rmtree(state, ignore_errors=True)
 
 

@@ -29,8 +29,8 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ONE: list[str] = []
-TWO = ["-p", "xdist", "-n", "2", "--dist", "loadgroup"]
+ONE = ["-p", "xdist"]
+TWO = [*ONE, "-n", "2", "--dist", "loadgroup"]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ TWO = ["-p", "xdist", "-n", "2", "--dist", "loadgroup"]
         (ONE, "here", 0, "gone: no such server on this machine"),
         (TWO, "here", 0, "gone: no such server on this machine"),
         (ONE, "here,gone", 1, "gone must run here (REQUIRE_BACKENDS) but can't: no such server on this machine"),
-        (TWO, "nowhere", 1, "FAILED: REQUIRE_BACKENDS names nowhere, of which no test ran"),
+        (ONE, "nowhere", 1, "FAILED: REQUIRE_BACKENDS names nowhere, of which no test ran"),
     ],
 )
 def test_missing_backends(suite: Path, workers: list[str], required: str, code: int, said: str) -> None:

@@ -51,8 +51,8 @@ class ServedInProcess(RunningPlugin):
         await self.stop()
         await self.start()
 
-    async def leftovers(self) -> list[str]:
-        return [f"job {job.jid} of {uid}" for uid, job in self.site.jobs.items()]
+    async def leftovers(self, pod_uid: str) -> list[str]:
+        return [f"job {job.jid}" for uid, job in self.site.jobs.items() if uid == pod_uid]
 
 
 class TestScripted(PluginContract):
@@ -115,4 +115,4 @@ class TestScripted(PluginContract):
         with pytest.raises(CallError) as caught:
             await creating
         assert caught.value.code == 410
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)

@@ -158,9 +158,14 @@ class NodeAgent:
         return True
 
     async def _resync_for_ever(self) -> None:
+        """Looks at every pod once per period, a few at a time, so that the loop is never held up."""
         while True:
-            await asyncio.sleep(self._resync_seconds)
-            self.wake_all()
+            workers = [worker for worker in self._workers.values() if not worker.over.is_set()]
+            slices = [workers[start : start + LOOKS_AT_ONCE] for start in range(0, len(workers), LOOKS_AT_ONCE)] or [[]]
+            for some in slices:
+                await asyncio.sleep(self._resync_seconds / len(slices))
+                for worker in some:
+                    worker.wake()
 
 
 def _save_nothing(uid: str, memory_json: str) -> None:

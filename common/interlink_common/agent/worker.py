@@ -15,7 +15,7 @@ from typing import Optional
 
 from interlink_common.agent.performing import perform
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
-from interlink_common.lifecycle.actions import Action, Kill, Outcome, Prepare, StartAttempt
+from interlink_common.lifecycle.actions import Action, EnsureImage, Kill, Outcome, Prepare, StartAttempt
 from interlink_common.lifecycle.decide import decide
 from interlink_common.lifecycle.feedback import learn, learn_progress
 from interlink_common.lifecycle.memory import PodMemory, to_json
@@ -153,9 +153,10 @@ class PodWorker:
         except RuntimeUnavailable as error:
             log.info("pod %s is frozen: %s", self.pod.uid, error)
             outcome = Outcome(action, lost=True)
-        except Exception as error:  # the container tells of it, the next ones go on
+        except Exception as error:  # a step towards a start tells of it and backs off; a mistake of ours kills no container
             log.exception("%s of pod %s failed", type(action).__name__, self.pod.uid)
-            outcome = Outcome(action, ok=False, reason="CreateContainerError", message=f"internal error: {type(error).__name__}")
+            told, lost = f"internal error: {type(error).__name__}", not isinstance(action, (Prepare, EnsureImage, StartAttempt))
+            outcome = Outcome(action, ok=False, reason="CreateContainerError", message=told, lost=lost)
         finally:
             self._operations.pop(action, None)
         now = self._around.clock()

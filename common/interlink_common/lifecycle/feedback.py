@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
 
 from interlink_common.lifecycle import probing, stopping
 from interlink_common.lifecycle.actions import (
@@ -72,9 +71,14 @@ def _learn_image(memory: PodMemory, action: EnsureImage, outcome: Outcome, now: 
 
 
 def _held(memory: PodMemory, container: str, outcome: Outcome, now: float, timing: Timing) -> PodMemory:
-    """The next try waits twice as long after every failure of the same kind."""
+    """The next try waits twice as long after every failure of the same step; only that step's success lifts the hold."""
+    step = type(outcome.action).__name__
+    before = memory.holds.get(container)
+    if before is not None and before.step != step:
+        before = None
+        if outcome.ok:
+            return memory
     if outcome.ok:
         return memory.with_hold(container, None)
-    before: Optional[Hold] = memory.holds.get(container)
-    delay = before.delay_seconds if before is not None and before.reason == outcome.reason else 0.0
-    return memory.with_hold(container, Hold(outcome.reason, outcome.message, now, timing.backoff_after(delay)))
+    delay = timing.backoff_after(before.delay_seconds if before is not None else 0.0)
+    return memory.with_hold(container, Hold(step, outcome.reason, outcome.message, now, delay))

@@ -56,8 +56,9 @@ class PostStart:
 
 @dataclass(frozen=True)
 class Hold:
-    """The last try to prepare, pull or start failed; the next is at `since + delay_seconds`."""
+    """The last try of a step (the action's class name) failed; the next is at `since + delay_seconds`."""
 
+    step: str
     reason: str
     message: str
     since: float

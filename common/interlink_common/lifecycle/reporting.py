@@ -87,7 +87,7 @@ class _Composer:
 
     def _between(self, container: Container, latest: Seen) -> Waiting:
         """Between two attempts: the failed next start if there is one, else the back-off."""
-        hold = self._memory.holds.get(container.name)
+        hold = self._memory.holds.get("") or self._memory.holds.get(container.name)
         if hold is not None:
             return self._held(container, hold)
         delay = _duration(backoff_seconds(latest, self._timing))
@@ -100,10 +100,7 @@ class _Composer:
     def _not_yet(self, container: Container) -> Waiting:
         """Before the first attempt. The mains tell what the init container in their way is waiting for."""
         gate = inits.blocking(self._pod, self._memory)
-        sandbox = self._memory.holds.get("")
-        hold = self._memory.holds.get(container.name)
-        if sandbox is not None:
-            return Waiting(sandbox.reason, sandbox.message)
+        hold = self._memory.holds.get("") or self._memory.holds.get(container.name)
         if hold is not None:
             return self._held(container, hold)
         if gate is None or gate is container:
@@ -116,7 +113,7 @@ class _Composer:
 
     def _held(self, container: Container, hold: Hold) -> Waiting:
         """The kubelet alternates: ErrImagePull after a failed pull, then ImagePullBackOff until the next."""
-        if hold.reason == "ErrImagePull" and hold.halfway <= self._now < hold.until:
+        if hold.reason == "ErrImagePull" and hold.halfway <= self._now:
             return Waiting("ImagePullBackOff", f"Back-off pulling image {container.image}: ErrImagePull: {hold.message}")
         return Waiting(hold.reason, hold.message)
 

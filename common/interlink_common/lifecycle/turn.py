@@ -59,13 +59,14 @@ class Turn:
             self.remember(stop=Stop(reason, message, self.now, grace_seconds))
 
     def end(self, attempt: Seen, grace_seconds: float, reason: str = "", message: str = "", *, restart: bool = False) -> None:
-        """Ends one running attempt in order, or hurries an ending under way."""
+        """Ends one running attempt in order; one that is being ended may be hurried, and told a reason it did not have."""
         deadline = self.now + grace_seconds
         ending = self.memory.ending(attempt)
         if ending is None:
             ending = Ending(attempt.attempt, self.now, deadline, reason, message, restart)
-        elif deadline < ending.deadline:
-            ending = replace(ending, deadline=deadline)
+        elif deadline < ending.deadline or (reason and not ending.reason):
+            told = message if reason and not ending.reason else ending.message
+            ending = replace(ending, deadline=min(deadline, ending.deadline), reason=ending.reason or reason, message=told)
         else:
             return
         self.remember(endings={**self.memory.endings, attempt.container: ending})

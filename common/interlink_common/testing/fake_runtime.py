@@ -152,10 +152,11 @@ class FakeRuntime:
 
     async def close(self) -> None:
         """Ends the containers."""
-        for uid in list(self._pods):
-            for run in self._pods.pop(uid).attempts.values():
-                self._reap(run)
-        await asyncio.sleep(0)
+        runs = [run for pod in self._pods.values() for run in pod.attempts.values()]
+        self._pods.clear()
+        for run in runs:
+            self._reap(run)
+        await asyncio.gather(*(run.task for run in runs if run.task is not None), return_exceptions=True)
 
     def _reach(self, pod: Workload, *, create: bool = True) -> _Pod:
         if self.unavailable:

@@ -6,9 +6,11 @@ with a POSIX `sh` does. Facts are read from the reports alone, so a case holds f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from interlink_common.agent.agent import NodeAgent
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated, Waiting
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.workload.model import Container, EmptyDirVolume, ExecAction, Mount, Probe, Workload
@@ -21,7 +23,7 @@ WORK = (Mount("work", "/work"),)
 
 @dataclass(frozen=True)
 class LifecycleCase:
-    """`delete_when`: the pod is deleted once that container runs and is started, and the case is over when it is stopped.
+    """`delete_when`: the pod is deleted once that container has started.
 
     Expectations: exit codes, restart counts, words of the message and reason by container; `before`: pairs of (container,
     "start" or "end") of their last attempts; `never_ran`: containers without a start time; `waiting`: reasons seen on the way.
@@ -261,6 +263,22 @@ CASES: tuple[LifecycleCase, ...] = (
         "oom", pod("oom", sh("main", "oom")), {"main": 137}, reasons={"main": "OOMKilled"}, says={"main": "OOMKilled"}, fake_only=True
     ),
 )
+
+
+async def live(case: LifecycleCase, agent: NodeAgent) -> list[PodReport]:
+    """Adds the case's pod to an agent that has no other, and returns its reports in order, the last one the end. Removes the pod."""
+    agent.add(case.pod)
+    told: list[PodReport] = []
+    removal: asyncio.Task[None] | None = None
+    async for _, report in agent.reports():
+        told.append(report)
+        if report.finished:
+            break
+        entries = {entry.name: entry for entry in (*report.init_containers, *report.containers)}
+        if removal is None and case.delete_when and entries[case.delete_when].started:
+            removal = asyncio.create_task(agent.remove(case.pod.uid, case.pod.grace_seconds))
+    await (removal or agent.remove(case.pod.uid, 0))
+    return told
 
 
 def shortfalls(case: LifecycleCase, reports: Sequence[PodReport]) -> list[str]:

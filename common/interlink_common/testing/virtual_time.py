@@ -33,7 +33,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`time()` counts virtual seconds from 0, small enough for asyncio to tell nanoseconds apart. Threads and real sockets have no place on it."""
+    """`time()` counts virtual seconds from 0, where asyncio can tell nanoseconds apart. Not for threads or real sockets."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()

@@ -34,6 +34,7 @@ POD_LABELS = {
     "interlink.eu/pod-name": "demo",
     "interlink.eu/pod-namespace": "team",
 }
+LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "67108864", "max-file": "2"}}
 SANDBOX = f"container:interlink-{UID}"
 
 
@@ -60,7 +61,7 @@ def test_least_container() -> None:
         "HostConfig": {
             "NetworkMode": SANDBOX,
             "IpcMode": SANDBOX,
-            "LogConfig": {"Type": "json-file", "Config": {"max-size": "67108864", "max-file": "2"}},
+            "LogConfig": LOG_CONFIG,
             "Mounts": [],
             "PidsLimit": 16384,
             "RestartPolicy": {"Name": "no"},
@@ -124,7 +125,7 @@ def test_full_container() -> None:
         "NetworkMode": SANDBOX,
         "IpcMode": SANDBOX,
         "PidMode": SANDBOX,
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": "67108864", "max-file": "2"}},
+        "LogConfig": LOG_CONFIG,
         "Mounts": [],
         "PidsLimit": 100,
         "RestartPolicy": {"Name": "no"},

@@ -30,7 +30,7 @@ class CallContract(ContractBase):
         pod = await pods.start(main=FOREVER)
         await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
         await client.delete(pod)
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)
         answer = await client.send("GET", "/status", pod.status_body())
         assert (answer.status_code, [told for told in answer.json() or [] if told.get("UID") == pod.uid]) == (200, [])
 
@@ -38,7 +38,7 @@ class CallContract(ContractBase):
         pod = await pods.start(main=Script(seconds=None, stop_seconds=3600.0))
         await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
         await client.delete(pod, grace_seconds=1)
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)
 
     async def test_delete_twice_and_delete_of_an_unknown_pod_are_no_errors(self, client: PluginClient, pods: Pods) -> None:
         pod = await pods.start(main=Script())
@@ -53,7 +53,7 @@ class CallContract(ContractBase):
         await client.delete(pod)
         await asyncio.gather(creating, return_exceptions=True)
         await client.delete(pod)
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)
 
     async def test_a_deleted_pod_is_not_created_again(self, plugin: RunningPlugin, client: PluginClient, pods: Pods) -> None:
         pod = await pods.start(main=FOREVER)
@@ -61,13 +61,13 @@ class CallContract(ContractBase):
         with pytest.raises(CallError) as caught:
             await client.create(pod)
         assert 400 <= caught.value.code < 500
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)
 
     async def test_a_delete_outlives_a_restart_of_the_plugin(self, plugin: RunningPlugin, client: PluginClient, pods: Pods) -> None:
         pod = await pods.start(main=FOREVER)
         await client.delete(pod, grace_seconds=0)
         await plugin.restart()
-        await self.emptied(plugin)
+        await self.emptied(plugin, pod.uid)
 
     async def test_a_list_of_one_is_accepted_as_create(self, client: PluginClient, pods: Pods) -> None:
         """interLink before 0.5."""
@@ -92,7 +92,7 @@ class CallContract(ContractBase):
                 assert 400 <= answer.status_code < 500, (name[:80], answer.status_code, answer.text)
                 judge_sentence(answer.text)
             await client.send("POST", "/delete", body["pod"])
-        await self.emptied(plugin)
+            await self.emptied(plugin, body["pod"]["metadata"]["uid"])
 
     async def test_two_containers_of_one_name_are_refused(self, client: PluginClient, pods: Pods) -> None:
         pod = pods.make(main=Script())

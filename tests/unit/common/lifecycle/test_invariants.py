@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interlink_common.lifecycle.actions import Action, CheckStorage, Kill, Outcome, Prune, RunProbe, StartAttempt
+from interlink_common.lifecycle.actions import Action, Kill, Outcome, Prune, StartAttempt
 from interlink_common.lifecycle.decide import Decision, decide
 from interlink_common.lifecycle.feedback import learn
 from interlink_common.lifecycle.memory import PodMemory, from_json, to_json
@@ -213,4 +213,3 @@ class Kubelet(RuleBasedStateMachine):
 
 Kubelet.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 TestInvariants = Kubelet.TestCase
-

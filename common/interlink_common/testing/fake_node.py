@@ -1,13 +1,14 @@
-"""A node for tests: the agent on a fake runtime, in virtual time, with all it saved and reported."""
+"""A node for tests: the agent on the fake runtime, in virtual time, with all it saved and reported."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Waiting
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.testing.fake_runtime import FakeRuntime
 from interlink_common.testing.virtual_time import now, run_virtually
@@ -18,7 +19,7 @@ class Node:
     """`saved` is the last memory by UID, `told` every report in order."""
 
     runtime: FakeRuntime
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     saved: dict[str, str] = field(default_factory=dict)
     told: list[tuple[str, PodReport]] = field(default_factory=list)
 
@@ -37,7 +38,7 @@ class Node:
 
     async def close(self) -> None:
         await self.agent.close()
-        await self.reader
+        await asyncio.gather(self.reader, return_exceptions=True)
 
     def entry(self, uid: str, name: str) -> ContainerReport:
         report = self.agent.report(uid)
@@ -51,6 +52,18 @@ class Node:
             assert now() < end, f"it never came to pass: {self.told[-3:]}"
             await asyncio.sleep(0.1)
 
+    async def running(self, uid: str, name: str = "main") -> None:
+        """Waits until that container runs."""
+        await self.until(lambda: self.agent.report(uid) is not None and isinstance(self.entry(uid, name).state, Running))
+
+    async def ended(self, uid: str) -> list[Terminated]:
+        """The ends of all containers, inits first, once the pod has finished."""
+        report = await self.finished(uid)
+        states = [entry.state for entry in (*report.init_containers, *report.containers)]
+        ends = [state for state in states if isinstance(state, Terminated)]
+        assert len(ends) == len(states)
+        return ends
+
     async def finished(self, uid: str) -> PodReport:
         def is_finished() -> bool:
             report = self.agent.report(uid)
@@ -61,11 +74,11 @@ class Node:
         assert report is not None
         return report
 
-    def waited_with(self, name: str) -> list[str]:
-        """The waiting reasons of a container, in order, repetitions left out."""
-        states = [entry.state for _, report in self.told for entry in (*report.init_containers, *report.containers) if entry.name == name]
-        reasons = [state.reason for state in states if isinstance(state, Waiting)]
-        return [reason for reason, before in zip(reasons, [None, *reasons], strict=False) if reason != before]
+    def waits(self, uid: str, name: str = "main") -> list[Waiting]:
+        """The waiting states of a container as told, in order, repetitions left out."""
+        reports = [report for told, report in self.told if told == uid]
+        states = [entry.state for report in reports for entry in (*report.init_containers, *report.containers) if entry.name == name]
+        return [state for state, _ in itertools.groupby(states) if isinstance(state, Waiting)]
 
 
 def on_node(story: Callable[[Node], Awaitable[None]], timing: Timing = Timing()) -> None:  # noqa: B008  frozen
