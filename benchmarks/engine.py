@@ -63,11 +63,14 @@ class StartWatch:
 
 def raw_pod(client: docker.APIClient, uid: str) -> None:
     """The fewest engine calls that make a pod of one container."""
-    sandbox = client.create_container_from_config({"Image": PAUSE_IMAGE, "HostConfig": {"IpcMode": "shareable"}}, f"raw-sandbox-{uid}")
+    sandbox = client.create_container_from_config(  # type: ignore[no-untyped-call]  # the stubs lack it
+        {"Image": PAUSE_IMAGE, "HostConfig": {"IpcMode": "shareable"}}, f"raw-sandbox-{uid}"
+    )
     client.start(sandbox)
     shared = f"container:{sandbox['Id']}"
     config = {"Image": BUSYBOX_IMAGE, "Entrypoint": ["sleep", "600"], "HostConfig": {"NetworkMode": shared, "IpcMode": shared}}
-    client.start(client.create_container_from_config(config, f"raw-main-{uid}"))
+    main = client.create_container_from_config(config, f"raw-main-{uid}")  # type: ignore[no-untyped-call]  # the stubs lack it
+    client.start(main)
 
 
 def creates(engine: DockerEngine, plugin: RawClient, rounds: int = 30) -> dict[str, Any]:
@@ -126,7 +129,8 @@ def logs(engine: DockerEngine, plugin: RawClient, socket_path: str, rounds: int 
     query = {"Namespace": "default", "PodUID": uid, "PodName": f"bench-{uid[:8]}", "ContainerName": "main", "Opts": {}}
     raw_request = f"GET {raw_path} HTTP/1.1\r\nHost: docker\r\n\r\n".encode()
     plugin_request = http_request("GET", "/getLogs", json.dumps(query).encode())
-    raw_rates, plugin_rates = [], []
+    raw_rates: list[float] = []
+    plugin_rates: list[float] = []
     for _ in range(rounds):
         for path, request, rates in ((str(engine.socket), raw_request, raw_rates), (socket_path, plugin_request, plugin_rates)):
             received, seconds = drain(path, request)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
@@ -29,9 +28,7 @@ class SteadyBackend(Backend):
     """Every pod is running as soon as it is submitted."""
 
     name = "steady"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        files_volumes=Support.YES, restart_policies=frozenset({"Never", "Always", "OnFailure"})
-    )
+    capabilities = Capabilities(files_volumes=Support.YES, restart_policies=frozenset({"Never", "Always", "OnFailure"}))
 
     def __init__(self, settings: PluginSettings) -> None:
         super().__init__(settings)

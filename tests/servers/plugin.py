@@ -38,7 +38,9 @@ class PluginProcess(RunningPlugin):
         told = {f"INTERLINK_PLUGIN_{key.upper().replace('.', '__')}": _text(value) for key, value in self._settings.items()}
         program = Path(sys.executable).with_name("interlink-plugin")
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen([program, "serve", self._name], stdout=output, stderr=output, env={**os.environ, **told})
+            self._process = subprocess.Popen(
+                [program, "serve", self._name], stdout=output, stderr=output, env={**os.environ, **told}, start_new_session=True
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -18,7 +18,8 @@ Translated = Callable[..., Workload]
 RequestOf = Callable[..., CreateRequest]
 
 ALL = replace(
-    Capabilities(**{f.name: Support.YES for f in fields(Capabilities) if isinstance(f.default, Support)}),
+    Capabilities(),
+    **dict[str, Any]({f.name: Support.YES for f in fields(Capabilities) if isinstance(f.default, Support)}),
     restart_policies=frozenset({"Always", "OnFailure", "Never"}),
     external_volume_kinds=frozenset({"nfs"}),
     device_resources=frozenset({"nvidia.com/*"}),
@@ -145,7 +146,7 @@ def test_a_capability_is_honoured(
 ) -> None:
     workload = translated(**pod)
     assert coverage(workload, ALL, "strict") == ()
-    can = replace(ALL, **{capability: support})
+    can = replace(ALL, **dict[str, Any]({capability: support}))
     found = [finding for finding in findings(workload, can) if finding.support is not Support.YES]
     assert [finding.field for finding in found] == ([] if support is Support.YES else expected)
     if support is not Support.REFUSE:

@@ -92,7 +92,12 @@ GPU = "nvidia.com/gpu"
             Resources(2500, 11),
         ),
         ([asking("s", sidecar=True, cpu="1")], [asking("a", cpu="1")], {}, Resources(2000)),
-        ([asking("i", **{GPU: 4})], [asking("a", **{GPU: 1}), asking("b", **{GPU: 1})], {}, Resources(devices={GPU: 4})),
+        (
+            [asking("i", **dict[str, Any]({GPU: 4}))],
+            [asking("a", **dict[str, Any]({GPU: 1})), asking("b", **dict[str, Any]({GPU: 1}))],
+            {},
+            Resources(devices={GPU: 4}),
+        ),
         ([], [asking("a", cpu="1")], {"overhead": {"cpu": "100m", "memory": "1Ki"}}, Resources(1100, 1024)),
         ([], [asking("a", cpu="1", memory=7)], {"resources": {"requests": {"cpu": "3"}}}, Resources(3000, 7)),
     ],
