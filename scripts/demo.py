@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def main() -> int:
         plugin = PluginProcess("docker", Path(folder), {"engine.url": docker_engine.url, "sandbox.image": PAUSE_IMAGE})
         plugin.start()
         try:
-            say(f"Plugin: interlink-plugin serve docker, on {plugin.listen}")
+            say(f"Plugin: interlink-plugin serve docker, on {Path(plugin.listen).name}")
             surprises = [name for name, expected, story in PODS if not as_expected(plugin, name, expected, story)]
         finally:
             plugin.stop()
@@ -45,9 +46,11 @@ def main() -> int:
 
 def as_expected(plugin: PluginProcess, name: str, expected: int, story: str) -> bool:
     """Runs one pod and tells whether its exit code is the one it should have."""
-    command = ["interlink-plugin", "run", f"examples/{name}.yaml", "--connect", plugin.listen]
+    command = ["interlink-plugin", "run", f"examples/{name}.yaml"]
+    environment = {**os.environ, "INTERLINK_CONNECT": plugin.listen}
     say(f"\n--- {name}: {story}\n$ {' '.join(command)}")
-    with subprocess.Popen([Path(sys.executable).with_name(command[0]), *command[1:]], stdin=subprocess.DEVNULL) as running:
+    program = Path(sys.executable).with_name(command[0])
+    with subprocess.Popen([program, *command[1:]], stdin=subprocess.DEVNULL, env=environment) as running:
         try:
             code = running.wait()
         except BaseException:

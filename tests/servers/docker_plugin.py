@@ -18,14 +18,14 @@ class DockerPlugin(PluginProcess):
         super().__init__("docker", directory, {"engine.url": engine.url, **(settings or {})})
         self._engine, self._state = engine, directory / "state"
 
-    async def leftovers(self) -> list[str]:
-        return await asyncio.to_thread(self.found)
+    async def leftovers(self, pod_uid: str) -> list[str]:
+        return await asyncio.to_thread(self.found, pod_uid)
 
-    def found(self, uid: str | None = None) -> list[str]:
-        """Containers, volumes and files of one pod, or of all."""
+    def found(self, uid: str) -> list[str]:
+        """Containers, volumes and files of a pod."""
         wanted = {"label": [f"{key}={value}" for key, value in labels.ours(str(self._state), uid=uid).items()]}
         with self._engine.client() as client:
             containers = [name for found in client.containers(all=True, filters=wanted) for name in found["Names"]]
             volumes = [found["Name"] for found in client.volumes(filters=wanted)["Volumes"] or []]
-        files = [str(path) for path in self._state.glob(f"pods/{uid or '*'}")]
+        files = [str(path) for path in self._state.glob("pods/*") if path.name == uid]
         return containers + volumes + files

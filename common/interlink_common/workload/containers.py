@@ -66,7 +66,7 @@ class ContainerMaker:
             pre_stop=hook(lifecycle.pre_stop, made_ports, f"{where}.lifecycle.preStop"),
             stop_signal=_one_of(lifecycle.stop_signal, _STOP_SIGNAL, f"{where}.lifecycle.stopSignal"),
             image_pull_policy=_pull_policy(source.image_pull_policy, image, where),
-            termination_message_path=absolute(source.termination_message_path or _TERMINATION_LOG, f"{where}.terminationMessagePath"),
+            termination_message_path=_termination_message_path(source, where),
             termination_message_fallback=_falls_back_to_logs(source.termination_message_policy, where),
             tty=bool(source.tty),
             stdin=bool(source.stdin),
@@ -108,9 +108,9 @@ def ports(sources: Sequence[wire.ContainerPort], where: str) -> tuple[Port, ...]
 
 
 def check_address(value: str, field: str) -> str:
-    """`value` if it is an IP address. Raises BadRequest."""
+    """`value` if it is an IP address, without a zone: Python takes any text for one, line breaks included. Raises BadRequest."""
     try:
-        return str(ipaddress.ip_address(value))
+        return str(ipaddress.ip_address("" if "%" in value else value))
     except ValueError:
         raise invalid(field, "must be an IP address") from None
 
@@ -149,6 +149,14 @@ def _pull_policy(policy: str | None, image: str, where: str) -> str:
     if policy not in ("Always", "IfNotPresent", "Never"):
         raise invalid(f"{where}.imagePullPolicy", "must be Always, IfNotPresent or Never")
     return policy
+
+
+def _termination_message_path(source: wire.Container, where: str) -> str:
+    field = f"{where}.terminationMessagePath"
+    path = absolute(source.termination_message_path or _TERMINATION_LOG, field)
+    if path == "/":
+        raise invalid(field, "must name a file")
+    return path
 
 
 def _falls_back_to_logs(policy: str | None, where: str) -> bool:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_common.contract.sentences import sentence
 from interlink_docker.settings import EngineSettings
 from interlink_docker.stream import Endpoint, EngineStream
+from interlink_docker.threads import in_thread
 
 Answer = TypeVar("Answer")
 Json = dict[str, Any]
@@ -113,7 +113,7 @@ class Engine:
 
     async def _in_thread(self, function: Callable[[], Answer]) -> Answer:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+            return await in_thread(function, self._pool)
         except FOREIGN_ERRORS as error:
             raise translated(error) from error
 

@@ -18,7 +18,10 @@ ACTIONS = ("start", "die", "oom", "destroy", "pause", "unpause")
 
 
 class Events:
-    """Follows the stream for ever, reconnecting. `on_pod` gets a UID and a container id; `on_found` follows every (re)connection, `on_lost` every loss."""
+    """Follows the stream for ever, reconnecting.
+
+    `on_pod` gets the UID of a pod that has a new state; `on_found` follows every connection, `on_lost` (with words) every loss.
+    """
 
     def __init__(
         self,

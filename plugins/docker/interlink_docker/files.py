@@ -5,11 +5,13 @@ All functions block; `volumes` calls them in threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import stat
 import subprocess
-from pathlib import Path
+import uuid
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.workload.model import File
@@ -35,17 +37,23 @@ def write_files(directory: Path, files: tuple[File, ...], group: int | None) -> 
         return
     private_directory(directory.parent)
     building = directory.with_name(f".{directory.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
+    remove_tree(building)
     building.mkdir(mode=0o755)
+    made = [building]
     for file in files:
-        target = building / file.path
-        if not target.resolve().is_relative_to(building.resolve()):
+        relative = PurePosixPath(file.path)
+        if relative.is_absolute() or ".." in relative.parts:
             raise StartError("CreateContainerConfigError", f"a path of volume {directory.name} leaves the volume")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(relative.parents[:-1]):  # not mkdir(parents=True), which recurses once per level
+            if not (building / parent).exists():
+                (building / parent).mkdir()
+                made.append(building / parent)
+        target = building / relative
+        made.append(target)
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(file.data)
         target.chmod(file.mode)
-    for path in [building, *building.rglob("*")]:
+    for path in made:
         share_with_group(path, group)
     building.rename(directory)
 
@@ -72,29 +80,6 @@ def empty_directory(directory: Path, group: int | None) -> None:
     building.rename(directory)
 
 
-def below(base: Path, sub_path: str, *, create: bool) -> Path:
-    """The real path of `sub_path` in the volume at `base`, made as a directory where it is missing.
-
-    Links that stay in the volume are followed. Raises StartError for one that leaves it, or if it can't be reached.
-    """
-    root = base.resolve(strict=False)
-    current = root
-    for part in Path(sub_path).parts:
-        following = (current / part).resolve(strict=False)
-        if part == ".." or not following.is_relative_to(root):
-            raise StartError(FAILED_MOUNT, f"subPath {sub_path} leaves its volume")
-        try:
-            if create and not following.exists():
-                following.mkdir()
-                following.chmod(stat.S_IMODE(current.stat().st_mode))
-        except OSError as error:
-            raise StartError(FAILED_MOUNT, f"subPath {sub_path} can not be made: {error.strerror}") from None
-        current = following
-    if not current.exists():
-        raise StartError(FAILED_MOUNT, f"subPath {sub_path} does not exist in its volume")
-    return current
-
-
 def termination_file(path: Path) -> None:
     """An empty file that any user of the container may write."""
     private_directory(path.parent)
@@ -113,23 +98,58 @@ def read_message(path: Path) -> str:
 
 
 def used_bytes(directory: Path) -> int:
-    """What a directory takes on disk. Files that vanish meanwhile count nothing; links are not followed."""
-    total = 0
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512  # noqa: PTH118  this loop is hot
-            except OSError:
-                continue
+    """What a directory takes on disk. Files that vanish meanwhile count nothing; links are not followed.
+
+    Not os.walk: until Python 3.12 it recurses once per level, and a pod may nest deeper than the recursion limit.
+    """
+    total, waiting = 0, [os.fspath(directory)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a pod's files. What a container mounted in there (Bidirectional) is unmounted first, never descended into."""
+    """Removes a pod's files. What is mounted in there (Bidirectional, pinned sub-paths) is unmounted first, never descended into.
+
+    Not shutil.rmtree, which recurses once per level: a tree of any depth, also one whose paths are longer than the system's limit, is
+    flattened level by level. No pod runs any more, and no link is followed.
+    """
     for point in mount_points_below(directory):
         subprocess.run(["umount", "--lazy", "--", point], check=True, capture_output=True, timeout=30)  # noqa: S603, S607  no shell
-    if directory.exists():
-        shutil.rmtree(directory)
+    if not directory.exists():
+        return
+    top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        while names := os.listdir(top):  # noqa: PTH208  of a descriptor, not of a path
+            for name in names:
+                _remove_or_flatten(top, name)
+    finally:
+        os.close(top)
+    directory.rmdir()
+
+
+def _remove_or_flatten(top: int, name: str) -> None:
+    """Removes one entry of the directory `top`; the directories in it become entries of `top`."""
+    try:
+        os.unlink(name, dir_fd=top)
+        return
+    except IsADirectoryError:
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+    try:
+        for child in os.listdir(inner):  # noqa: PTH208  of a descriptor, not of a path
+            try:
+                os.unlink(child, dir_fd=inner)
+            except IsADirectoryError:
+                os.rename(child, uuid.uuid4().hex, src_dir_fd=inner, dst_dir_fd=top)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)
 
 
 def mount_points_below(directory: Path) -> list[str]:
@@ -155,22 +175,26 @@ KINDS = {
 """v1.HostPathType -> what the path must be."""
 
 
-def host_path(path: str, kind: str, allowed: list[Path]) -> Path:
-    """The real path of a hostPath volume, checked and made as its type says. Raises StartError.
+def host_path(path: str, kind: str, allowed: Mapping[Path, bool]) -> tuple[Path, bool]:
+    """(the real path of a hostPath volume, whether it is read-only), checked and made as its type says. Raises StartError.
 
-    Its links are resolved, and the result must again be below an allowed directory.
+    `allowed`: the operator's directories, and whether each is read-only. Links are resolved, and what counts is where they end: the
+    result must again be below an allowed directory, and a link from one into a read-only one does not make it writable.
     """
     real = Path(path).resolve()
-    if not any(real.is_relative_to(directory.resolve()) for directory in allowed):
+    rules = {directory.resolve(): read_only for directory, read_only in allowed.items()}
+    holding = [directory for directory in rules if real.is_relative_to(directory)]
+    if not holding:
         raise StartError(FAILED_MOUNT, f"hostPath {path} leads outside of what the operator allows in volumes.host_path_allow")
+    read_only = rules[max(holding, key=lambda directory: len(directory.parts))]
     try:
-        if kind == "DirectoryOrCreate":
+        if kind == "DirectoryOrCreate" and not read_only:
             real.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elif kind == "FileOrCreate" and not real.exists():
+        elif kind == "FileOrCreate" and not read_only and not real.exists():
             real.touch(mode=0o644)
         mode = real.stat().st_mode
     except OSError as error:
         raise StartError(FAILED_MOUNT, f"hostPath {path}: {error.strerror}") from None
     if kind in KINDS and not KINDS[kind](mode):
         raise StartError(FAILED_MOUNT, f"hostPath {path} is not of type {kind}")
-    return real
+    return real, read_only

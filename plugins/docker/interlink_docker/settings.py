@@ -121,9 +121,6 @@ class LimitSettings(Group):
     """Bounds that every container gets."""
 
     pids: int = Field(16384, gt=0, description="Processes and threads per container.")
-    log_driver: Literal["local", "json-file"] = Field(
-        "local", description="local keeps every byte; json-file is for other readers of its files and replaces what is not UTF-8."
-    )
     log_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size at which a container's log is rotated.")
     log_files: int = Field(2, gt=0, description="Log files kept per container.")
     enforce_storage_quota: bool = Field(

@@ -143,10 +143,10 @@ def container_config(
 
 
 def log_config(settings: DockerSettings) -> Json:
-    """Whatever the engine's own default is: not every driver can be read back."""
-    limits = settings.limits
-    options = {"max-size": str(limits.log_bytes), "max-file": str(limits.log_files), "compress": "false"}
-    return {"Type": limits.log_driver, "Config": options}
+    """json-file, whatever the engine's own default is: most other drivers can't be read back, and `local` loses the newline of every
+    line that the engine cut. The price: json-file itself writes U+FFFD for bytes that are not UTF-8."""
+    options = {"max-size": str(settings.limits.log_bytes), "max-file": str(settings.limits.log_files)}
+    return {"Type": "json-file", "Config": options}
 
 
 def resource_limits(container: Container, settings: DockerSettings) -> Json:

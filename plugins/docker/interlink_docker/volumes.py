@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import tarfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,11 +21,12 @@ from interlink_common.workload.model import (
     Volume,
     Workload,
 )
-from interlink_docker import cvmfs, files
+from interlink_docker import cvmfs, files, subpaths
 from interlink_docker.client import Engine
 from interlink_docker.labels import sandbox_name
 from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
 from interlink_docker.settings import DockerSettings
+from interlink_docker.threads import in_thread
 from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
 
 Json = dict[str, Any]
@@ -72,7 +73,8 @@ class Volumes:
 
     async def prepare(self, pod: Workload) -> None:
         """Writes what is on disk. Repeatable; what is there stays. Raises StartError."""
-        await asyncio.to_thread(self._write, pod, self.locations(pod))
+        where = self.locations(pod)
+        await in_thread(lambda: self._write(pod, where))
 
     def _write(self, pod: Workload, where: dict[str, Location]) -> None:
         try:
@@ -100,17 +102,22 @@ class Volumes:
     async def mounts(self, pod: Workload, container: Container, attempt: int) -> list[Json]:
         """Looks at everything that the container mounts and says how. Raises StartError."""
         where = self.locations(pod)
-        mounts = [await self._mount(pod, pod.volume(mount.volume), mount, where[mount.volume]) for mount in container.mounts]
+        mounts = [
+            await self._mount(pod, pod.volume(mount.volume), mount, where[mount.volume], pin=f"{container.name}.{number}")
+            for number, mount in enumerate(container.mounts)
+        ]
         path = termination_file(self._settings, pod.uid, container.name, attempt)
-        await asyncio.to_thread(files.termination_file, path)
+        await in_thread(lambda: files.termination_file(path))
         return [*mounts, termination_mount(pod, container, attempt, self._settings)]
 
-    async def _mount(self, pod: Workload, volume: Volume, mount: Mount, location: Location) -> Json:
+    async def _mount(self, pod: Workload, volume: Volume, mount: Mount, location: Location, *, pin: str) -> Json:
+        """`pin`: a name of the mount, its own in the pod."""
         source, sub_path = "", ""
         if isinstance(volume, CvmfsVolume):
             source = await self._cvmfs_source(volume, mount, location)
         elif isinstance(location, HostDirectory):
-            source = await asyncio.to_thread(self._host_source, volume, mount, location)
+            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin))
+            source = location.path
         elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
             sub_path = mount.sub_path
             if location.managed:
@@ -119,7 +126,8 @@ class Volumes:
                 archive = directories_archive(tree, 0o777, pod.fs_group or 0)
                 await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
         elif mount.sub_path:
-            source = await self._engine_volume_source(volume, mount, location)
+            source = await self._engine_volume_source(pod, volume, mount, location, pin)
+            location = HostDirectory(source, location.read_only)
         return _mounted(pod, mount, location, self._settings, source=source, sub_path=sub_path)
 
     async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location) -> str:
@@ -128,17 +136,24 @@ class Volumes:
         if self._settings.cvmfs.probe:
             await cvmfs.probe(volume, self._settings.cvmfs)
             wanted = str(source.relative_to(self._settings.cvmfs.path))
-            source = await asyncio.to_thread(files.below, self._settings.cvmfs.path, wanted, create=False)
+            source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, wanted, create=False))
         return str(source)
 
-    def _host_source(self, volume: Volume, mount: Mount, location: HostDirectory) -> str:
-        base = Path(location.path)
+    def _host_source(self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str) -> HostDirectory:
+        base, read_only = Path(location.path), location.read_only
         if isinstance(volume, HostPathVolume):
-            allowed = [Path(host_path_rule(entry)[0]) for entry in self._settings.volumes.host_path_allow]
-            base = files.host_path(volume.path, volume.type, allowed)
-        return str(files.below(base, mount.sub_path, create=True) if mount.sub_path else base)
+            allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
+            base, really_read_only = files.host_path(volume.path, volume.type, allowed)
+            read_only = read_only or really_read_only
+        if not mount.sub_path:
+            path = base
+        elif isinstance(volume, FilesVolume):
+            path = subpaths.below(base, mount.sub_path, create=True)
+        else:
+            path = subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=not read_only)
+        return HostDirectory(str(path), read_only, location.managed)
 
-    async def _engine_volume_source(self, volume: Volume, mount: Mount, location: EngineVolume) -> str:
+    async def _engine_volume_source(self, pod: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
         """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
         if self._engine_root is None:
             self._engine_root = Path((await self._engine.info())["DockerRootDir"])
@@ -147,7 +162,8 @@ class Volumes:
             raise StartError(
                 files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
             )
-        return str(await asyncio.to_thread(files.below, data, mount.sub_path, create=True))
+        directory = pod_directory(self._settings, pod.uid)
+        return str(await in_thread(lambda: subpaths.pinned(data, mount.sub_path, directory, pin, create=not location.read_only)))
 
     async def over_limit(self, pod: Workload) -> str:
         """A sentence if an emptyDir on our disk is larger than its sizeLimit, else ""."""
@@ -156,21 +172,21 @@ class Volumes:
             location = where[volume.name]
             if not (isinstance(volume, EmptyDirVolume) and volume.size_limit_bytes and isinstance(location, HostDirectory)):
                 continue
-            if await asyncio.to_thread(files.used_bytes, Path(location.path)) > volume.size_limit_bytes:
+            if await in_thread(partial(files.used_bytes, Path(location.path))) > volume.size_limit_bytes:
                 return f"Usage of EmptyDir volume {volume.name} exceeds the limit {volume.size_limit_bytes} bytes."
         return ""
 
     async def message(self, uid: str, container: str, attempt: int) -> str:
         """The termination message that an attempt left; "" if none."""
-        return await asyncio.to_thread(files.read_message, termination_file(self._settings, uid, container, attempt))
+        return await in_thread(lambda: files.read_message(termination_file(self._settings, uid, container, attempt)))
 
     async def forget_message(self, uid: str, container: str, attempt: int) -> None:
         path = termination_file(self._settings, uid, container, attempt)
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await in_thread(lambda: path.unlink(missing_ok=True))
 
     async def remove(self, uid: str) -> None:
         """Removes all files of the pod."""
-        await asyncio.to_thread(files.remove_tree, pod_directory(self._settings, uid))
+        await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
 
 
 def directories_archive(paths: Sequence[str], mode: int, group: int) -> bytes:

@@ -38,7 +38,7 @@ def a_pod(*containers: Container, **fields: Any) -> Workload:
 class Node:
     """A backend that is started on use; `restart` replaces it as a new process would."""
 
-    def __init__(self, engine: DockerEngine, state_dir: Path, **groups: Any) -> None:
+    def __init__(self, engine: DockerEngine, state_dir: Path, /, **groups: Any) -> None:
         self.engine = engine
         self._groups = groups
         merged = {**groups, "engine": {"url": engine.url, "retry_seconds": 0.2, "resync_seconds": 5, **groups.get("engine", {})}}

@@ -269,3 +269,12 @@ async def test_check_proves_the_mapping_of_the_state_directory(start_node: Start
     row = next(row for row in await node.backend.check() if row.name == "state directory")
     assert row.verdict is Verdict.FAILED
     assert "engine_state_dir" in row.remedy
+
+
+async def test_a_delete_right_after_the_create_leaves_nothing(node: Node) -> None:
+    volumes = (FilesVolume("f", (File("a", 0o600, b"x"),), secret=True), EmptyDirVolume("m", in_memory=True))
+    for number in range(20):
+        pod = await node.submit(a_pod(shell("sleep 600"), volumes=volumes, grace_seconds=0))
+        await asyncio.sleep(number / 50)
+        await node.delete(pod)
+        assert node.leftovers() == NOTHING_LEFT

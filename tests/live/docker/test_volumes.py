@@ -193,3 +193,18 @@ async def test_mount_propagation(start_node: StartNode, cvmfs: Path) -> None:
     report = await node.run(a_pod(main, volumes=(HostPathVolume("h", str(cvmfs)),)))
     assert ended(report).exit_code == 0, ended(report).message
     assert (cvmfs / "inner" / "file").read_text() == "made\n"
+
+
+@pytest.mark.parametrize("fs_group", [None, 4321])
+async def test_empty_dir_of_a_plugin_without_root(start_node: StartNode, monkeypatch: pytest.MonkeyPatch, fs_group: int | None) -> None:
+    """The engine keeps the directory then, and it must be as open as the kubelet's."""
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: 1000)
+        node = await start_node()
+    mounts = (Mount("d", "/d"),)
+    writer = shell("echo hi > /d/note; stat -c '%a %g' /d /d/note", "writer", mounts=mounts, security=Security(run_as_user=1234))
+    reader = shell("cat /d/note", mounts=mounts)
+    pod = a_pod(reader, init_containers=(writer,), volumes=(EmptyDirVolume("d"),), fs_group=fs_group)
+    await node.run(pod)
+    assert await node.log(pod, "writer") == ("777 0\n644 0\n" if fs_group is None else "2777 4321\n644 4321\n")
+    assert await node.log(pod) == "hi\n"

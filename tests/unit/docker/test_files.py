@@ -63,32 +63,6 @@ def test_empty_directory_is_everybodys(tmp_path: Path) -> None:
     assert mode(tmp_path / "pod" / "v") == 0o777
 
 
-def test_sub_path_is_made_like_its_volume(tmp_path: Path) -> None:
-    volume = tmp_path / "v"
-    files.empty_directory(volume, None)
-    assert files.below(volume, "a/b", create=True) == volume / "a" / "b"
-    assert mode(volume / "a" / "b") == 0o777
-
-
-@pytest.mark.parametrize("target", ["/etc", "../..", "/"])
-@pytest.mark.parametrize("sub_path", ["link", "link/passwd", "link/new/deep"])
-def test_sub_path_through_a_link_out(tmp_path: Path, target: str, sub_path: str) -> None:
-    volume = tmp_path / "v"
-    volume.mkdir()
-    (volume / "link").symlink_to(target)
-    with pytest.raises(StartError, match="leaves its volume"):
-        files.below(volume, sub_path, create=True)
-
-
-def test_sub_path_through_a_link_inside(tmp_path: Path) -> None:
-    volume = tmp_path / "v"
-    (volume / "real").mkdir(parents=True)
-    (volume / "link").symlink_to("real")
-    assert files.below(volume, "link/x", create=True) == volume / "real" / "x"
-    with pytest.raises(StartError, match="does not exist"):
-        files.below(volume, "none", create=False)
-
-
 def test_the_end_of_a_message(tmp_path: Path) -> None:
     path = tmp_path / "termination" / "main.0"
     files.termination_file(path)
@@ -120,18 +94,60 @@ def test_host_path_types(tmp_path: Path, kind: str, make: str, fine: bool) -> No
     elif make == "file":
         path.touch()
     if fine:
-        assert files.host_path(str(path), kind, [tmp_path]) == path
+        assert files.host_path(str(path), kind, {tmp_path: False}) == (path, False)
         assert path.exists()
         return
     with pytest.raises(StartError):
-        files.host_path(str(path), kind, [tmp_path])
+        files.host_path(str(path), kind, {tmp_path: False})
 
 
 def test_host_path_through_a_link_out(tmp_path: Path) -> None:
     (tmp_path / "allowed").mkdir()
     (tmp_path / "allowed" / "link").symlink_to("/etc")
     with pytest.raises(StartError, match="host_path_allow"):
-        files.host_path(str(tmp_path / "allowed" / "link" / "ssl"), "DirectoryOrCreate", [tmp_path / "allowed"])
+        files.host_path(str(tmp_path / "allowed" / "link" / "ssl"), "DirectoryOrCreate", {tmp_path / "allowed": False})
+
+
+def test_host_path_through_a_link_to_what_is_read_only(tmp_path: Path) -> None:
+    allowed = {tmp_path / "scratch": False, tmp_path / "reference": True}
+    for directory in allowed:
+        directory.mkdir()
+    (tmp_path / "scratch" / "link").symlink_to(tmp_path / "reference")
+    assert files.host_path(str(tmp_path / "scratch" / "link"), "", allowed) == (tmp_path / "reference", True)
+
+
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
+def test_nothing_is_made_in_what_is_read_only(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(StartError, match="No such file"):
+        files.host_path(str(tmp_path / "new"), kind, {tmp_path: True})
+    assert list(tmp_path.iterdir()) == []
+
+
+def nested(directory: Path, depth: int) -> None:
+    """Directories in directories, deeper than a path can say, as a pod makes them with `mkdir x; cd x`."""
+    directory.mkdir(parents=True)
+    current = os.open(directory, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("x", dir_fd=current)
+        (Path(f"/proc/self/fd/{current}") / "file").write_bytes(b"x" * 4096)
+        following = os.open("x", os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = following
+    os.close(current)
+
+
+def test_a_tree_of_any_depth_is_measured_and_removed(tmp_path: Path) -> None:
+    nested(tmp_path / "pod" / "v", 3000)
+    assert files.used_bytes(tmp_path / "pod" / "v") >= 1000 * 4096
+    files.remove_tree(tmp_path / "pod")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_directories_of_any_depth(tmp_path: Path) -> None:
+    path = "d/" * 1500 + "file"
+    files.write_files(tmp_path / "v", (File(path, 0o644, b"deep"),), None)
+    assert (tmp_path / "v" / path).read_bytes() == b"deep"
+    files.remove_tree(tmp_path / "v")
 
 
 def test_usage_does_not_follow_links(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ PORT = "must be between 1 and 65535."
         ({"workingDir": "/a\0"}, BadRequest, f"{C}.workingDir must not contain a NUL character."),
         ({"command": ["a", "\0"]}, BadRequest, f"{C}.command[1] must not contain a NUL character."),
         ({"terminationMessagePolicy": "x"}, BadRequest, f"{C}.terminationMessagePolicy must be File or FallbackToLogsOnError."),
+        ({"terminationMessagePath": "//"}, BadRequest, f"{C}.terminationMessagePath must name a file."),
         (
             {"terminationMessagePath": "../x"},
             BadRequest,

@@ -91,6 +91,11 @@ SECONDS = "2147483647."
             "pod.spec.hostAliases[0].hostnames must be a DNS subdomain: at most 253 of a-z, 0-9, inner dashes and dots.",
         ),
         ({"dnsPolicy": "x"}, "pod.spec.dnsPolicy must be one of ClusterFirst, ClusterFirstWithHostNet, Default, None."),
+        (
+            {"hostAliases": [{"ip": "fe80::1%a\n1.2.3.4 b", "hostnames": []}]},
+            "pod.spec.hostAliases[0].ip must be an IP address.",
+        ),
+        ({"dnsConfig": {"nameservers": ["fe80::1%\noptions"]}}, "pod.spec.dnsConfig.nameservers must be an IP address."),
         ({"dnsConfig": {"nameservers": ["x"]}}, "pod.spec.dnsConfig.nameservers must be an IP address."),
         ({"dnsConfig": {"searches": ["a\nb"]}}, "pod.spec.dnsConfig.searches must hold domain names."),
         ({"dnsConfig": {"options": [{"name": "a b"}]}}, "pod.spec.dnsConfig.options must hold names and values without spaces or colons."),
