@@ -6,6 +6,7 @@ Needs root, dockerd and busybox. `unavailable()` says why not.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import io
 import itertools
 import os
@@ -27,6 +28,7 @@ import requests
 BUSYBOX_IMAGE = "busybox:1.36"
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 SECONDS_TO_START = 60
+STARTING = Path(tempfile.gettempdir()) / "interlink-engine-starting.lock"
 COUNTER = itertools.count()
 NO_ANSWER = (docker.errors.DockerException, requests.RequestException)
 
@@ -68,7 +70,12 @@ class DockerEngine:
         self._log = self.root / "dockerd.log"
 
     def start(self) -> None:
-        """Starts dockerd and waits until it answers."""
+        """Starts dockerd and waits until it answers. One at a time: two that set up the same iptables chains at once both fail."""
+        with STARTING.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._start()
+
+    def _start(self) -> None:
         if not Path(f"/sys/class/net/{self.bridge}").exists():
             run("ip", "link", "add", self.bridge, "type", "bridge")
             run("ip", "addr", "add", free_subnet(), "dev", self.bridge)

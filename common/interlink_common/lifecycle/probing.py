@@ -38,6 +38,23 @@ def is_ready(memory: PodMemory, container: Container) -> bool:
     return state is not None and state.passed is True
 
 
+def unready_message(memory: PodMemory, container: Container) -> str:
+    """Why a running container is not ready, in the words of the kubelet's events; "" if it is ready or does not run."""
+    latest = memory.latest(container.name)
+    if latest is None or latest.state != RUNNING or is_ready(memory, container):
+        return ""
+    ending = memory.ending(latest)
+    if ending is not None:
+        return f"Stopping container {container.name}" + (f": {ending.message}" if ending.message else "")
+    if not _hook_done(memory, container, latest):
+        return "the postStart hook has not ended"
+    kind = READINESS if _passed_startup(memory, container) else STARTUP
+    state = memory.probe(latest, kind)
+    if state is None or state.last or not state.run:
+        return f"the {kind} probe has not succeeded"
+    return f"{kind.capitalize()} probe failed: {state.message}"
+
+
 def advance(turn: Turn, container: Container) -> None:
     """Asks for the hook or the probes that are due, and ends the container that failed one."""
     attempt = turn.running(container)

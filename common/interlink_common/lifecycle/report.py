@@ -34,6 +34,8 @@ ContainerState = Union[Waiting, Running, Terminated]
 
 @dataclass(frozen=True)
 class ContainerReport:
+    """`message`: why a running container is not ready, as a sentence for `kubectl describe`; may be empty."""
+
     name: str
     state: ContainerState
     last_state: Optional[Terminated] = None
@@ -43,6 +45,7 @@ class ContainerReport:
     image: str = ""
     image_id: str = ""
     container_id: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class _Composer:
             image=container.image,
             image_id=latest.image_id if latest else "",
             container_id=latest.id if latest else "",
+            message=probing.unready_message(self._memory, container),
         )
 
     def _state(self, container: Container, latest: Optional[Seen]) -> ContainerState:

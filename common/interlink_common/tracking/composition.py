@@ -126,8 +126,8 @@ def _settle_alive(
             starts = [s.started_at for s in started if s.started_at is not None]
             mains[name] = Running(min(starts)) if starts else Waiting("ContainerCreating")
         elif report is not None and isinstance(state, Running) and not report.ready:
-            probe = "readiness" if report.started else "startup"
-            mains[name] = Waiting("NotReady", f"running since {rfc3339(state.started_at)}, the {probe} probe has not succeeded")
+            why = report.message or f"the {'readiness' if report.started else 'startup'} probe has not succeeded"
+            mains[name] = Waiting("NotReady", f"running since {rfc3339(state.started_at)}, {why}")
     if offloaded and all(isinstance(state, Terminated) for state in offloaded.values()):
         last = max(offloaded, key=lambda name: getattr(offloaded[name], "finished_at", None) or 0.0)
         mains[last] = _completing(offloaded[last])

@@ -184,34 +184,41 @@ class DockerRuntime:
         self._changed.setdefault(uid, set()).add(container_id)
 
     async def seen(self, pod: Workload) -> tuple[Seen, ...]:
-        """A running or ended attempt never changes but by its state, so it is inspected once per state."""
-        known, now_known = self._known.get(pod.uid, {}), {}
+        """A running or ended attempt never changes but by its state, so it is inspected once per state.
+
+        A sandbox that is not there at all is told as ended: the agent makes a new one before it starts anything.
+        """
+        known = self._known.get(pod.uid, {})
+        now_known: dict[str, tuple[str, Seen]] = {}
         changed = self._changed.pop(pod.uid, set())
         for row in await self._listing.of_pod(pod.uid):
             before = known.get(row["Id"])
             if before is not None and before[0] == row["State"] != "created" and row["Id"] not in changed:
                 now_known[row["Id"]] = before
                 continue
-            if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
-                now_known[row["Id"]] = (row["State"], Seen(SANDBOX, 0, states.STATES.get(row["State"], "created")))
-                continue
             try:
-                found = states.seen(await self._engine.inspect(row["Id"]))
+                inspected = await self._engine.inspect(row["Id"])
             except EngineRefusal as error:
                 if error.is_missing:
                     continue
                 raise RuntimeUnavailable(error.words) from error
-            if found is not None:
+            if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
+                now_known[row["Id"]] = (row["State"], states.seen_sandbox(inspected))
+            elif (found := states.seen(inspected)) is not None:
                 now_known[row["Id"]] = (row["State"], await self._completed(pod, found))
         self._known[pod.uid] = now_known
-        return tuple(sorted((found for _, found in now_known.values()), key=lambda one: (one.container, one.attempt)))
+        told = sorted((found for _, found in now_known.values()), key=lambda one: (one.container, one.attempt))
+        return tuple(told) if any(one.container == SANDBOX for one in told) else (states.NO_SANDBOX, *told)
 
     async def _completed(self, pod: Workload, found: Seen) -> Seen:
         """Completes what is told of an end: the termination message, and whether the engine was its cause."""
         if found.state != "exited" or found.message:
             return found
-        with contextlib.suppress(EngineRefusal):
+        try:
             found = states.ended_with_sandbox(found, await self._engine.inspect(labels.sandbox_name(pod.uid)))
+        except EngineRefusal as error:
+            if error.is_missing:
+                found = states.ended_without_sandbox(found)
         message = await self.volumes.message(pod.uid, found.container, found.attempt)
         wants_log = any(c.name == found.container and c.termination_message_fallback for c in pod.all_containers)
         if not message and wants_log and found.exit_code != 0:

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from interlink_common.agent.runtime import Seen
+from interlink_common.agent.runtime import SANDBOX, Seen
 from interlink_common.contract.sentences import sentence
 from interlink_docker import labels
 
@@ -18,11 +18,12 @@ STATES = {
     "running": "running",
     "paused": "running",  # somebody paused it on the engine; it is alive
     "restarting": "running",  # never by us: no engine restart policy
-    "removing": "exited",
     "exited": "exited",
     "dead": "exited",  # ended, and the engine could not clean it up
 }
-"""State.Status of the engine -> Seen.state."""
+"""State.Status of the engine -> Seen.state. One that is `removing` is as good as gone, so that it is told alike before and after."""
+
+NO_SANDBOX = Seen(SANDBOX, 0, "exited")
 
 RFC3339 = re.compile(r"(?P<seconds>[0-9-]{10}T[0-9:]{8})(?:\.(?P<fraction>[0-9]+))?(?P<offset>Z|[+-][0-9:]{5})")
 
@@ -68,6 +69,11 @@ def seen(inspected: Json) -> Seen | None:
     )
 
 
+def seen_sandbox(inspected: Json) -> Seen:
+    """The sandbox, from GET /containers/{id}/json: all that counts is whether it holds the namespaces."""
+    return Seen(SANDBOX, 0, "running" if inspected["State"]["Running"] else "exited")
+
+
 def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
     """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
 
@@ -81,6 +87,11 @@ def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
         return found
     told = "The container ended because the engine or the pod sandbox was stopped."
     return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)
+
+
+def ended_without_sandbox(found: Seen) -> Seen:
+    """An attempt that ended and whose sandbox somebody removed: a failure says so, a success needs no excuse."""
+    return dataclasses.replace(found, message="The pod sandbox was removed by somebody else.") if found.exit_code else found
 
 
 def reason(exit_code: int, *, failed_start: bool, oom_killed: bool) -> str:

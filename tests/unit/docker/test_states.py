@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from interlink_common.agent.runtime import Seen
-from interlink_docker.states import STATES, ended_with_sandbox, moment, seen
+from interlink_common.agent.runtime import SANDBOX, Seen
+from interlink_docker.states import STATES, ended_with_sandbox, ended_without_sandbox, moment, seen, seen_sandbox
 
 NEVER = "0001-01-01T00:00:00Z"
 LABELS = {"interlink.eu/container": "main", "interlink.eu/attempt": "3", "interlink.eu/backoff-seconds": "40.0"}
@@ -67,7 +67,8 @@ def test_states(told: dict[str, Any], wanted: Seen) -> None:
     assert seen(told) == wanted
 
 
-def test_unknown_state_and_foreign_containers_are_nothing() -> None:
+def test_what_is_being_removed_or_unknown_or_foreign_is_nothing() -> None:
+    assert seen(inspected("removing", AT_2, AT_3, ExitCode=137)) is None
     assert seen(inspected("hibernating")) is None
     foreign = inspected("exited")
     foreign["Config"]["Labels"] = None
@@ -75,8 +76,8 @@ def test_unknown_state_and_foreign_containers_are_nothing() -> None:
 
 
 def test_every_state_of_the_engine_is_in_the_table() -> None:
-    """Docker Engine API, ContainerState.Status."""
-    assert set(STATES) == {"created", "running", "paused", "restarting", "removing", "exited", "dead"}
+    """Docker Engine API, ContainerState.Status; but `removing`, which is gone."""
+    assert set(STATES) == {"created", "running", "paused", "restarting", "exited", "dead"}
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,14 @@ def test_an_end_with_the_sandbox_is_no_success(
     found = expected("exited", started_at=started, finished_at=finished, exit_code=exit_code, reason="Completed")
     wanted = replace(found, exit_code=exit_code or 143, reason="EngineStopped", message=STOPPED) if is_victim else found
     assert ended_with_sandbox(found, inspected("exited", finished=sandbox_finished)) == wanted
+
+
+@pytest.mark.parametrize(("running", "state"), [(True, "running"), (False, "exited")])
+def test_the_sandbox(running: bool, state: str) -> None:
+    assert seen_sandbox(inspected("any", Running=running)) == Seen(SANDBOX, 0, state)
+
+
+def test_an_end_after_which_the_sandbox_is_gone() -> None:
+    done, killed = expected("exited", exit_code=0), expected("exited", exit_code=137)
+    assert ended_without_sandbox(done) == done
+    assert ended_without_sandbox(killed) == replace(killed, message="The pod sandbox was removed by somebody else.")

@@ -22,7 +22,7 @@ from interlink_common.lifecycle.actions import (
 )
 from interlink_common.lifecycle.decide import decide
 from interlink_common.lifecycle.feedback import learn
-from interlink_common.lifecycle.memory import Ending, PodMemory, PostStart, Stop, from_json, to_json
+from interlink_common.lifecycle.memory import Ending, PodMemory, PostStart, ProbeState, Stop, from_json, to_json
 from interlink_common.lifecycle.report import ContainerState, Running, Terminated, Waiting
 from interlink_common.lifecycle.seen import SANDBOX, Seen
 from interlink_common.lifecycle.timing import Timing
@@ -179,6 +179,35 @@ OOM = exited("main", 137, oom_killed=True, message="last words")
 )
 def test_state_of_the_main(workload: Workload, memory: PodMemory, seen: tuple[Seen, ...], state: ContainerState) -> None:
     assert decide(workload, memory, seen, NOW).report.containers[0].state == state
+
+
+PROBED = sh("main", "", post_start=HOOK, startup_probe=probe("true"), readiness_probe=probe("true"))
+STARTED = replace(PREPARED, post_starts={"main": PostStart(0)}, probes={("main", "startup"): ProbeState(0, 0.0, 1, True, True)})
+
+
+def readiness(**result: object) -> PodMemory:
+    return replace(STARTED, probes={**STARTED.probes, ("main", "readiness"): replace(ProbeState(0, NOW + 1), **result)})  # type: ignore[arg-type]  # as exited
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        (PREPARED, "the postStart hook has not ended"),
+        (replace(STARTED, probes={}), "the startup probe has not succeeded"),
+        (STARTED, "the readiness probe has not succeeded"),
+        (readiness(run=1, last=False, passed=False, message="exit code 1: down"), "Readiness probe failed: exit code 1: down"),
+        (readiness(run=1, last=True, passed=False), "the readiness probe has not succeeded"),
+        (readiness(run=1, last=False, passed=True, message="the first of three"), ""),
+        (readiness(run=1, last=True, passed=True), ""),
+        (
+            replace(readiness(run=1, last=True, passed=True), stop=Stop("Deleted", "the pod was deleted", NOW, 5)),
+            "Stopping container main: Deleted: the pod was deleted",
+        ),
+    ],
+)
+def test_why_a_running_container_is_not_ready(memory: PodMemory, words: str) -> None:
+    entry = decide(pod("p", PROBED), memory, (running("main"),), NOW).report.containers[0]
+    assert (entry.message, entry.ready) == (words, not words)
 
 
 def test_a_failed_pull_of_an_init_is_told_by_the_mains() -> None:

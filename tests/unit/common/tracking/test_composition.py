@@ -159,6 +159,8 @@ def test_messages_carry_cause_warnings_and_outage() -> None:
     assert message(PodReport((said("a", Waiting("ErrImagePull", "no.")),)), warnings=("w.",), frozen="down.") == "no. down. w."
     assert message(None, warnings=("w.",), frozen="down.") == "down. w."
     assert message(PodReport((said("a", Waiting("X", "bad \ud800")),))) == "bad ?"
+    unready = PodReport((said("a", Running(10.0), started=True, message="Readiness probe failed: refused"),))
+    assert message(unready) == "running since 1970-01-01T00:00:10Z, Readiness probe failed: refused"
     sidecar = PodReport((said("a", WAITING),), (said("proxy", Waiting("ErrImagePull", "no such image")),))
     assert message(sidecar) == "sidecar proxy: ErrImagePull: no such image"
 

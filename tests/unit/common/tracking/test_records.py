@@ -18,7 +18,9 @@ from interlink_common.tracking.reportcodec import decode_report, encode_report
 
 REPORT = PodReport(
     containers=(
-        ContainerReport("a", Running(1.5), Terminated(1, "Error", "bad \ud800", 1.0, 2.0, "x://1"), True, True, 1, "i", "sha", "x://2"),
+        ContainerReport(
+            "a", Running(1.5), Terminated(1, "Error", "bad \ud800", 1.0, 2.0, "x://1"), True, True, 1, "i", "sha", "x://2", "why"
+        ),
         ContainerReport("b", Waiting("CrashLoopBackOff", "m")),
     ),
     init_containers=(ContainerReport("i", Terminated(0)),),
