@@ -48,7 +48,10 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Pod:
-    """One pod on record. Times are unix seconds, except `asked_at`, which is on the registry's contact clock."""
+    """One pod on record. Times are unix seconds, except `asked_at`, which is on the registry's contact clock.
+
+    `observed`: false between a restart and the backend's first word of this pod, while `report` may be older than what interLink knows.
+    """
 
     uid: str
     namespace: str = ""
@@ -59,6 +62,7 @@ class Pod:
     not_offloaded: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     report: PodReport | None = None
+    observed: bool = True
     created_at: float = 0.0
     finished_at: float | None = None
     asked_at: float = 0.0

@@ -118,7 +118,10 @@ class Reconciler:
 
     def _apply(self, observation: Observation) -> None:
         pod = self._registry.pods.get(observation.pod_uid)
-        if pod is None or pod.report == observation.report:
+        if pod is None:
+            return
+        pod.observed = True
+        if pod.report == observation.report:
             return
         if pod.finished:
             log.warning("state after the end of a pod ignored", pod_uid=pod.uid)
@@ -154,6 +157,7 @@ class Reconciler:
         workload = job.workload or Workload(job.pod_uid, "", "", containers=())
         pod = Pod.of(workload, created_at=self._registry.clock())
         pod.intent, pod.jid, pod.asked_at = Intent.ACTIVE, job.jid, self._registry.contact.seconds
+        pod.observed = False
         self._registry.pods[pod.uid] = pod
         await self._records.insert(pod, to_json(workload) if job.workload else None)
         self._registry.counters["adopted"] += 1

@@ -143,6 +143,7 @@ class Records:
             pod.not_offloaded = frozenset(json.loads(not_offloaded))
             pod.warnings = tuple(json.loads(warnings))
             pod.report = decode_report(report) if report else None
+            pod.observed = False
             pods.append(pod)
         return pods, tombstones
 

@@ -10,7 +10,7 @@ import msgspec
 
 from interlink_common.errors import BadRequest
 from interlink_common.tracking.composition import UNKNOWN, Subject, compose, compose_waiting
-from interlink_common.tracking.pods import Entry, Pod, Registry
+from interlink_common.tracking.pods import Entry, Intent, Pod, Registry
 
 _NO_RECORD = "no record of this pod here; delete it and create a new one"
 _NOT_SUBMITTED = "waiting for interLink to create the pod here"
@@ -80,7 +80,7 @@ def _entry(registry: Registry, asked: AskedPod, now: float) -> bytes | None:
     pod.asked_at = now
     pod.orphan = False
     containers, inits = _names(asked)
-    if not containers:
+    if not containers or (pod.intent is Intent.ACTIVE and not (pod.observed or pod.finished)):
         return None
     entry = pod.entry
     if entry is None or entry.frozen_epoch != registry.backend.epoch or (entry.containers, entry.init_containers) != (containers, inits):
