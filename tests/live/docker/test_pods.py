@@ -68,7 +68,7 @@ async def test_run_as_user_and_group(node: Node) -> None:
 
 
 async def test_capabilities_no_new_privileges_and_read_only_root(node: Node) -> None:
-    script = "grep -e CapEff -e NoNewPrivs -e '^Seccomp:' /proc/self/status | tr '\\t' ' '; touch /x || echo read-only"
+    script = "grep -e CapEff -e NoNewPrivs -e '^Seccomp:' /proc/self/status | tr '\\t' ' '; touch /x 2>&1 || echo read-only"
     security = Security(
         capabilities_add=("NET_BIND_SERVICE",),
         capabilities_drop=("ALL",),
