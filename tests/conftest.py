@@ -9,6 +9,11 @@ from pathlib import PurePosixPath
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+"""A slow machine is no failure: nothing here is asserted on time."""
 
 Unavailable = Callable[[str, str], NoReturn]
 

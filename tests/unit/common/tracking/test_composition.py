@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.contract.statuses import PodStatusEntry
@@ -173,7 +173,6 @@ STATES = st.one_of(TERMINATED, st.builds(Running, st.floats(0, 4e9)), st.builds(
 PARTS = st.dictionaries(st.sampled_from(["a", "b", "i", "k", "proxy"]), st.tuples(STATES, st.booleans()))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds=st.lists(st.tuples(PARTS, st.booleans()), min_size=1, max_size=4), mirrored=st.sampled_from(["", "b", "i", "b,i"]))
 def test_no_report_ever_crashes_the_kubelet_or_ends_a_pod_that_has_not(rounds: list[Any], mirrored: str) -> None:
     names = ["a", "b"], ["i", "proxy", "k"]

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlink_common.backend import Capabilities
@@ -71,7 +71,7 @@ def check_safe(workload: Workload) -> None:
     assert all(sentence(warning) == warning for warning in workload.warnings)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from(["01", "02", "04", "05"]), st.booleans())
 def test_a_recorded_body_with_a_few_things_changed(wire: dict[str, Any], data: st.DataObject, number: str, unexpanded: bool) -> None:
     body = deepcopy(wire[number])
