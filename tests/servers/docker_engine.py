@@ -191,8 +191,8 @@ def tar_of(files: dict[str, tuple[bytes, int]]) -> bytes:
     return buffer.getvalue()
 
 
-def busybox_archive() -> bytes:
-    """A root file system of busybox and links to it."""
+def busybox_archive(*more: str) -> bytes:
+    """A root file system of busybox and links to it; `more` are programs of this machine that go in with their libraries."""
     program = Path(find("busybox") or "/bin/busybox")
     applets = subprocess.run([program, "--list"], check=True, capture_output=True, text=True).stdout.split()
     buffer = io.BytesIO()
@@ -202,8 +202,10 @@ def busybox_archive() -> bytes:
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             archive.addfile(entry)
         archive.add(program.resolve(), "bin/busybox")
+        for target, source in {target: source for name in more for target, source in program_files(name)}.items():
+            archive.add(source, target)
         for applet in applets:
-            if applet != "busybox":
+            if applet not in ("busybox", *more):
                 entry = tarfile.TarInfo(f"bin/{applet}")
                 entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
                 archive.addfile(entry)
@@ -212,6 +214,14 @@ def busybox_archive() -> bytes:
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))
     return buffer.getvalue()
+
+
+def program_files(name: str) -> list[tuple[str, Path]]:
+    """(path in an image, file here) of a program and of every library that ldd(1) names."""
+    program = Path(find(name) or f"/usr/bin/{name}").resolve()
+    linked = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    libraries = [word for word in linked.split() if word.startswith("/")]
+    return [(f"bin/{name}", program), *((library.lstrip("/"), Path(library).resolve()) for library in libraries)]
 
 
 def pause_program() -> bytes | None:

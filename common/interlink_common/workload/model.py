@@ -225,7 +225,11 @@ class Dns:
 
 @dataclass(frozen=True)
 class Network:
-    """What interLink's networking annotations carry; shell texts of the *operator's* templates, not of the pod's owner."""
+    """What interLink's networking annotations carry: shell texts, by the operator's templates or by whoever wrote the pod.
+
+    `mesh_script` writes $TMPDIR/mesh.sh, which runs its arguments as a command in a network of its own; `tunnel_commands` run beside
+    the pod, in its network namespace.
+    """
 
     mesh_script: str = ""
     tunnel_commands: str = ""
@@ -233,6 +237,10 @@ class Network:
     pod_subnet: str = ""
     wireguard_snippet: str = ""
     mesh_disabled: bool = False
+
+    @property
+    def has_scripts(self) -> bool:
+        return bool(self.mesh_script or self.tunnel_commands)
 
 
 @dataclass(frozen=True)

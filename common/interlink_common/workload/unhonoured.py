@@ -14,6 +14,7 @@ from interlink_common.contract.pod import Pod, PodSecurityContext, PodSpec
 from interlink_common.contract.volumes import CsiSource, TokenSource, Volume
 from interlink_common.contract.wire import FieldRef, Wire
 from interlink_common.workload.coverage import Finding
+from interlink_common.workload.network import PRE_EXEC, writes_mesh
 
 _HARMLESS: Mapping[type[Wire], frozenset[str]] = {
     PodSpec: frozenset(
@@ -43,7 +44,13 @@ _NOT_SET: tuple[object, ...] = (None, False, "", "Default", [], {})
 
 def unhonoured(pod: Pod) -> tuple[Finding, ...]:
     """Findings for what the pod asks and nobody gives."""
-    return (*_of_pod(pod.spec), *_unread(pod.spec, "pod.spec"))
+    return (*_of_annotations(pod.metadata.annotations or {}), *_of_pod(pod.spec), *_unread(pod.spec, "pod.spec"))
+
+
+def _of_annotations(annotations: Mapping[str, str]) -> Iterator[Finding]:
+    pre_exec = annotations.get(PRE_EXEC)
+    if pre_exec and not writes_mesh(pre_exec):
+        yield Finding(f"pod.metadata.annotations.{PRE_EXEC}", "is a script for Slurm, which is not run here", Support.WARN)
 
 
 def _of_pod(spec: PodSpec) -> Iterator[Finding]:

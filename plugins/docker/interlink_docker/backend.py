@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import time
@@ -36,7 +37,7 @@ from interlink_docker.logs import read_log
 from interlink_docker.references import mirrored, parse
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import container_config, sandbox_config
+from interlink_docker.translate import container_config, network_config, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
 
 MEMORY_FILE = "memory.json"
@@ -79,12 +80,14 @@ class DockerBackend(Backend):
         dns_config=Support.YES,
         share_process_namespace=Support.YES,
         image_pull_secrets=Support.YES,
-        mesh_network=Support.WARN,
+        mesh_network=Support.YES,
     )
 
     def __init__(self, settings: PluginSettings) -> None:
         super().__init__(settings)
         self._settings = cast(DockerSettings, settings)
+        if not self._settings.network.image:
+            self.capabilities = dataclasses.replace(self.capabilities, mesh_network=Support.WARN)
         self._as_root = os.geteuid() == 0
         self._seccomp_profiles = read_profiles(self._settings)
         if self._settings.images.credentials_file:
@@ -168,7 +171,11 @@ class DockerBackend(Backend):
         settings = self._settings
         policy.require_allowed(workload, settings, as_root=self._as_root)
         where = locations(workload, settings, as_root=self._as_root)
-        planned = [{"name": labels.sandbox_name(workload.uid), **sandbox_config(workload, where, settings)}]
+        sandbox = sandbox_config(workload, where, settings, planned_image(settings.sandbox.image, settings))
+        planned = [{"name": labels.sandbox_name(workload.uid), **sandbox}]
+        if workload.network.has_scripts and settings.network.image:
+            network = network_config(workload, settings, planned_image(settings.network.image, settings))
+            planned.append({"name": labels.network_name(workload.uid), **network})
         for container in workload.all_containers:
             config = container_config(
                 workload,

@@ -29,8 +29,8 @@ async def results(engine: Engine, settings: DockerSettings, *, as_root: bool) ->
     if rows[0].verdict is not Verdict.FAILED:
         info = await engine.info()
         rows += [version(engine, info), live_restore(info), limits(info)]
-        image = await sandbox_image(engine, settings)
-        rows.append(image)
+        image = await own_image("sandbox", settings.sandbox.image, engine, settings)
+        rows += [image, await network_image(engine, settings)]
         if image.verdict is Verdict.OK:
             rows.append(await state_directory(engine, settings))
     return [*rows, privileges(as_root=as_root), await repositories(settings)]
@@ -73,17 +73,24 @@ def limits(info: dict[str, Any]) -> CheckResult:
     return CheckResult("limits", Verdict.OK, ", ".join(needed.values()))
 
 
-async def sandbox_image(engine: Engine, settings: DockerSettings) -> CheckResult:
-    image = settings.sandbox.image
+async def own_image(group: str, image: str, engine: Engine, settings: DockerSettings) -> CheckResult:
+    """An image that the plugin itself needs, named by the setting `group`.image."""
     images = Images(engine, settings.images)
     try:
         if await images.present(images.reference(image)):
-            return CheckResult("sandbox image", Verdict.OK, f"{image} is present")
+            return CheckResult(f"{group} image", Verdict.OK, f"{image} is present")
         await images.ensure(image, "IfNotPresent", ())
     except (StartError, RuntimeUnavailable) as error:
-        remedy = "Load the image into the engine, or set sandbox.image to one it can pull"
-        return CheckResult("sandbox image", Verdict.FAILED, f"{image}: {error}", remedy)
-    return CheckResult("sandbox image", Verdict.OK, f"{image} was pulled")
+        remedy = f"Load the image into the engine, or set {group}.image to one it can pull"
+        return CheckResult(f"{group} image", Verdict.FAILED, f"{image}: {error}", remedy)
+    return CheckResult(f"{group} image", Verdict.OK, f"{image} was pulled")
+
+
+async def network_image(engine: Engine, settings: DockerSettings) -> CheckResult:
+    if settings.network.image:
+        return await own_image("network", settings.network.image, engine, settings)
+    detail = "none: pods that interLink gives a mesh or a tunnel run without it"
+    return CheckResult("network image", Verdict.WARNING, detail, "Set network.image if the virtual kubelet has EnableTunnel or FullMesh")
 
 
 async def state_directory(engine: Engine, settings: DockerSettings) -> CheckResult:
@@ -94,7 +101,7 @@ async def state_directory(engine: Engine, settings: DockerSettings) -> CheckResu
     name = f"interlink{token.replace('.', '-')}"
     seen_as = as_engine_sees(settings, str(path))
     config = {
-        "Image": settings.sandbox.image,
+        "Image": str(Images(engine, settings.images).reference(settings.sandbox.image)),
         "Labels": labels.ours(settings.instance, labels.PROBE_ROLE),
         "HostConfig": {"NetworkMode": "none", "Mounts": [bind("/probe", seen_as, read_only=True)]},
     }

@@ -23,7 +23,7 @@ ATTEMPT = PREFIX + "attempt"
 BACKOFF_SECONDS = PREFIX + "backoff-seconds"
 WORKLOAD = PREFIX + "workload"
 
-SANDBOX_ROLE, CONTAINER_ROLE, VOLUME_ROLE, PROBE_ROLE = "sandbox", "container", "volume", "probe"
+SANDBOX_ROLE, NETWORK_ROLE, CONTAINER_ROLE, VOLUME_ROLE, PROBE_ROLE = "sandbox", "network", "container", "volume", "probe"
 
 SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 """UIDs meet paths and names on the engine; Kubernetes' own are UUIDs."""
@@ -38,6 +38,11 @@ def require_safe_uid(uid: str) -> None:
 def sandbox_name(uid: str) -> str:
     """Also the pod's JID."""
     return f"interlink-{uid}"
+
+
+def network_name(uid: str) -> str:
+    """No container's: their names have no dots (Kubernetes: DNS labels)."""
+    return f"interlink-{uid}.network"
 
 
 def container_name(uid: str, container: str, attempt: int) -> str:

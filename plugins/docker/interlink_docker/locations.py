@@ -54,6 +54,16 @@ def termination_file(settings: DockerSettings, uid: str, container: str, attempt
     return pod_directory(settings, uid) / "termination" / f"{container}.{attempt}"
 
 
+def network_directory(settings: DockerSettings, uid: str) -> Path:
+    """The scripts of the pod's network container."""
+    return pod_directory(settings, uid) / "network"
+
+
+def network_ready_file(settings: DockerSettings, uid: str) -> Path:
+    """Empty until the mesh stands. One file and not a directory, in which the container could leave what we can't remove."""
+    return pod_directory(settings, uid) / "network.ready"
+
+
 def as_engine_sees(settings: DockerSettings, path: str) -> str:
     """The one place where a path of ours becomes a path of the engine's."""
     mapped = settings.volumes.engine_state_dir

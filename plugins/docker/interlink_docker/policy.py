@@ -37,6 +37,8 @@ def pod_objections(pod: Workload, settings: DockerSettings, *, as_root: bool) ->
             yield denied(f"spec.securityContext.sysctls {name}", "allow_sysctls")
     if pod.host_network and any(name.startswith("net.") for name in pod.sysctls):
         yield "spec.securityContext.sysctls may not hold net. names together with spec.hostNetwork"
+    if pod.host_network and pod.network.has_scripts and settings.network.image:
+        yield "spec.hostNetwork may not go together with the network scripts of interLink, which would change the network of the host"
     if pod.fs_group is not None and not as_root and any(isinstance(volume, FilesVolume) for volume in pod.volumes):
         yield "spec.securityContext.fsGroup needs the plugin to run as root when the pod mounts a configMap, secret or projected volume"
 

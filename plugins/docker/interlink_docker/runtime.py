@@ -18,6 +18,7 @@ from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.frames import payload_of
 from interlink_docker.images import Images
 from interlink_docker.listing import Listing
+from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import container_config, sandbox_config
@@ -38,6 +39,7 @@ class DockerRuntime:
         self._seccomp_profiles = seccomp_profiles
         self.images = Images(engine, settings.images)
         self.volumes = Volumes(engine, settings, as_root=as_root)
+        self.network = PodNetwork(engine, self.images, settings)
         self._listing = Listing(engine, settings.instance)
         self._known: dict[str, dict[str, tuple[str, Seen]]] = {}
         self._changed: dict[str, set[str]] = {}
@@ -45,7 +47,8 @@ class DockerRuntime:
 
     async def prepare(self, pod: Workload) -> None:
         await self.volumes.prepare(pod)
-        config = sandbox_config(pod, self.volumes.locations(pod), self._settings)
+        image = self._settings.sandbox.image
+        config = sandbox_config(pod, self.volumes.locations(pod), self._settings, str(self.images.reference(image)))
         name = labels.sandbox_name(pod.uid)
         self._addresses.pop(pod.uid, None)
         try:
@@ -54,6 +57,7 @@ class DockerRuntime:
             await self.volumes.open_to_pod(pod)
         except EngineRefusal as error:
             raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.words}") from error
+        await self.network.prepare(pod)
 
     async def _create_sandbox(self, name: str, config: dict[str, Any]) -> None:
         try:
@@ -192,6 +196,8 @@ class DockerRuntime:
         now_known: dict[str, tuple[str, Seen]] = {}
         changed = self._changed.pop(pod.uid, set())
         for row in await self._listing.of_pod(pod.uid):
+            if row["Labels"].get(labels.ROLE) == labels.NETWORK_ROLE:
+                continue
             before = known.get(row["Id"])
             if before is not None and before[0] == row["State"] != "created" and row["Id"] not in changed:
                 now_known[row["Id"]] = before
@@ -234,6 +240,7 @@ class DockerRuntime:
     async def retire(self, uid: str) -> None:
         """Ends the sandbox of a pod that has ended: its address, host ports and tmpfs are free again. Logs stay."""
         with contextlib.suppress(EngineRefusal, RuntimeUnavailable):
+            await self.network.remove(uid)
             await self._engine.kill(labels.sandbox_name(uid), "SIGKILL")
 
     async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:

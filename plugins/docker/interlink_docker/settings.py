@@ -58,6 +58,20 @@ class SandboxSettings(Group):
     shm_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size of /dev/shm, which the pod's containers share.")
 
 
+class NetworkSettings(Group):
+    """What carries interLink's mesh network and tunnels: a container of the operator's beside the pod's own, in its network namespace.
+
+    The scripts come in annotations, which a pod's owner can write too. They run as root of that container, with NET_ADMIN in the
+    pod's own network namespace for a mesh.
+    """
+
+    image: str = Field(
+        "", description="Image with bash, curl, tar, ip and ping, which interLink's scripts call. Empty: such pods run without, and say so."
+    )
+    ready_seconds: float = Field(120.0, gt=0, description="How long the mesh script may take before it is tried again.")
+    memory_bytes: int = Field(256 * 1024 * 1024, ge=6 * 1024 * 1024, description="Memory of that container.")
+
+
 class ImageSettings(Group):
     """Where images come from."""
 
@@ -154,6 +168,7 @@ class DockerSettings(PluginSettings):
     )
     engine: EngineSettings = EngineSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    network: NetworkSettings = NetworkSettings()
     images: ImageSettings = ImageSettings()
     volumes: VolumeSettings = VolumeSettings()
     security: SecuritySettings = SecuritySettings()

@@ -8,7 +8,14 @@ from typing import Any
 from interlink_common.workload.model import Container, Dns, EmptyDirVolume, Mount, Resources, Workload
 from interlink_docker import labels
 from interlink_docker.confinement import user_and_confinement
-from interlink_docker.locations import EngineVolume, Location, as_engine_sees, termination_file
+from interlink_docker.locations import (
+    EngineVolume,
+    Location,
+    as_engine_sees,
+    network_directory,
+    network_ready_file,
+    termination_file,
+)
 from interlink_docker.settings import DockerSettings
 
 Json = dict[str, Any]
@@ -17,12 +24,14 @@ PROPAGATION = {"": "rprivate", "None": "rprivate", "HostToContainer": "rslave", 
 """v1.VolumeMount.mountPropagation -> the engine's words."""
 
 SANDBOX_VOLUMES = "/interlink.eu/volumes"
+NETWORK_SCRIPTS, NETWORK_READY, TUN = "/interlink.eu/network", "/interlink.eu/ready", "/dev/net/tun"
+"""Paths of the network container; its scripts know them too."""
 CPU_PERIOD_MICROSECONDS = 100_000
 MIN_CPU_SHARES, MAX_CPU_SHARES, MIN_CPU_QUOTA = 2, 262_144, 1_000
 
 
-def sandbox_config(pod: Workload, locations: Mapping[str, Location], settings: DockerSettings) -> Json:
-    """Body of POST /containers/create for the sandbox.
+def sandbox_config(pod: Workload, locations: Mapping[str, Location], settings: DockerSettings, image: str) -> Json:
+    """Body of POST /containers/create for the sandbox. `image` is the name after the mirror map.
 
     It also mounts the engine's volumes of the pod: a tmpfs would lose its data with the last container that has it mounted.
     """
@@ -46,7 +55,7 @@ def sandbox_config(pod: Workload, locations: Mapping[str, Location], settings: D
     if pod.host_pid:
         host["PidMode"] = "host"
     config: Json = {
-        "Image": settings.sandbox.image,
+        "Image": image,
         "Labels": labels.sandbox_labels(settings.instance, pod),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
@@ -62,6 +71,39 @@ def sandbox_config(pod: Workload, locations: Mapping[str, Location], settings: D
     host["ExtraHosts"] = [f"{name}:{address}" for address, names in pod.host_aliases for name in names]
     host.update(dns_config(pod.dns, settings))
     return config
+
+
+def network_config(pod: Workload, settings: DockerSettings, image: str) -> Json:
+    """Body of POST /containers/create for the container that carries interLink's network scripts; see `network`.
+
+    Only a mesh needs more than a container has anyway: to make its interface.
+    """
+    scripts, ready = network_directory(settings, pod.uid), network_ready_file(settings, pod.uid)
+    host: Json = {
+        "NetworkMode": f"container:{labels.sandbox_name(pod.uid)}",
+        "LogConfig": log_config(settings),
+        "Mounts": [
+            bind(NETWORK_SCRIPTS, as_engine_sees(settings, str(scripts)), read_only=True),
+            bind(NETWORK_READY, as_engine_sees(settings, str(ready)), read_only=False),
+        ],
+        "Memory": settings.network.memory_bytes,
+        "MemorySwap": settings.network.memory_bytes,
+        "PidsLimit": settings.limits.pids,
+        "RestartPolicy": {"Name": "on-failure"},
+        "SecurityOpt": ["no-new-privileges"],
+    }
+    if pod.network.mesh_script:
+        host["CapAdd"] = ["NET_ADMIN"]
+        host["Devices"] = [{"PathOnHost": TUN, "PathInContainer": TUN, "CgroupPermissions": "rw"}]
+    return {
+        "Image": image,
+        "Labels": labels.pod_labels(settings.instance, labels.NETWORK_ROLE, pod),
+        "User": "0",
+        "Entrypoint": ["sh", f"{NETWORK_SCRIPTS}/carry.sh"],
+        "Cmd": [],
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": host,
+    }
 
 
 def port_bindings(pod: Workload) -> Json:

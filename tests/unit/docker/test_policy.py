@@ -13,6 +13,7 @@ from interlink_common.workload.model import (
     FilesVolume,
     HostPathVolume,
     Mount,
+    Network,
     Port,
     Security,
     Volume,
@@ -66,6 +67,7 @@ def test_allowed_unless_denied(workload: Workload, denying: dict[str, Any], fiel
     ("workload", "words"),
     [
         (secured(run_as_user=0, run_as_non_root=True), "contradicts"),
+        (pod(host_network=True, network=Network(tunnel_commands="x")), "network scripts"),
         (pod(host_network=True, sysctls={"net.ipv4.tcp_syncookies": "1"}), "together with spec.hostNetwork"),
         (pod(Container(name="m", image="oras://x/y")), "Docker image"),
         (pod(Container(name="m", image="/cvmfs/unpacked.example.org/x")), "Docker image"),
@@ -75,7 +77,7 @@ def test_allowed_unless_denied(workload: Workload, denying: dict[str, Any], fiel
 )
 def test_always_refused(workload: Workload, words: str) -> None:
     with pytest.raises(Refused, match=words):
-        require_allowed(workload, settings(security={"allow_host_network": True}), as_root=True)
+        require_allowed(workload, settings(security={"allow_host_network": True}, network={"image": "tools"}), as_root=True)
 
 
 def test_bidirectional_needs_the_operator_and_privileged() -> None:

@@ -17,6 +17,7 @@ from interlink_common.workload.model import (
     FilesVolume,
     HostPathVolume,
     Mount,
+    Network,
     Port,
     Resources,
     Security,
@@ -24,7 +25,7 @@ from interlink_common.workload.model import (
 )
 from interlink_docker.locations import locate
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import container_config, dns_config, resource_limits, sandbox_config
+from interlink_docker.translate import container_config, dns_config, network_config, resource_limits, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
 from tests.unit.docker.pods import MAIN, UID, pod, settings
 
@@ -36,6 +37,7 @@ POD_LABELS = {
 }
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "67108864", "max-file": "2"}}
 SANDBOX = f"container:interlink-{UID}"
+PAUSE = "registry.k8s.io/pause:3.10"
 
 
 def translated(workload: Workload, container: Container, chosen: DockerSettings | None = None, **more: Any) -> dict[str, Any]:
@@ -202,7 +204,7 @@ def test_namespaces(fields: dict[str, bool], expected: dict[str, str]) -> None:
 
 def test_least_sandbox() -> None:
     workload = pod()
-    assert sandbox_config(workload, {}, settings()) == {
+    assert sandbox_config(workload, {}, settings(), PAUSE) == {
         "Image": "registry.k8s.io/pause:3.10",
         "Hostname": "demo",
         "Labels": {**POD_LABELS, "interlink.eu/role": "sandbox", "interlink.eu/workload": to_json(skeleton(workload))},
@@ -228,6 +230,54 @@ def test_least_sandbox() -> None:
     }
 
 
+NETWORK_HOST = {
+    "NetworkMode": SANDBOX,
+    "LogConfig": LOG_CONFIG,
+    "Mounts": [
+        {
+            "Type": "bind",
+            "Source": f"/on-the-host/pods/{UID}/network",
+            "Target": "/interlink.eu/network",
+            "ReadOnly": True,
+            "BindOptions": {"Propagation": "rprivate"},
+        },
+        {
+            "Type": "bind",
+            "Source": f"/on-the-host/pods/{UID}/network.ready",
+            "Target": "/interlink.eu/ready",
+            "ReadOnly": False,
+            "BindOptions": {"Propagation": "rprivate"},
+        },
+    ],
+    "Memory": 64 << 20,
+    "MemorySwap": 64 << 20,
+    "PidsLimit": 16384,
+    "RestartPolicy": {"Name": "on-failure"},
+    "SecurityOpt": ["no-new-privileges"],
+}
+MESH_HOST = {
+    "CapAdd": ["NET_ADMIN"],
+    "Devices": [{"PathOnHost": "/dev/net/tun", "PathInContainer": "/dev/net/tun", "CgroupPermissions": "rw"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "host"),
+    [(Network(tunnel_commands="wstunnel client S3CRET &"), NETWORK_HOST), (Network(mesh_script="S3CRET"), NETWORK_HOST | MESH_HOST)],
+)
+def test_network_container(network: Network, host: dict[str, Any]) -> None:
+    chosen = settings(network={"image": "tools", "memory_bytes": 64 << 20}, volumes={"engine_state_dir": "/on-the-host"})
+    assert network_config(pod(network=network), chosen, "docker.io/library/tools:latest") == {
+        "Image": "docker.io/library/tools:latest",
+        "Labels": {**POD_LABELS, "interlink.eu/role": "network"},
+        "User": "0",
+        "Entrypoint": ["sh", "/interlink.eu/network/carry.sh"],
+        "Cmd": [],
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": host,
+    }
+
+
 def test_full_sandbox() -> None:
     container = Container(
         name="web",
@@ -244,7 +294,7 @@ def test_full_sandbox() -> None:
         volumes=(EmptyDirVolume("fast", in_memory=True, size_limit_bytes=1 << 20), EmptyDirVolume("disk")),
     )
     chosen = settings(sandbox={"network": "pods", "dns_nameservers": ["192.0.2.1"]})
-    config = sandbox_config(workload, locations(workload, chosen, as_root=True), chosen)
+    config = sandbox_config(workload, locations(workload, chosen, as_root=True), chosen, PAUSE)
     host = config.pop("HostConfig")
     del config["Labels"]
     assert config == {
@@ -293,7 +343,7 @@ def test_full_sandbox() -> None:
 
 def test_host_network_has_no_hostname_and_no_ports() -> None:
     container = Container(name="main", image="i", ports=(Port(80, host_port=80),))
-    config = sandbox_config(pod(container, host_network=True, hostname="h"), {}, settings())
+    config = sandbox_config(pod(container, host_network=True, hostname="h"), {}, settings(), PAUSE)
     assert "Hostname" not in config
     assert "PortBindings" not in config["HostConfig"]
     assert config["HostConfig"]["NetworkMode"] == "host"
@@ -379,7 +429,7 @@ def test_empty_dir_of_a_plugin_without_root_is_kept_by_the_engine() -> None:
         "VolumeOptions": {"NoCopy": True, "Labels": {**POD_LABELS, "interlink.eu/role": "volume"}},
     }
     assert planned_mounts(workload, container, settings(), as_root=False)[0] == expected
-    sandbox = sandbox_config(workload, locations(workload, settings(), as_root=False), settings())
+    sandbox = sandbox_config(workload, locations(workload, settings(), as_root=False), settings(), PAUSE)
     assert sandbox["HostConfig"]["Mounts"] == [{**expected, "Target": "/interlink.eu/volumes/v"}]
 
 

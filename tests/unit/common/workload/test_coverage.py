@@ -120,7 +120,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
         {
             "metadata": {
                 "annotations": {
-                    "slurm-job.vk.io/pre-exec": "x",
+                    "slurm-job.vk.io/pre-exec": "cat > $TMPDIR/mesh.sh",
                     "interlink.eu/wstunnel-client-commands": "x",
                     "interlink.eu/wireguard-client-snippet": "x",
                 }
@@ -202,6 +202,10 @@ REFUSED, WARNED = Support.REFUSE, Support.WARN
         ({"container": {"volumeDevices": [{}]}}, [("pod.spec.containers[0].volumeDevices", REFUSED)]),
         ({"container": {"resources": {"claims": [{}]}}}, [("pod.spec.containers[0].resources.claims", REFUSED)]),
         ({"spec": {"hostUsers": False}}, [("pod.spec.hostUsers", WARNED)]),
+        (
+            {"metadata": {"annotations": {"slurm-job.vk.io/pre-exec": "module load root"}}},
+            [("pod.metadata.annotations.slurm-job.vk.io/pre-exec", WARNED)],
+        ),
         ({"spec": {"runtimeClassName": "x"}}, [("pod.spec.runtimeClassName", WARNED)]),
         ({"spec": {"setHostnameAsFQDN": True}}, [("pod.spec.setHostnameAsFQDN", WARNED)]),
         ({"spec": {"fromTheFuture": {"a": 1}}}, [("pod.spec.fromTheFuture", WARNED)]),

@@ -53,7 +53,6 @@ def test_fields_of_the_pod(translated: Translated) -> None:
                 "interlink.eu/pod-ip": "10.1.2.3",
                 "interlink.eu/pod-subnet": "10.1.0.0/16",
                 "interlink.eu/wireguard-client-snippet": "[Interface]",
-                "interlink.eu/mesh-network": "disabled",
             },
         },
     )
@@ -65,7 +64,20 @@ def test_fields_of_the_pod(translated: Translated) -> None:
     assert (workload.fs_group, workload.sysctls) == (7, {"net.core.somaxconn": "1 2"})
     assert workload.placement == Placement({"a": "b"}, '{"a":[],"z":1}', '[{"key":"k"}]', "high", "gvisor")
     assert workload.labels == {"l": "1"}
-    assert workload.network == Network("cat <<EOF > mesh.sh", "wstunnel client", "10.1.2.3", "10.1.0.0/16", "[Interface]", True)
+    assert workload.network == Network("cat <<EOF > mesh.sh", "wstunnel client", "10.1.2.3", "10.1.0.0/16", "[Interface]")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({}, Network()),
+        ({"interlink.eu/mesh-network": "enabled", "slurm-job.vk.io/pre-exec": "> $TMPDIR/mesh.sh"}, Network("> $TMPDIR/mesh.sh")),
+        ({"interlink.eu/mesh-network": " Disabled", "slurm-job.vk.io/pre-exec": "> $TMPDIR/mesh.sh"}, Network(mesh_disabled=True)),
+        ({"slurm-job.vk.io/pre-exec": "module load root"}, Network()),
+    ],
+)
+def test_a_mesh_script_is_told_from_other_scripts(translated: Translated, annotations: dict[str, str], expected: Network) -> None:
+    assert translated(metadata={"annotations": annotations}).network == expected
 
 
 def test_a_long_pod_name_is_cut_to_a_hostname(translated: Translated) -> None:

@@ -1,0 +1,134 @@
+"""interLink's network scripts for a pod: the mesh and the tunnels, carried by a container of ours in the pod's network namespace.
+
+The mesh script expects to make a network namespace and to run the pod in it. Here the sandbox is that namespace already, so the script
+meets an `unshare` and a `mount` of ours (network_scripts/bin) that carry it out in place. Both scripts are shell texts; the only shell
+that sees them is this container's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from functools import cache
+from importlib.resources import files as resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.contract.sentences import sentence
+from interlink_common.workload.model import File, Workload
+from interlink_docker import files, labels
+from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.frames import payload_of
+from interlink_docker.images import Images
+from interlink_docker.locations import network_directory, network_ready_file
+from interlink_docker.settings import DockerSettings
+from interlink_docker.states import moment
+from interlink_docker.threads import in_thread
+from interlink_docker.translate import network_config
+
+LOOK_SECONDS = 0.25
+TOLD_LINES, TOLD_CHARACTERS = 5, 160
+
+
+@cache
+def our_scripts() -> tuple[File, ...]:
+    def below(place: Traversable, prefix: str) -> list[File]:
+        found = []
+        for entry in sorted(place.iterdir(), key=lambda one: one.name):
+            name = prefix + entry.name
+            found += below(entry, name + "/") if entry.is_dir() else [File(name, 0o755, entry.read_bytes())]
+        return found
+
+    return tuple(below(resources("interlink_docker") / "network_scripts", ""))
+
+
+def pod_scripts(pod: Workload) -> tuple[File, ...]:
+    """The annotations' texts. They hold keys of the mesh and of the tunnel."""
+    told = {"mesh": pod.network.mesh_script, "tunnel": pod.network.tunnel_commands}
+    return tuple(File(name, 0o600, text.encode()) for name, text in told.items() if text)
+
+
+class PodNetwork:
+    """The network containers of all pods."""
+
+    def __init__(self, engine: Engine, images: Images, settings: DockerSettings) -> None:
+        self._engine = engine
+        self._images = images
+        self._settings = settings
+
+    async def prepare(self, pod: Workload) -> None:
+        """Starts the pod's network container, if it has one, in the running sandbox; returns when the mesh stands.
+
+        Raises StartError with what the container said last when it ended or took longer than `network.ready_seconds`.
+        """
+        if not (self._settings.network.image and pod.network.has_scripts):
+            return
+        name = labels.network_name(pod.uid)
+        try:
+            await self._start(pod, name)
+            if pod.network.mesh_script:
+                await self._until_ready(pod, name)
+        except EngineRefusal as error:
+            raise StartError("CreateContainerError", f"failed to create the pod network: {error.words}") from error
+
+    async def remove(self, uid: str) -> None:
+        """Ends and removes the network container, if there is one."""
+        if self._settings.network.image:
+            await self._engine.remove(labels.network_name(uid))
+
+    async def _start(self, pod: Workload, name: str) -> None:
+        if await self._joined(pod, name):
+            return
+        await self._engine.remove(name)
+        await in_thread(lambda: self._write(pod))
+        image = self._settings.network.image
+        await self._images.ensure(image, "IfNotPresent", ())
+        await self._engine.create(name, network_config(pod, self._settings, str(self._images.reference(image))))
+        await self._engine.start(name)
+
+    async def _joined(self, pod: Workload, name: str) -> bool:
+        """Whether it runs in the sandbox of now: one that was started again has another network namespace."""
+        try:
+            mine = (await self._engine.inspect(name))["State"]
+        except EngineRefusal as error:
+            if error.is_missing:
+                return False
+            raise
+        sandbox = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["State"]
+        return bool(mine["Running"]) and (moment(mine["StartedAt"]) or 0.0) > (moment(sandbox["StartedAt"]) or 0.0)
+
+    def _write(self, pod: Workload) -> None:
+        files.write_files(network_directory(self._settings, pod.uid), (*our_scripts(), *pod_scripts(pod)), None)
+        network_ready_file(self._settings, pod.uid).write_bytes(b"")
+
+    async def _until_ready(self, pod: Workload, name: str) -> None:
+        ready = network_ready_file(self._settings, pod.uid)
+        try:
+            async with asyncio.timeout(self._settings.network.ready_seconds):
+                while not await in_thread(lambda: is_written(ready)):
+                    told = await self._engine.inspect(name)
+                    if told["RestartCount"] or not told["State"]["Running"]:
+                        raise StartError("CreateContainerError", f"the mesh network was not set up: {await self._last_words(name)}")
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            words = await self._last_words(name)
+            await self._engine.remove(name)
+            raise StartError("CreateContainerError", f"the mesh network was not set up in time: {words}") from None
+        except StartError:
+            await self._engine.remove(name)
+            raise
+
+    async def _last_words(self, name: str) -> str:
+        query = {"stdout": "1", "stderr": "1", "tail": str(TOLD_LINES)}
+        text = payload_of(await self._engine.read(f"/containers/{name}/logs", query)).decode(errors="replace")
+        return sentence(text[-TOLD_CHARACTERS:])
+
+
+def is_written(path: Path) -> bool:
+    """Whether there is anything in the file; a link that a container could have put there does not count."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
