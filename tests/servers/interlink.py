@@ -43,9 +43,19 @@ def find_programs() -> Programs | str:
 class Node:
     """A virtual node: interLink's API server and virtual kubelet in front of the plugin at `listen`."""
 
-    def __init__(self, programs: Programs, cluster: Cluster, name: str, listen: str, *, skip_downward_api_resolution: bool = False) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        cluster: Cluster,
+        name: str,
+        listen: str,
+        *,
+        skip_downward_api_resolution: bool = False,
+        network: dict[str, Any] | None = None,
+    ) -> None:
+        """`network` is the virtual kubelet's own section of that name: tunnels and the mesh."""
         self._programs, self.cluster, self.name = programs, cluster, name
-        self._listen, self._skip = listen, skip_downward_api_resolution
+        self._listen, self._skip, self._network = listen, skip_downward_api_resolution, network or {}
         self._api_port, self._kubelet_port = free_port(), free_port()
         self._api: Process | None = None
         self._vk: Process | None = None
@@ -69,6 +79,7 @@ class Node:
             "DisableCSR": True,
             "SkipDownwardAPIResolution": self._skip,
             "Resources": {"CPU": "100", "Memory": "128Gi", "Pods": "1000", "Accelerators": []},
+            "Network": self._network,
             "HTTP": {"Insecure": True},
             "KubeletHTTP": {"Insecure": True},
         }
