@@ -38,7 +38,7 @@ def downloads(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) ->
     """Where containers of the engine find the programs."""
     folder = tmp_path_factory.mktemp("downloads")
     for name, script in PROGRAMS.items():
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
     told = subprocess.run([find("ip") or "ip", "-4", "-oneline", "addr", "show", engine.bridge], capture_output=True, text=True, check=True)
     address = told.stdout.split()[3].partition("/")[0]
     handler = partial(Quiet, directory=str(folder))
