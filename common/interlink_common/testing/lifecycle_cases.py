@@ -137,7 +137,7 @@ CASES: tuple[LifecycleCase, ...] = (
     ),
     LifecycleCase(
         "deadline-fails-a-container-that-ends-with-0",
-        pod("deadline-fails-a-container-that-ends-with-0", sh("main", SERVE), sh("done", "exit 0"), active_deadline_seconds=1),
+        pod("deadline-fails-a-container-that-ends-with-0", sh("main", SERVE), sh("done", "exit 0"), active_deadline_seconds=6),
         {"main": 137, "done": 0},
         says={"main": "DeadlineExceeded"},
     ),
