@@ -1,6 +1,7 @@
 """The seam: what a backend must write, and what it gets for free.
 
-You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (and `start`/`close` if you hold a connection).
+You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (`start`/`close` too if you hold a connection, and
+`adopt` if you watch job by job).
 You declare `name`, `settings_type` and `capabilities`, and register the class in the entry-point group `interlink.plugins`.
 
 The library does the rest: HTTP, validation, translation, refusal of what your capabilities exclude, idempotency, the record that is
@@ -91,7 +92,7 @@ class Job:
 class FoundJob:
     """A job the backend knows of, by the pod UID it carries.
 
-    `workload` is whatever the job's labels or attributes tell of it, for adoption after a lost database: names, restart
+    `workload` is whatever the job's labels or attributes tell of it, for `Backend.adopt` after a lost database: names, restart
     policy, grace; no secrets, so it can be observed, logged and deleted, but not started again.
     """
 
@@ -162,7 +163,7 @@ class Backend(ABC):
         self.settings = settings
 
     async def start(self, jobs: Sequence[Job]) -> None:  # noqa: B027  a backend without a connection needs none
-        """Connects. `jobs` are all that are on record and not deleted. Raises BackendUnavailable; it is then called again."""
+        """Connects. `jobs` are all on record that have a JID and are not deleted. Raises BackendUnavailable; it is then called again."""
 
     async def close(self) -> None:  # noqa: B027
         """Lets go of connections and tasks; jobs go on."""
@@ -184,6 +185,14 @@ class Backend(ABC):
     @abstractmethod
     async def inventory(self) -> Sequence[FoundJob]:
         """Every job of ours that the backend knows, ended ones included."""
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:  # noqa: B027  a backend that observes whatever it finds needs none
+        """Takes on a job that only `inventory` told of. Idempotent. May raise BackendUnavailable; it is then called again.
+
+        `complete`: the plugin was killed before the answer of its submit was recorded, and the workload is the recorded one: go on as
+        after a submit. Otherwise its record is lost, and the workload is what `inventory` told: observe and stop the job, and start
+        nothing of it again, also after a restart (the job is on record from now on).
+        """
 
     @abstractmethod
     def observe(self) -> AsyncIterator[Observation]:

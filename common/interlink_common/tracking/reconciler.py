@@ -145,7 +145,7 @@ class Reconciler:
         pod = registry.pods.get(job.pod_uid)
         if pod is not None:
             if pod.intent is Intent.CREATING and pod.creating is None and pod.submitting is None:
-                await self._node.submissions.answered(pod, job.jid)
+                await self._node.submissions.found(pod, job.jid)
         elif job.pod_uid in registry.tombstones:
             log.warning("job of a deleted pod found", pod_uid=job.pod_uid, jid=job.jid)
             await self._node.remove(job.pod_uid, 0)
@@ -155,6 +155,8 @@ class Reconciler:
     async def _adopt(self, job: FoundJob) -> None:
         """A job whose record is lost gets one again, from what its labels tell."""
         workload = job.workload or Workload(job.pod_uid, "", "", containers=())
+        if job.workload is not None:
+            await self._node.backend.adopt(Job(job.pod_uid, job.jid, workload), complete=False)
         pod = Pod.of(workload, created_at=self._registry.clock())
         pod.intent, pod.jid, pod.asked_at = Intent.ACTIVE, job.jid, self._registry.contact.seconds
         pod.observed = False

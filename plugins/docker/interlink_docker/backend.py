@@ -133,10 +133,10 @@ class DockerBackend(Backend):
         await self._engine.close()
 
     def _take(self, workload: Workload, *, adopted: bool = False) -> None:
-        """Hands a pod to the agent with what the agent remembered of it; once."""
+        """Hands a pod to the agent with what the agent remembered of it; once. A pod whose containers are not known is left alone."""
         uid = workload.uid
         labels.require_safe_uid(uid)
-        if uid in self._jobs:
+        if uid in self._jobs or not workload.containers:
             return
         path = pod_directory(self._settings, uid) / MEMORY_FILE
         memory = path.read_text() if path.exists() else ""
@@ -196,7 +196,7 @@ class DockerBackend(Backend):
         return labels.sandbox_name(workload.uid)
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """By the sandboxes' labels; what has lost its sandbox is found by the UID it carries. What we learn here is watched from now on."""
+        """What the agent has, and whatever carries a pod's UID on the engine; the sandbox's labels tell of the pod."""
         try:
             rows = await self._engine.containers(labels.ours(self._settings.instance))
         except (RuntimeUnavailable, EngineRefusal) as error:
@@ -206,10 +206,10 @@ class DockerBackend(Backend):
             uid = row["Labels"].get(labels.POD_UID, "")
             if uid and workloads.get(uid) is None:
                 workloads[uid] = labels.adoptable(row["Labels"])
-        for uid, workload in workloads.items():
-            if workload is not None and uid not in self._jobs:
-                self._take(workload, adopted=True)
         return [FoundJob(uid, labels.sandbox_name(uid), workload) for uid, workload in workloads.items()]
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:
+        self._take(job.workload, adopted=not complete)
 
     async def observe(self) -> AsyncIterator[Observation]:
         """What the agent reports, until the engine is lost."""
@@ -264,7 +264,7 @@ class DockerBackend(Backend):
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         try:
-            labels.require_safe_uid(job.pod_uid)
+            self._take(job.workload)
             await self.agent.remove(job.workload, grace_seconds)
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error

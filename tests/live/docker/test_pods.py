@@ -185,6 +185,7 @@ async def test_adoption_from_labels(node: Node) -> None:
     found = {job.pod_uid: job for job in await node.backend.inventory()}[pod.uid]
     assert found.workload is not None
     assert found.workload.containers[0].env == {"SECRET": ""}
+    await node.backend.adopt(Job(pod.uid, found.jid, found.workload), complete=False)
     await node.until(pod, lambda report: isinstance(container(report).state, Running))
     node.jobs[pod.uid] = Job(pod.uid, found.jid, found.workload)
 

@@ -13,6 +13,7 @@ from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
 from interlink_common.tracking.pods import Intent
 from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
+from interlink_common.workload.codec import from_json, skeleton
 
 
 async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:
@@ -59,6 +60,67 @@ async def test_after_a_lost_database_jobs_are_adopted(world: Any, kit: Any) -> N
         assert node.registry.counters["adopted"] == 1
         await kit.delete(node, pod, grace_seconds=0)
         await kit.eventually(lambda: world.site.jobs == {})
+
+
+class Adopting(ScriptedBackend):
+    """Notes what it is to adopt, and for how many it was told all."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.adopted: list[tuple[Job, bool]] = []
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:
+        self.adopted.append((job, complete))
+
+
+async def test_a_job_whose_answer_is_not_on_record_is_handed_over_with_the_whole_workload(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        record = node.registry.pods[pod.uid]
+        workload = from_json(await node.records.workload_json(pod.uid))
+        record.intent, record.jid = Intent.CREATING, None
+        await node.records.update(record)
+    world.site.jobs[pod.uid].workload = skeleton(workload)
+    backend = Adopting(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: node.registry.pods[pod.uid].intent is Intent.ACTIVE)
+    assert backend.adopted == [(Job(pod.uid, "scripted-1", workload), True)]
+    assert workload.containers[0].command is not None
+    assert len(world.site.submits) == 1
+
+
+async def test_a_job_whose_record_is_lost_is_handed_over_with_what_it_tells(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+    (world.state_dir / "records.sqlite3").unlink()
+    told = world.site.jobs[pod.uid].workload = skeleton(world.site.jobs[pod.uid].workload)
+    backend = Adopting(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: node.registry.recovered)
+    assert backend.adopted == [(Job(pod.uid, "scripted-1", told), False)]
+
+
+async def test_a_delete_after_a_kill_stops_the_job_by_the_whole_workload(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        record = node.registry.pods[pod.uid]
+        workload = from_json(await node.records.workload_json(pod.uid))
+        record.intent, record.jid = Intent.DELETING, None
+        await node.records.update(record)
+    cancelled: list[Job] = []
+
+    class Cancelling(Adopting):
+        async def cancel(self, job: Job, grace_seconds: int) -> None:
+            cancelled.append(job)
+            await super().cancel(job, grace_seconds)
+
+    backend = Cancelling(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: pod.uid in node.registry.tombstones)
+    assert (cancelled, backend.adopted) == ([Job(pod.uid, "scripted-1", workload)], [])
 
 
 async def test_a_delete_after_a_lost_database_finds_the_job(world: Any, kit: Any) -> None:
