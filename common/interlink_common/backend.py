@@ -9,7 +9,8 @@ durable *before* `submit`, retries with back-off, recovery after a restart, stat
 freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the sweep for orphans, metrics, tracing, CLI.
 
 The library does **not**: time out `observe` (it may wait for ever), look inside your JIDs, or call two verbs for one pod at once,
-except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs.
+except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs, or an earlier `cancel` with
+more grace lasts.
 
 Errors: raise `BackendUnavailable` (or another `Temporary`) when the call may work later, `Refused` when it never will.
 """
@@ -211,7 +212,10 @@ class Backend(ABC):
 
     @abstractmethod
     async def cancel(self, job: Job, grace_seconds: int) -> None:
-        """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent."""
+        """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent.
+
+        A second call with less grace hurries the first; either may then be cancelled once the other has returned.
+        """
 
     @abstractmethod
     async def capacity(self) -> NodeCapacity:

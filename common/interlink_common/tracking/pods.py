@@ -73,6 +73,8 @@ class Pod:
     creating: asyncio.Task[None] | None = None
     submitting: asyncio.Task[None] | None = None
     gone: asyncio.Event | None = None
+    hurried: asyncio.Event | None = None
+    """There while the backend is removing the pod; set when less grace was asked for meanwhile."""
 
     @classmethod
     def of(cls, workload: Workload, *, created_at: float) -> Pod:
