@@ -33,6 +33,7 @@ START_FAILED_CODE = 128
 
 STOPPED = "EngineStopped"
 STOPPED_CODE = 143
+KILLED_CODE = 137
 SKEW_SECONDS = 1.0
 SHUTDOWN_SECONDS = 60.0
 """How far from the sandbox's end a container's end may be to have the same cause; the engine allows 15 s by default."""
@@ -78,12 +79,14 @@ def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
     """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
 
     An engine that stops (without live-restore) asks every container to end, and one that does so politely exits with 0, as if its
-    work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success.
+    work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success. We ourselves kill the
+    sandbox of a pod that has ended, where the engine asks it to end: so nothing that ended before a kill ended because of it.
     """
     ended = moment(sandbox["State"].get("FinishedAt"))
     if ended is None or found.started_at is None or found.finished_at is None:
         return found
-    if not (found.started_at < ended and -SKEW_SECONDS <= found.finished_at - ended <= SHUTDOWN_SECONDS):
+    earliest = 0.0 if sandbox["State"].get("ExitCode") == KILLED_CODE else -SKEW_SECONDS
+    if not (found.started_at < ended and earliest <= found.finished_at - ended <= SHUTDOWN_SECONDS):
         return found
     told = "The container ended because the engine or the pod sandbox was stopped."
     return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import Iterator
 
@@ -188,6 +189,22 @@ async def test_adoption_from_labels(node: Node) -> None:
     await node.backend.adopt(Job(pod.uid, found.jid, found.workload), complete=False)
     await node.until(pod, lambda report: isinstance(container(report).state, Running))
     node.jobs[pod.uid] = Job(pod.uid, found.jid, found.workload)
+
+
+async def test_a_success_is_one_also_after_a_lost_state_directory(node: Node) -> None:
+    """The sandbox is ended within moments of the pod; that is no cause of the pod's end."""
+    pod = a_pod(shell("exit 0"))
+    await node.run(pod)
+    with node.engine.client() as client:
+        client.wait(f"interlink-{pod.uid}")
+    await node.stop()
+    shutil.rmtree(node.settings.state_dir / "pods")
+    node.reports.clear()
+    job = node.jobs.pop(pod.uid)
+    await node.start()
+    await node.backend.adopt(job, complete=False)
+    assert ended(await node.until(pod, lambda report: report.finished)).exit_code == 0
+    node.jobs[pod.uid] = job
 
 
 def own_engine(*, live_restore: bool) -> Iterator[DockerEngine]:
