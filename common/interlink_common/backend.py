@@ -17,6 +17,7 @@ Errors: raise `BackendUnavailable` (or another `Temporary`) when the call may wo
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,12 @@ class CheckResult:
     remedy: str = ""
 
 
+async def in_slices(jobs: Sequence[Job], size: int = 50) -> AsyncIterator[Sequence[Job]]:
+    """`jobs` a few at a time, each slice read in a thread: ten thousand are never in memory at once, and never hold up the event loop."""
+    for start in range(0, len(jobs), size):
+        yield await asyncio.to_thread(jobs.__getitem__, slice(start, start + size))
+
+
 class Backend(ABC):
     """Base of every backend. Constructed with its settings; nothing is contacted before `start`."""
 
@@ -164,7 +171,10 @@ class Backend(ABC):
         self.settings = settings
 
     async def start(self, jobs: Sequence[Job]) -> None:  # noqa: B027  a backend without a connection needs none
-        """Connects. `jobs` are all on record that have a JID and are not deleted. Raises BackendUnavailable; it is then called again."""
+        """Connects. `jobs` are all on record that have a JID and are not deleted. Raises BackendUnavailable; it is then called again.
+
+        A job is read from the disk when it is looked at: go through them with `in_slices`, and no other request waits for it.
+        """
 
     async def close(self) -> None:  # noqa: B027
         """Lets go of connections and tasks; jobs go on."""

@@ -6,7 +6,7 @@ A backend that can't be reached freezes every state and is tried again for ever;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 import structlog
@@ -29,7 +29,7 @@ CAPACITY_PERIOD_SECONDS = 60.0
 
 
 class RecordedJobs(Sequence[Job]):
-    """All jobs on record, for `Backend.start`. Each Workload is read when it is looked at, so ten thousand never exist at once."""
+    """All jobs with a JID on record, for `Backend.start`. A Workload is read when it is looked at, so ten thousand never exist at once."""
 
     def __init__(self, node: VirtualNode) -> None:
         self._records = node.records
@@ -44,15 +44,12 @@ class RecordedJobs(Sequence[Job]):
     def __getitem__(self, index: slice) -> Sequence[Job]: ...
     def __getitem__(self, index: int | slice) -> Job | Sequence[Job]:
         if isinstance(index, slice):
-            return [self._job(pod) for pod in self._pods[index]]
-        return self._job(self._pods[index])
+            return self._jobs(self._pods[index])
+        return self._jobs([self._pods[index]])[0]
 
-    def __iter__(self) -> Iterator[Job]:
-        return map(self._job, self._pods)
-
-    def _job(self, pod: Pod) -> Job:
-        text = self._records.workload_json_now(pod.uid)
-        return Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod))
+    def _jobs(self, pods: list[Pod]) -> list[Job]:
+        texts = self._records.workloads_json([pod.uid for pod in pods])
+        return [Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod)) for pod, text in zip(pods, texts, strict=True)]
 
 
 class Reconciler:

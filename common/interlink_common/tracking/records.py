@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -96,9 +96,9 @@ class Records:
         """The recorded Workload, None if there is no such row or it was adopted without one."""
         return await self._run(lambda: self._workload(uid))
 
-    def workload_json_now(self, uid: str) -> str | None:
-        """As `workload_json`, for callers outside of the event loop's traffic (start)."""
-        return self._in_thread(lambda: self._workload(uid))
+    def workloads_json(self, uids: Sequence[str]) -> list[str | None]:
+        """As `workload_json`, for callers in a thread of their own: it blocks."""
+        return self._in_thread(lambda: [self._workload(uid) for uid in uids])
 
     def note_report(self, pod: Pod) -> None:
         """Has the pod's report written with the next `flush`."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
-from interlink_common.backend import Job, Observation
+from interlink_common.backend import Job, Observation, in_slices
 from interlink_common.serve.server import running_node
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
 from interlink_common.tracking.pods import Intent
 from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
 from interlink_common.workload.codec import from_json, skeleton
+from interlink_common.workload.model import Workload
 
 
 async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:
@@ -47,6 +49,29 @@ async def test_start_gets_all_jobs_on_record(world: Any, kit: Any) -> None:
     async with running_node(Starting(world.settings(), world.site), world.settings()) as node:
         await kit.eventually(lambda: node.registry.recovered)
     assert [(job.pod_uid, job.jid, job.workload.name) for job in given] == [(pod.uid, "scripted-1", "kept")]
+
+
+async def test_jobs_on_record_are_read_a_few_at_a_time_and_never_in_the_event_loop(
+    world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.plugin() as node:
+        for name in "abc":
+            await kit.create(node, kit.pod(name))
+    slices: list[set[str]] = []
+
+    def decoding(text: str) -> Workload:
+        assert threading.current_thread() is not threading.main_thread()
+        return from_json(text)
+
+    class Starting(ScriptedBackend):
+        async def start(self, jobs: Sequence[Job]) -> None:
+            slices.extend([{job.workload.name for job in some} async for some in in_slices(jobs, 2)])
+
+    monkeypatch.setattr("interlink_common.tracking.reconciler.from_json", decoding)
+    async with running_node(Starting(world.settings(), world.site), world.settings()) as node:
+        await kit.eventually(lambda: node.registry.recovered)
+    assert [len(some) for some in slices] == [2, 1]
+    assert set.union(*slices) == {"a", "b", "c"}
 
 
 async def test_after_a_lost_database_jobs_are_adopted(world: Any, kit: Any) -> None:
