@@ -198,6 +198,8 @@ class DockerBackend(Backend):
             rows = await self._engine.containers(labels.ours(self._settings.instance))
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
+        running = {row["Labels"].get(labels.POD_UID) for row in rows if row["State"] == "running"}
+        self._retired.update(uid for uid in self._jobs if uid not in running and self._is_finished(uid))
         workloads: dict[str, Workload | None] = dict(self._jobs)
         for row in rows:
             uid = row["Labels"].get(labels.POD_UID, "")
@@ -232,8 +234,12 @@ class DockerBackend(Backend):
         finally:
             lost.cancel()
 
+    def _is_finished(self, uid: str) -> bool:
+        report = self.agent.report(uid)
+        return report is not None and report.finished
+
     def _retire(self, uid: str) -> None:
-        """Ends what holds the sandbox of a pod that has ended, beside the observation of all others, and once."""
+        """Ends the sandbox of a pod that has ended: once, and beside the observation of all others."""
         if uid not in self._retired:
             self._retired.add(uid)
             task = asyncio.create_task(self._runtime.retire(uid), name=f"pod {uid} retirement")
@@ -279,6 +285,7 @@ class DockerBackend(Backend):
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
         self._jobs.pop(job.pod_uid, None)
+        self._retired.discard(job.pod_uid)
 
     async def capacity(self) -> NodeCapacity:
         try:
