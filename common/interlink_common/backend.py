@@ -116,7 +116,9 @@ class LogQuery:
     """Which log, and which part of it: kubectl's options. None: not asked for. Times are unix nanoseconds.
 
     Semantics: v1.PodLogOptions. `limit_bytes` keeps the first bytes of what is selected; `since_ns` is exclusive of older
-    lines; `tail_lines` counts before `limit_bytes`; `previous` is the attempt before the last.
+    lines; `tail_lines` counts before `limit_bytes`. `previous` is the attempt that the status calls lastState.terminated, as for
+    the kubelet (validateContainerLogStatus): the newest that ended, but for the one that is the container's own state. So while
+    a container waits for its next attempt, it is the very attempt that is read without `previous`.
     """
 
     container: str

@@ -260,16 +260,27 @@ class DockerBackend(Backend):
 
     async def _attempt(self, uid: str, query: LogQuery) -> dict[str, Any]:
         """The inspected attempt that the query means. Raises NotFound."""
+        if query.previous:
+            return await self._engine.inspect(self._former_id(uid, query.container))
         rows = await self._engine.containers(
             {**labels.ours(self._settings.instance, labels.CONTAINER_ROLE, uid), labels.CONTAINER: query.container}
         )
         rows = [row for row in rows if row["State"] != "created"]
-        rows.sort(key=lambda row: int(row["Labels"].get(labels.ATTEMPT, "0")), reverse=True)
-        position = 1 if query.previous else 0
-        if position >= len(rows):
-            which = "previous terminated container" if query.previous else "container"
-            raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")
-        return await self._engine.inspect(rows[position]["Id"])
+        if not rows:
+            raise NotFound(f"container {query.container} in the pod is not found, or has not started yet")
+        newest = max(rows, key=lambda row: int(row["Labels"].get(labels.ATTEMPT, "0")))
+        return await self._engine.inspect(newest["Id"])
+
+    def _former_id(self, uid: str, container: str) -> str:
+        """Of the attempt that the status calls lastState.terminated. Raises NotFound, and BackendUnavailable before the first look."""
+        report = self.agent.report(uid)
+        if report is None:
+            raise BackendUnavailable("the engine has not yet told of the pod; try again later")
+        entries = (*report.init_containers, *report.containers)
+        former = next((entry.last_state for entry in entries if entry.name == container), None)
+        if former is None or not former.container_id:
+            raise NotFound(f"previous terminated container {container} in the pod is not found")
+        return former.container_id.removeprefix("docker://")
 
     async def _ended(self, container_id: str) -> bool:
         try:
