@@ -249,9 +249,12 @@ class DockerBackend(Backend):
     async def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
         try:
             attempt = await self._attempt(job.pod_uid, query)
+            read_bytes = 0
             async for chunk in read_log(self._engine, attempt["Id"], query, tty=bool(attempt["Config"].get("Tty"))):
+                read_bytes += len(chunk)
                 yield chunk
-            if query.follow and not await self._ended(attempt["Id"]):
+            is_whole = query.limit_bytes is not None and read_bytes >= query.limit_bytes
+            if query.follow and not is_whole and not await self._ended(attempt["Id"]):
                 raise BackendUnavailable("the engine ended the log before the container ended")
         except RuntimeUnavailable as error:
             raise BackendUnavailable(str(error)) from error
