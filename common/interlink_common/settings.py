@@ -61,7 +61,9 @@ class PluginSettings(Group):
     plugin_name: ClassVar[str] = "plugin"
 
     listen: str = Field("", description="unix:///path.sock (mode 0660) or http://host:port. Empty: a socket named after the plugin.")
-    state_dir: Path = Field(Path(), description="Database and pod files, mode 0700. Empty: a directory named after the plugin.")
+    state_dir: Path = Field(
+        Path(), description="Database and pod files; nobody else may write here. Empty: a directory of mode 0700 named after the plugin."
+    )
     node_name: str = Field("", description="Name of the virtual node: the value of spec.nodeName where the pod does not tell.")
     skip_downward_api_resolution: bool = Field(
         False, description="Must equal the virtual kubelet's SkipDownwardAPIResolution: true if env arrives unexpanded."

@@ -83,9 +83,7 @@ def logs(
         str | None, typer.Option("--container", "-c", help="Whose log; else the pod's default or first container.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
-    previous: Annotated[
-        bool, typer.Option("--previous", "-p", help="The attempt that ended last (lastState).")
-    ] = False,
+    previous: Annotated[bool, typer.Option("--previous", "-p", help="The attempt that ended last (lastState).")] = False,
     tail: Annotated[int | None, typer.Option(min=1, help="Only so many of the last lines.")] = None,
     since: Annotated[str | None, typer.Option(metavar="DURATION", help="Only what is newer, e.g. 90s, 5m or 1h30m.")] = None,
     since_time: Annotated[str | None, typer.Option(metavar="TIME", help="Only what is newer, e.g. 2026-07-01T12:00:00Z.")] = None,
