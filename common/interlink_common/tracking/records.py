@@ -122,6 +122,7 @@ class Records:
                 await self._run(write)
         except BaseException:
             self._dirty = pods | self._dirty
+            self.changed.set()
             raise
 
     async def close(self) -> None:

@@ -158,3 +158,24 @@ async def test_a_directory_of_our_own_keeps_its_mode_and_a_new_one_is_private(tm
         await Records(directory).close()
         assert stat.S_IMODE(directory.stat().st_mode) == mode
         assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+
+
+async def test_a_report_whose_write_failed_is_still_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    pod = Pod("u", "n", "p", Intent.ACTIVE, "j")
+    await records.insert(pod, None)
+    pod.report = REPORT
+    records.note_report(pod)
+
+    def full(report: PodReport) -> str:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interlink_common.tracking.records.encode_report", full)
+        with pytest.raises(sqlite3.OperationalError):
+            await records.flush()
+    assert records.changed.is_set()
+    await records.flush()
+    assert not records.changed.is_set()
+    assert records.load()[0][0].report == REPORT
+    await records.close()
