@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from datetime import datetime
 from typing import Any
 
 from interlink_common.agent.runtime import SANDBOX, Seen
 from interlink_common.contract.sentences import sentence
+from interlink_common.logselect import unix_nanoseconds
 from interlink_docker import labels
 
 Json = dict[str, Any]
@@ -24,8 +23,6 @@ STATES = {
 """State.Status of the engine -> Seen.state. One that is `removing` is as good as gone, so that it is told alike before and after."""
 
 NO_SANDBOX = Seen(SANDBOX, 0, "exited")
-
-RFC3339 = re.compile(r"(?P<seconds>[0-9-]{10}T[0-9:]{8})(?:\.(?P<fraction>[0-9]+))?(?P<offset>Z|[+-][0-9:]{5})")
 
 START_FAILED = "StartError"
 START_FAILED_CODE = 128
@@ -110,14 +107,4 @@ def moment(text: str | None) -> float | None:
     """Unix seconds of the engine's RFC 3339 with nanoseconds; None for its zero time."""
     if not text or text.startswith("0001-"):
         return None
-    return moment_ns(text) / 10**9
-
-
-def moment_ns(text: str) -> int:
-    """Unix nanoseconds of an RFC 3339 time. Raises ValueError."""
-    found = RFC3339.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text} is not an RFC 3339 time")
-    offset = "+00:00" if found["offset"] == "Z" else found["offset"]
-    seconds = int(datetime.fromisoformat(found["seconds"] + offset).timestamp())
-    return seconds * 10**9 + int((found["fraction"] or "")[:9].ljust(9, "0"))
+    return unix_nanoseconds(text) / 10**9
