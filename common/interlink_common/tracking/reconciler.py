@@ -17,7 +17,7 @@ from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.removals import bare_workload
 from interlink_common.tracking.sweeps import Sweeps
-from interlink_common.tracking.tasks import Tasks, backoff_delays
+from interlink_common.tracking.tasks import Breather, Tasks, backoff_delays
 from interlink_common.workload.codec import from_json, to_json
 from interlink_common.workload.model import Workload
 
@@ -96,9 +96,11 @@ class Reconciler:
                     self._started = True
                 await self._recover()
                 self._back()
+                breathe = Breather()
                 async for observation in self._node.backend.observe():
                     delays = backoff_delays()
                     self._apply(observation)
+                    await breathe()
                 log.warning("the backend ended its observation; it is begun again")
             except Temporary as error:
                 self._registry.backend.lost()
@@ -133,8 +135,10 @@ class Reconciler:
         """Compares the backend's jobs with the records, both ways."""
         before = set(self._registry.pods)
         found = await self._node.inventory.all()
+        breathe = Breather()
         for job in found.values():
             await self._reconcile(job, before)
+            await breathe()
         self._registry.recovered = True
 
     async def _reconcile(self, job: FoundJob, before: set[str]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
-from interlink_common.backend import Job, Observation, in_slices
+from interlink_common.backend import FoundJob, Job, Observation, in_slices
+from interlink_common.lifecycle.report import PodReport
 from interlink_common.serve.server import running_node
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
-from interlink_common.tracking.pods import Intent
+from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
 from interlink_common.workload.codec import from_json, skeleton
 from interlink_common.workload.model import Workload
@@ -267,3 +269,36 @@ async def test_tombstones_are_forgotten(world: Any, kit: Any) -> None:
         node.registry.tombstones[pod.uid] -= TOMBSTONE_SECONDS + 1
         await Sweeps(node).sweep()
         assert node.registry.tombstones == {}
+
+
+async def test_a_burst_of_states_lets_the_event_loop_do_other_work(world: Any, kit: Any) -> None:
+    """Ten thousand states that are all there at once must not be one step of the loop."""
+    count, turns = 1000, []
+
+    class Bursting(ScriptedBackend):
+        async def inventory(self) -> Sequence[FoundJob]:
+            turns.append(0)
+            asyncio.get_running_loop().call_soon(counted)
+            return [FoundJob(f"uid-{number}", "j") for number in range(count)]
+
+        async def observe(self) -> AsyncIterator[Observation]:
+            turns.append(0)
+            asyncio.get_running_loop().call_soon(counted)
+            for number in range(count):
+                yield Observation(f"uid-{number}", PodReport(()))
+            turns.append(0)
+            async for observation in super().observe():
+                yield observation
+
+    def counted() -> None:
+        turns[-1] += 1
+        if len(turns) < 3:
+            asyncio.get_running_loop().call_soon(counted)
+
+    async with running_node(Bursting(world.settings(), world.site), world.settings()) as node:
+        for number in range(count):
+            node.registry.pods[f"uid-{number}"] = Pod(f"uid-{number}", intent=Intent.ACTIVE, jid="j")
+        await kit.eventually(lambda: len(turns) == 3)
+        node.registry.pods.clear()
+    assert turns[0] > 10
+    assert turns[1] > 10
