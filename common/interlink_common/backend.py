@@ -156,7 +156,7 @@ class CheckResult:
     remedy: str = ""
 
 
-async def in_slices(jobs: Sequence[Job], size: int = 50) -> AsyncIterator[Sequence[Job]]:
+async def in_slices(jobs: Sequence[Job], size: int = 20) -> AsyncIterator[Sequence[Job]]:
     """`jobs` a few at a time, each slice read in a thread: ten thousand are never in memory at once, and never hold up the event loop."""
     for start in range(0, len(jobs), size):
         yield await asyncio.to_thread(jobs.__getitem__, slice(start, start + size))
