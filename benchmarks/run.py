@@ -120,7 +120,9 @@ def render(result: dict[str, Any]) -> None:
         "",
         f"Measured on {on['date']} at revision {on['revision']}: {on['cores']} cores of {on['processor']}, Linux {on['kernel']}, "
         f"Python {on['python']}, Docker engine {result['engine']['engine']}. Client, plugin and yardstick shared these cores; "
-        "each pair was measured in turn, call by call, so compare ratios rather than times. `make bench` measures again.",
+        "each pair was measured in turn, call by call, so compare ratios rather than times. "
+        f"The load average of these minutes was {on['load_average']}: well above 3, other programs were at work, and times say little. "
+        "`make bench` measures again.",
         "",
         f"The status request is the recorded one of a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
         "The yardstick is a FastAPI route on a unix socket that reads nothing and returns the same bytes.",
@@ -154,6 +156,7 @@ def plot(status: dict[str, Any]) -> None:
 def main() -> None:
     if "--render" not in sys.argv[1:]:
         result = {"measured_on": measured_on(), "library": part("library.py"), "engine": part("engine.py")}
+        result["measured_on"]["load_average"] = round(os.getloadavg()[1], 1)
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     result = json.loads(RESULTS.read_text())
     render(result)
