@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 import uuid
@@ -19,6 +20,7 @@ from interlink_common.workload.model import File
 FAILED_MOUNT = "FailedMount"
 MESSAGE_BYTES = 4096
 """Kubernetes: "Determine the Reason for Pod Failure": at most 4096 bytes of a termination message."""
+OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def private_directory(path: Path) -> None:
@@ -155,12 +157,9 @@ def _remove_or_flatten(top: int, name: str) -> None:
 def mount_points_below(directory: Path) -> list[str]:
     """Of /proc/self/mountinfo (proc(5): the fifth field, octal escapes), the deepest first."""
     root = str(directory.resolve())
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        point = line.split(" ")[4].encode("latin-1", "surrogateescape").decode("unicode_escape")
-        if point == root or point.startswith(root + "/"):
-            found.append(point)
-    return sorted(found, key=len, reverse=True)
+    fields = [line.split(b" ")[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+    points = [os.fsdecode(OCTAL.sub(lambda found: bytes([int(found[1], 8)]), field)) for field in fields]
+    return sorted((point for point in points if point == root or point.startswith(root + "/")), key=len, reverse=True)
 
 
 KINDS = {

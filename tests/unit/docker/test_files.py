@@ -10,7 +10,7 @@ import pytest
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.workload.model import File
-from interlink_docker import files
+from interlink_docker import files, subpaths
 
 
 def mode(path: Path) -> int:
@@ -165,3 +165,21 @@ def test_removal_does_not_follow_links(tmp_path: Path) -> None:
     files.remove_tree(tmp_path / "pod")
     files.remove_tree(tmp_path / "pod")
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_mounts_with_any_bytes_in_their_names_are_found_and_unmounted(tmp_path: Path) -> None:
+    """One outside of the pod too: somebody's medium must not keep a pod from being removed."""
+    names = ["日本", "a b", "back\\slash", "\\134", "tab\tline\n", "\udcff"]
+    points = [tmp_path / "media" / "日本 \\", *(tmp_path / "pod" / name for name in names)]
+    for point in points:
+        point.mkdir(parents=True)
+        subpaths.mount("tmpfs", point, "tmpfs", 0)
+    try:
+        assert sorted(files.mount_points_below(tmp_path)) == sorted(map(str, points))
+        files.remove_tree(tmp_path / "pod")
+        assert files.mount_points_below(tmp_path) == [str(points[0])]
+        assert [path.name for path in tmp_path.iterdir()] == ["media"]
+    finally:
+        for point in points:
+            subpaths.libc().umount2(os.fsencode(point), subpaths.MNT_DETACH)
