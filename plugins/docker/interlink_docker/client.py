@@ -215,10 +215,6 @@ class Engine:
     async def inspect_exec(self, exec_id: str) -> Json:
         return await self._call(lambda api: dict(api.exec_inspect(exec_id)))
 
-    async def wait(self, name: str, timeout_seconds: float) -> int:
-        """The exit code, once the container ended."""
-        return int((await self._call(lambda api: api.wait(name, timeout=int(timeout_seconds) + 1)))["StatusCode"])
-
     async def read(self, path: str, query: dict[str, str]) -> bytes:
         """A finite answer as bytes, at most READ_LIMIT_BYTES of it."""
         async with await self.stream("GET", path, query=query) as answer:
