@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +23,7 @@ from interlink_common.workload.model import (
     Workload,
 )
 from interlink_docker import cvmfs, files, subpaths
-from interlink_docker.client import Engine
+from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.labels import sandbox_name
 from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
 from interlink_docker.settings import DockerSettings
@@ -92,12 +93,11 @@ class Volumes:
     async def open_to_pod(self, pod: Workload) -> None:
         """Gives the emptyDirs that the engine keeps their mode, through the sandbox that mounts them; ours alone can't."""
         where = self.locations(pod)
-        mode = 0o777 if pod.fs_group is None else 0o2777
-        kept = [
-            v.name for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory and isinstance(where[v.name], EngineVolume)
-        ]
+        on_disk = [v for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory]
+        kept = [volume for volume in on_disk if isinstance(where[volume.name], EngineVolume)]
         if kept:
-            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, directories_archive(kept, mode, pod.fs_group or 0))
+            archive = directories_archive([volume.name for volume in kept], mode_of(pod, kept[0]), pod.fs_group or 0)
+            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
 
     async def mounts(self, pod: Workload, container: Container, attempt: int) -> list[Json]:
         """Looks at everything that the container mounts and says how. Raises StartError."""
@@ -120,15 +120,24 @@ class Volumes:
             source = location.path
         elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
             sub_path = mount.sub_path
-            if location.managed:
-                parts = (volume.name, *PurePosixPath(sub_path).parts)
-                tree = ["/".join(parts[: depth + 1]) for depth in range(1, len(parts))]
-                archive = directories_archive(tree, 0o777, pod.fs_group or 0)
-                await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
+            if isinstance(volume, EmptyDirVolume):
+                await self.make_sub_path(pod, volume, sub_path)
         elif mount.sub_path:
             source = await self._engine_volume_source(pod, volume, mount, location, pin)
             location = HostDirectory(source, location.read_only)
         return _mounted(pod, mount, location, self._settings, source=source, sub_path=sub_path)
+
+    async def make_sub_path(self, pod: Workload, volume: EmptyDirVolume, sub_path: str) -> None:
+        """Makes what is missing of a sub-path in an emptyDir that the engine keeps. What is there stays as the pod left it, file or not."""
+        sandbox = sandbox_name(pod.uid)
+        _, *tree = accumulate((volume.name, *PurePosixPath(sub_path).parts), "{}/{}".format)
+        try:
+            while tree and await self._engine.has_path(sandbox, f"{SANDBOX_VOLUMES}/{tree[0]}"):
+                tree = tree[1:]
+            if tree:
+                await self._engine.put_archive(sandbox, SANDBOX_VOLUMES, directories_archive(tree, mode_of(pod, volume), pod.fs_group or 0))
+        except EngineRefusal as error:
+            raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.words}") from error
 
     async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location) -> str:
         assert isinstance(location, HostDirectory)
@@ -187,6 +196,13 @@ class Volumes:
     async def remove(self, uid: str) -> None:
         """Removes all files of the pod."""
         await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
+
+
+def mode_of(pod: Workload, volume: EmptyDirVolume) -> int:
+    """Of an emptyDir that the engine keeps, and of what is made in it."""
+    if pod.fs_group is not None:
+        return 0o2777
+    return 0o1777 if volume.in_memory else 0o777
 
 
 def directories_archive(paths: Sequence[str], mode: int, group: int) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.agent.runtime import StartError
 from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import Waiting
 from interlink_common.workload.model import (
@@ -22,6 +23,8 @@ from interlink_common.workload.model import (
     Resources,
     Security,
 )
+from interlink_docker.client import Engine
+from interlink_docker.volumes import Volumes
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import Node, a_pod, container, ended, needs_privileged, shell
 
@@ -79,6 +82,41 @@ async def test_sub_path_of_an_empty_dir_is_made(node: Node, in_memory: bool) -> 
     pod = a_pod(shell(script, mounts=mounts), volumes=(EmptyDirVolume("v", in_memory),))
     await node.run(pod)
     assert (await node.log(pod)).splitlines() == ["x", "1777" if in_memory else "777"]
+
+
+LEFT_BY_THE_POD = "echo mine > /v/file; mkdir -m 750 /v/kept; chown 1234:1235 /v/kept; ln -s kept /v/link"
+SUB_PATHS = ("file", "kept/inner", "link/other", "new/deep")
+LOOK = "cat /v/file; stat -c '%a %u %g %F' /v/file /v/kept /v/new; stat -c %F /v/kept/inner /v/kept/other /v/new/deep"
+KEPT = ["mine", "644 0 0 regular file", "750 1234 1235 directory", "1777 0 0 directory", "directory", "directory", "directory"]
+
+
+async def test_sub_paths_keep_what_is_there(node: Node) -> None:
+    mounts = (Mount("v", "/v"), *(Mount("v", f"/part{number}", sub_path=path) for number, path in enumerate(SUB_PATHS)))
+    before = shell(LEFT_BY_THE_POD, "before", mounts=mounts[:1])
+    pod = a_pod(shell(f"{LOOK}; cat /part0", mounts=mounts), init_containers=(before,), volumes=(EmptyDirVolume("v", in_memory=True),))
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == [*KEPT, "mine"]
+
+
+async def test_sub_paths_made_through_the_engine_keep_what_is_there(node: Node) -> None:
+    """What is done for engines since 26, with requests that older ones know too."""
+    volume = EmptyDirVolume("v", in_memory=True)
+    script = f"{LEFT_BY_THE_POD}; until [ -e /v/made ]; do sleep 0.1; done; {LOOK}"
+    pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(volume,))
+    await node.running(pod)
+    engine = Engine(node.settings.engine)
+    try:
+        while not await engine.has_path(f"interlink-{pod.uid}-main-0", "/v/link"):  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.1)
+        volumes = Volumes(engine, node.settings, as_root=True)
+        for sub_path in (*SUB_PATHS, *SUB_PATHS, "made"):
+            await volumes.make_sub_path(pod, volume, sub_path)
+        with pytest.raises(StartError, match="subPath file/below"):
+            await volumes.make_sub_path(pod, volume, "file/below")
+    finally:
+        await engine.close()
+    await node.until(pod, lambda report: report.finished)
+    assert (await node.log(pod)).splitlines() == KEPT
 
 
 async def test_sub_path_through_a_link_out_of_the_volume_is_refused(node: Node) -> None:
