@@ -22,10 +22,11 @@ from interlink_common.workload.model import (
     Volume,
     Workload,
 )
-from interlink_docker import cvmfs, files, subpaths
+from interlink_docker import cvmfs, files, hostpaths, subpaths
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.labels import sandbox_name
 from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
+from interlink_docker.pins import Pins
 from interlink_docker.settings import DockerSettings
 from interlink_docker.threads import in_thread
 from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
@@ -63,6 +64,7 @@ class Volumes:
         self._engine = engine
         self._settings = settings
         self._as_root = as_root
+        self._pins = Pins(engine, settings, as_root=as_root)
         self._engine_root: Path | None = None
 
     def locations(self, pod: Workload) -> dict[str, Location]:
@@ -116,7 +118,8 @@ class Volumes:
         if isinstance(volume, CvmfsVolume):
             source = await self._cvmfs_source(volume, mount, location)
         elif isinstance(location, HostDirectory):
-            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin))
+            pins_work = isinstance(volume, HostPathVolume) and await self._pins.work()
+            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin, pins_work=pins_work))
             source = location.path
         elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
             sub_path = mount.sub_path
@@ -148,19 +151,34 @@ class Volumes:
             source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, wanted, create=False))
         return str(source)
 
-    def _host_source(self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str) -> HostDirectory:
-        base, read_only = Path(location.path), location.read_only
+    def _host_source(
+        self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+    ) -> HostDirectory:
         if isinstance(volume, HostPathVolume):
-            allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
-            base, really_read_only = files.host_path(volume.path, volume.type, allowed)
-            read_only = read_only or really_read_only
+            return self._host_path_source(pod, volume, mount, location, pin, pins_work=pins_work)
+        base = Path(location.path)
         if not mount.sub_path:
             path = base
         elif isinstance(volume, FilesVolume):
             path = subpaths.below(base, mount.sub_path, create=True)
         else:
-            path = subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=not read_only)
-        return HostDirectory(str(path), read_only, location.managed)
+            path = self._pinned(pod, base, mount, pin, create=not location.read_only)
+        return HostDirectory(str(path), location.read_only, location.managed)
+
+    def _host_path_source(
+        self, pod: Workload, volume: HostPathVolume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+    ) -> HostDirectory:
+        allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
+        with hostpaths.opened(volume.path, volume.type, allowed) as (descriptor, really_read_only):
+            read_only = location.read_only or really_read_only
+            now = Path(f"/proc/self/fd/{descriptor}")
+            pinned = mount.sub_path or pins_work
+            path = self._pinned(pod, now, mount, pin, create=not read_only) if pinned else now.readlink()
+        return HostDirectory(str(path), read_only)
+
+    def _pinned(self, pod: Workload, base: Path, mount: Mount, pin: str, *, create: bool) -> Path:
+        shared = mount.propagation == "Bidirectional"
+        return subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=create, shared=shared)
 
     async def _engine_volume_source(self, pod: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
         """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
@@ -171,8 +189,7 @@ class Volumes:
             raise StartError(
                 files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
             )
-        directory = pod_directory(self._settings, pod.uid)
-        return str(await in_thread(lambda: subpaths.pinned(data, mount.sub_path, directory, pin, create=not location.read_only)))
+        return str(await in_thread(partial(self._pinned, pod, data, mount, pin, create=not location.read_only)))
 
     async def over_limit(self, pod: Workload) -> str:
         """A sentence if an emptyDir on our disk is larger than its sizeLimit, else ""."""

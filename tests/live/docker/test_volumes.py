@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,44 @@ async def test_host_path_below_the_allow_list(start_node: StartNode, tmp_path: P
         await node.submit(a_pod(main, volumes=(HostPathVolume("v", "/etc"),)))
     climbing = await node.submit(a_pod(main, volumes=(HostPathVolume("v", str(tmp_path / "data" / "out")),)))
     await node.until(climbing, lambda report: isinstance(s := container(report).state, Waiting) and s.reason == "FailedMount")
+
+
+@pytest.mark.parametrize("sub_path", ["", "part"])
+async def test_a_host_path_that_is_swapped_under_the_engine(
+    start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sub_path: str
+) -> None:
+    """Another pod that may write to the allowed directory does it, after our checks and before the engine binds the path."""
+    for directory, word in (("data/x", "allowed"), ("outside", "outside")):
+        (tmp_path / directory / "part").mkdir(parents=True)
+        for part in ("", "part"):
+            (tmp_path / directory / part / "file").write_text(f"{word}\n")
+    node = await start_node(volumes={"host_path_allow": [str(tmp_path / "data")]})
+    create = Engine.create
+
+    async def swap(engine: Engine, name: str, config: dict[str, Any]) -> None:
+        if name.endswith("-main-0"):
+            (tmp_path / "data" / "x").rename(tmp_path / "data" / "y")
+            (tmp_path / "data" / "x").symlink_to(tmp_path / "outside")
+        await create(engine, name, config)
+
+    monkeypatch.setattr(Engine, "create", swap)
+    main = shell("cat /v/file; touch /v/made", mounts=(Mount("v", "/v", sub_path=sub_path),))
+    pod = a_pod(main, volumes=(HostPathVolume("v", str(tmp_path / "data" / "x")),))
+    await node.run(pod)
+    assert await node.log(pod) == "allowed\n"
+    assert (tmp_path / "data" / "y" / sub_path / "made").exists()
+    assert not (tmp_path / "outside" / sub_path / "made").exists()
+
+
+async def test_host_path_of_a_plugin_that_may_not_mount(start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: 1000)
+        node = await start_node(volumes={"host_path_allow": [str(tmp_path / "data")]})
+    pod = a_pod(shell("echo mine > /v/file", mounts=(Mount("v", "/v"),)), volumes=(HostPathVolume("v", str(tmp_path / "data")),))
+    await node.run(pod)
+    assert (tmp_path / "data" / "file").read_text() == "mine\n"
+    assert node.inspect(pod)["HostConfig"]["Mounts"][0]["Source"] == str(tmp_path / "data")
 
 
 async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:
