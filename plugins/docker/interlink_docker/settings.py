@@ -156,6 +156,9 @@ class CvmfsSettings(Group):
     path: Path = Field(Path("/cvmfs"), description="Where the host mounts it; it must be a shared mount for autofs to reach into pods.")
     probe: bool = Field(True, description="Look into each repository before a container starts; needs /cvmfs visible to the plugin.")
     probe_timeout_seconds: float = Field(20.0, gt=0, description="A repository that does not answer in this time is missing.")
+    give_up_seconds: float = Field(
+        300.0, ge=0, description="How long a container waits for a missing repository before it fails; restartPolicy then applies."
+    )
 
 
 class DockerSettings(PluginSettings):

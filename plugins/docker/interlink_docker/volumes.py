@@ -65,6 +65,7 @@ class Volumes:
         self._settings = settings
         self._as_root = as_root
         self._pins = Pins(engine, settings, as_root=as_root)
+        self._probes = cvmfs.Probes(settings.cvmfs)
         self._engine_root: Path | None = None
 
     def locations(self, pod: Workload) -> dict[str, Location]:
@@ -105,18 +106,18 @@ class Volumes:
         """Looks at everything that the container mounts and says how. Raises StartError."""
         where = self.locations(pod)
         mounts = [
-            await self._mount(pod, pod.volume(mount.volume), mount, where[mount.volume], pin=f"{container.name}.{number}")
+            await self._mount(pod, container, attempt, mount, where[mount.volume], pin=f"{container.name}.{number}")
             for number, mount in enumerate(container.mounts)
         ]
         path = termination_file(self._settings, pod.uid, container.name, attempt)
         await in_thread(lambda: files.termination_file(path))
         return [*mounts, termination_mount(pod, container, attempt, self._settings)]
 
-    async def _mount(self, pod: Workload, volume: Volume, mount: Mount, location: Location, *, pin: str) -> Json:
+    async def _mount(self, pod: Workload, container: Container, attempt: int, mount: Mount, location: Location, *, pin: str) -> Json:
         """`pin`: a name of the mount, its own in the pod."""
-        source, sub_path = "", ""
+        source, sub_path, volume = "", "", pod.volume(mount.volume)
         if isinstance(volume, CvmfsVolume):
-            source = await self._cvmfs_source(volume, mount, location)
+            source = await self._cvmfs_source(volume, mount, location, cvmfs.Wanted(pod.uid, container.name, attempt, volume.name))
         elif isinstance(location, HostDirectory):
             pins_work = isinstance(volume, HostPathVolume) and await self._pins.work()
             location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin, pins_work=pins_work))
@@ -142,13 +143,13 @@ class Volumes:
         except EngineRefusal as error:
             raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.words}") from error
 
-    async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location) -> str:
+    async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location, wanted: cvmfs.Wanted) -> str:
         assert isinstance(location, HostDirectory)
         source = Path(location.path) / mount.sub_path
         if self._settings.cvmfs.probe:
-            await cvmfs.probe(volume, self._settings.cvmfs)
-            wanted = str(source.relative_to(self._settings.cvmfs.path))
-            source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, wanted, create=False))
+            await self._probes.require(volume, wanted)
+            inner = str(source.relative_to(self._settings.cvmfs.path))
+            source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, inner, create=False))
         return str(source)
 
     def _host_source(
@@ -212,6 +213,7 @@ class Volumes:
 
     async def remove(self, uid: str) -> None:
         """Removes all files of the pod."""
+        self._probes.forget(uid)
         await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
 
 

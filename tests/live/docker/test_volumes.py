@@ -259,6 +259,21 @@ async def test_a_missing_cvmfs_repository_is_no_empty_directory(start_node: Star
         assert repository in str(container(report).state)
 
 
+@pytest.mark.parametrize(("policy", "restarts"), [("Never", 0), ("OnFailure", 1)])
+async def test_a_missing_cvmfs_repository_fails_the_container_in_the_end(
+    start_node: StartNode, cvmfs: Path, policy: str, restarts: int
+) -> None:
+    node = await start_node(cvmfs={"path": str(cvmfs), "give_up_seconds": 0})
+    pod = a_pod(shell("true", mounts=(Mount("c", "/cvmfs"),)), volumes=(CvmfsVolume("c", ("none.example.org",)),), restart_policy=policy)
+    await node.submit(pod)
+    report = await node.until(pod, lambda report: report.finished or container(report).restart_count >= restarts > 0)
+    failure = ended(report) if restarts == 0 else container(report).last_state
+    assert failure is not None
+    assert (failure.exit_code, failure.reason) == (128, "ContainerCannotRun")
+    assert "none.example.org is not available on this node" in failure.message
+    assert report.finished == (restarts == 0)
+
+
 @needs_privileged
 async def test_mount_propagation(start_node: StartNode, cvmfs: Path) -> None:
     node = await start_node(
