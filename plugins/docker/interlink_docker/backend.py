@@ -89,6 +89,8 @@ class DockerBackend(Backend):
         if not self._settings.network.image:
             self.capabilities = dataclasses.replace(self.capabilities, mesh_network=Support.WARN)
         self._as_root = os.geteuid() == 0
+        if self._as_root:
+            self.capabilities = dataclasses.replace(self.capabilities, empty_dir_size_limit=Support.YES)
         self._seccomp_profiles = read_profiles(self._settings)
         if self._settings.images.credentials_file:
             read_credentials(self._settings.images.credentials_file)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.backend import Support
 from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import Waiting
 from interlink_common.workload.model import (
@@ -69,6 +70,7 @@ async def test_memory_empty_dir_size_limit(node: Node) -> None:
 
 
 async def test_disk_empty_dir_over_its_size_limit_is_evicted(node: Node) -> None:
+    assert node.backend.capabilities.empty_dir_size_limit is Support.YES
     script = "dd if=/dev/zero of=/v/big bs=1M count=4; sleep 600"
     pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(EmptyDirVolume("v", size_limit_bytes=1 << 20),))
     report = await node.run(pod)
@@ -293,6 +295,7 @@ async def test_empty_dir_of_a_plugin_without_root(start_node: StartNode, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("os.geteuid", lambda: 1000)
         node = await start_node()
+    assert node.backend.capabilities.empty_dir_size_limit is Support.WARN
     mounts = (Mount("d", "/d"),)
     writer = shell("echo hi > /d/note; stat -c '%a %g' /d /d/note", "writer", mounts=mounts, security=Security(run_as_user=1234))
     reader = shell("cat /d/note", mounts=mounts)
