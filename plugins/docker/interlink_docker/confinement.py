@@ -45,6 +45,8 @@ def security_options(security: Security, settings: DockerSettings, seccomp_profi
         options.append("seccomp=unconfined")
     elif security.seccomp_type == "Localhost":
         options.append(f"seccomp={seccomp_profiles[security.seccomp_profile]}")
-    if security.apparmor_profile not in {"", "RuntimeDefault", "runtime/default"}:
+    if security.apparmor_profile == "Unconfined":
+        options.append("apparmor=unconfined")
+    elif security.apparmor_profile not in {"", "RuntimeDefault", "runtime/default"}:
         options.append(f"apparmor={security.apparmor_profile.removeprefix('localhost/')}")
     return options
