@@ -111,7 +111,10 @@ class SecuritySettings(Group):
     """What a pod's securityContext may ask for. Everything that reaches beyond the container is denied unless allowed here."""
 
     allow_privileged: bool = Field(False, description="privileged: true. It is root on the host.")
-    allow_root: bool = Field(True, description="Containers may run as uid 0 of the host (inside the engine's default confinement).")
+    allow_root: bool = Field(
+        True,
+        description="Containers may run as uid 0 of the host, inside the engine's default confinement. False also means no-new-privileges.",
+    )
     allow_host_network: bool = Field(False, description="hostNetwork: true.")
     allow_host_pid: bool = Field(False, description="hostPID: true.")
     allow_host_ipc: bool = Field(False, description="hostIPC: true.")

@@ -23,7 +23,7 @@ from interlink_common.workload.model import (
 )
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import NOTHING_LEFT, Node, a_pod, container, ended, needs_privileged, shell
-from tests.servers.docker_engine import DockerEngine
+from tests.servers.docker_engine import DockerEngine, busybox_archive
 
 
 async def test_hostname_host_aliases_and_dns(node: Node) -> None:
@@ -112,6 +112,31 @@ async def test_run_as_non_root_is_checked_against_the_image(node: Node) -> None:
     pod = await node.submit(a_pod(shell("true", security=Security(run_as_non_root=True))))
     report = await node.until(pod, lambda report: getattr(container(report).state, "reason", "") == "CreateContainerConfigError")
     assert "runs as root" in str(container(report).state)
+
+
+@pytest.fixture
+def setuid_image(engine: DockerEngine) -> Iterator[str]:
+    """In which `id` is the program of coreutils and setuid root: busybox gives such a right away again."""
+    with engine.client() as client:
+        client.import_image_from_data(busybox_archive("id"), repository="plain", tag="1", changes=["ENV PATH=/bin"])
+        made = client.create_container("plain:1", ["chmod", "4755", "/bin/id"])["Id"]
+        client.start(made)
+        client.wait(made)
+        client.commit(made, repository="setuid", tag="1")
+        client.remove_container(made)
+        yield "setuid:1"
+        for image in ("setuid:1", "plain:1"):
+            client.remove_image(image)
+
+
+@pytest.mark.parametrize(("allow_root", "uid"), [(True, "0"), (False, "1234")])
+async def test_a_setuid_program_is_root_only_where_root_is_allowed(
+    setuid_image: str, start_node: StartNode, allow_root: bool, uid: str
+) -> None:
+    node = await start_node(security={"allow_root": allow_root})
+    pod = a_pod(Container("main", setuid_image, ("id", "-u"), security=Security(run_as_user=1234)))
+    await node.run(pod)
+    assert await node.log(pod) == f"{uid}\n"
 
 
 async def test_share_process_namespace(node: Node) -> None:
