@@ -175,11 +175,10 @@ class DockerRuntime:
             try:
                 networks = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["NetworkSettings"]["Networks"]
             except EngineRefusal as error:
-                raise RuntimeUnavailable("the pod sandbox is gone") from error
-            found = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
-            if not found:
-                raise RuntimeUnavailable("the pod sandbox has no address")
-            self._addresses[pod.uid] = found[0]
+                if not error.is_missing:
+                    raise RuntimeUnavailable(error.words) from error
+                raise OSError("the pod sandbox is gone") from error
+            self._addresses[pod.uid] = address_of(networks)
         return self._addresses[pod.uid]
 
     def look_again(self, uid: str, container_id: str) -> None:
@@ -298,6 +297,14 @@ class DockerRuntime:
 
     async def close(self) -> None:
         await self.images.close()
+
+
+def address_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """The sandbox's address, from its NetworkSettings.Networks; IPv4 where it has both. Raises OSError: an action over it fails."""
+    found = [network[key] for key in ("IPAddress", "GlobalIPv6Address") for network in networks.values() if network.get(key)]
+    if not found:
+        raise OSError("the pod sandbox has no address")
+    return str(found[0])
 
 
 def kill_exec(inspected: dict[str, Any]) -> None:

@@ -180,6 +180,12 @@ async def test_startup_probe_holds_started_back(node: Node) -> None:
     assert container(report).restart_count == 0
 
 
+async def test_a_probe_of_a_pod_without_an_address_fails(start_node: StartNode) -> None:
+    node = await start_node(sandbox={"network": "none"})
+    pod = await node.submit(a_pod(shell("sleep 600", readiness_probe=Probe(TcpAction(8080), period_seconds=1)), grace_seconds=1))
+    await node.until(pod, lambda report: "the pod sandbox has no address" in container(report).message)
+
+
 async def test_hooks_run_inside_and_grace_is_followed_by_kill(node: Node) -> None:
     main = shell(
         "trap 'echo deaf' TERM; echo up; while :; do sleep 0.1; done",
