@@ -10,7 +10,7 @@ import pytest
 
 from interlink_common.backend import Job, Verdict
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import Running
+from interlink_common.lifecycle.report import Running, Terminated
 from interlink_common.workload.model import (
     Container,
     Dns,
@@ -140,13 +140,11 @@ async def test_a_setuid_program_is_root_only_where_root_is_allowed(
 
 
 async def test_share_process_namespace(node: Node) -> None:
-    pod = a_pod(
-        shell("sleep 600", "one"), shell("until ps | grep -q '[s]leep 600'; do sleep 0.1; done", "two"), share_process_namespace=True
-    )
-    await node.submit(pod)
-    await node.until(
-        pod, lambda report: not isinstance(container(report, "two").state, Running) and container(report, "two").container_id != ""
-    )
+    looking = shell("until ps | grep -q '[s]leep 600'; do sleep 0.1; done; ps | grep -c '[s]leep 600'", "two")
+    pod = await node.submit(a_pod(shell("sleep 600", "one"), looking, share_process_namespace=True, grace_seconds=1))
+    report = await node.until(pod, lambda report: isinstance(container(report, "two").state, Terminated))
+    assert ended(report, "two").exit_code == 0
+    assert await node.log(pod, "two") == "1\n"
 
 
 async def test_sysctls(node: Node) -> None:

@@ -216,6 +216,20 @@ async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path
             client.remove_volume("shared-volume")
 
 
+async def test_nfs_and_csi_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:
+    maps = {"nfs": {"server:/export": str(tmp_path / "nfs")}, "csi": {"driver.example.org": f"{tmp_path / 'csi'}:ro"}}
+    for kind in maps:
+        (tmp_path / kind / "part").mkdir(parents=True)
+        (tmp_path / kind / "part" / "file").write_text(f"{kind}\n")
+    node = await start_node(volumes=maps)
+    volumes = (ExternalVolume("n", "nfs", "server:/export"), ExternalVolume("c", "csi", "driver.example.org"))
+    mounts = (Mount("n", "/nfs"), Mount("c", "/csi"), Mount("n", "/part", sub_path="part"))
+    pod = a_pod(shell("cat /nfs/part/file /csi/part/file /part/file; echo mine > /nfs/new; touch /csi/new", mounts=mounts), volumes=volumes)
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == ["nfs", "csi", "nfs", "touch: /csi/new: Read-only file system"]
+    assert (tmp_path / "nfs" / "new").read_text() == "mine\n"
+
+
 async def test_ephemeral_storage_of_small_writers_is_fine(node: Node) -> None:
     report = await node.run(a_pod(shell("echo x > /small", limits=Resources(ephemeral_storage_bytes=1 << 20))))
     assert ended(report).exit_code == 0
@@ -276,8 +290,25 @@ async def test_a_missing_cvmfs_repository_fails_the_container_in_the_end(
     assert report.finished == (restarts == 0)
 
 
+async def test_mounts_of_the_host_appear_with_host_to_container_alone(start_node: StartNode, cvmfs: Path) -> None:
+    node = await start_node(volumes={"host_path_allow": [str(cvmfs)]})
+    script = "until [ -e /h/told ]; do sleep 0.1; done; cat /h/inner/file"
+    names = ("HostToContainer", "None", "")
+    mains = [shell(script, name.lower() or "unset", mounts=(Mount("h", "/h", propagation=name),)) for name in names]
+    pod = a_pod(*mains, volumes=(HostPathVolume("h", str(cvmfs)),))
+    await node.running(pod)
+    (cvmfs / "inner").mkdir()
+    await asyncio.to_thread(mount, "-t", "tmpfs", "inner", str(cvmfs / "inner"))
+    (cvmfs / "inner" / "file").write_text("mounted later\n")
+    (cvmfs / "told").touch()
+    await node.until(pod, lambda report: report.finished)
+    assert await node.log(pod, "hosttocontainer") == "mounted later\n"
+    for name in ("none", "unset"):
+        assert "No such file" in await node.log(pod, name)
+
+
 @needs_privileged
-async def test_mount_propagation(start_node: StartNode, cvmfs: Path) -> None:
+async def test_mounts_of_a_container_reach_the_host_with_bidirectional(start_node: StartNode, cvmfs: Path) -> None:
     node = await start_node(
         volumes={"host_path_allow": [str(cvmfs)]}, security={"allow_privileged": True, "allow_bidirectional_mounts": True}
     )
