@@ -131,6 +131,16 @@ class DockerEngine:
         self._end(signal.SIGKILL)
         self._kill_containerd()
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """dockerd keeps its sockets and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return

@@ -99,7 +99,7 @@ class DockerBackend(Backend):
         self._events = Events(
             self._engine,
             self._settings.instance,
-            self._settings.engine.retry_seconds,
+            self._settings.engine,
             on_pod=self._changed,
             on_found=self._found_engine,
             on_lost=self._lost_engine,

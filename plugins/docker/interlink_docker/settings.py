@@ -36,6 +36,7 @@ class EngineSettings(Group):
     timeout_seconds: float = Field(60.0, gt=0, description="How long one engine call may take before the engine counts as unreachable.")
     threads: int = Field(16, gt=0, le=256, description="Engine calls in flight at once.")
     retry_seconds: float = Field(2.0, gt=0, description="How often a lost engine is tried again.")
+    ping_seconds: float = Field(15.0, gt=0, description="How long the engine may be silent before it is asked whether it is there.")
     resync_seconds: float = Field(60.0, gt=0, description="How often every pod is compared with the engine, besides its events.")
 
     @field_validator("url")

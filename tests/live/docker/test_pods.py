@@ -248,6 +248,18 @@ async def test_engine_killed_and_back_with_live_restore(restoring_engine: Docker
     assert node.reports[pod.uid] == before
 
 
+async def test_an_engine_that_hangs_is_away(restoring_engine: DockerEngine, start_node: StartNode) -> None:
+    node = await start_node(on=restoring_engine, engine={"timeout_seconds": 5, "ping_seconds": 0.5})
+    pod = a_pod(shell("sleep 600"), grace_seconds=1)
+    before = await node.running(pod)
+    with restoring_engine.hung():
+        await node.until_true(lambda: bool(node.down))
+        assert "did not answer within 5 s" in node.down
+        assert node.reports[pod.uid] == before
+    await node.until_true(lambda: not node.down)
+    assert node.reports[pod.uid] == before
+
+
 @pytest.mark.timeout(300)
 async def test_a_stopped_engine_without_live_restore_is_no_success(forgetful_engine: DockerEngine, start_node: StartNode) -> None:
     node = await start_node(on=forgetful_engine)
