@@ -20,6 +20,7 @@ from interlink_docker.images import Images
 from interlink_docker.listing import Listing
 from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
+from interlink_docker.reach import address_of
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import container_config, sandbox_config
 from interlink_docker.volumes import Volumes
@@ -297,14 +298,6 @@ class DockerRuntime:
 
     async def close(self) -> None:
         await self.images.close()
-
-
-def address_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """The sandbox's address, from its NetworkSettings.Networks; IPv4 where it has both. Raises OSError: an action over it fails."""
-    found = [network[key] for key in ("IPAddress", "GlobalIPv6Address") for network in networks.values() if network.get(key)]
-    if not found:
-        raise OSError("the pod sandbox has no address")
-    return str(found[0])
 
 
 def kill_exec(inspected: dict[str, Any]) -> None:

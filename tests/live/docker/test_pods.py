@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from interlink_common.backend import Job, Verdict
+from interlink_common.agent.runtime import RuntimeUnavailable
+from interlink_common.backend import CheckResult, Job, Verdict
 from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import Running, Terminated
 from interlink_common.workload.model import (
@@ -21,6 +24,8 @@ from interlink_common.workload.model import (
     Port,
     Security,
 )
+from interlink_docker import mounts, reach
+from interlink_docker.client import Engine
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import NOTHING_LEFT, Node, a_pod, container, ended, needs_privileged, shell
 from tests.servers.docker_engine import DockerEngine, busybox_archive
@@ -289,10 +294,23 @@ async def test_delete_while_the_engine_is_away(restoring_engine: DockerEngine, s
 
 
 async def test_check_and_capacity(start_node: StartNode) -> None:
-    node = await start_node(capacity={"reserve_cpu_millis": 500, "reserve_memory_bytes": 1 << 30, "pods": 7})
+    reserve = {"reserve_cpu_millis": 500, "reserve_memory_bytes": 1 << 30, "pods": 7}
+    node = await start_node(capacity=reserve, cvmfs={"path": "/not/there"})
     rows = {row.name: row.verdict for row in await node.backend.check()}
-    assert rows["engine"] == rows["state directory"] == rows["sandbox image"] == rows["limits"] == Verdict.OK
-    assert rows["live-restore"] == Verdict.WARNING
+    assert rows == {
+        "engine": Verdict.OK,
+        "version": Verdict.OK,
+        "live-restore": Verdict.WARNING,
+        "limits": Verdict.OK,
+        "sandbox image": Verdict.OK,
+        "network image": Verdict.WARNING,
+        "state directory": Verdict.OK,
+        "pins": Verdict.OK,
+        "pod network": Verdict.OK,
+        "privileges": Verdict.OK,
+        "devices": Verdict.OK,
+        "cvmfs": Verdict.WARNING,
+    }
     with node.engine.client() as client:
         info = client.info()
     capacity = await node.backend.capacity()
@@ -304,6 +322,49 @@ async def test_check_proves_the_mapping_of_the_state_directory(start_node: Start
     row = next(row for row in await node.backend.check() if row.name == "state directory")
     assert row.verdict is Verdict.FAILED
     assert "engine_state_dir" in row.remedy
+
+
+async def row(node: Node, name: str) -> CheckResult:
+    return next(found for found in await node.backend.check() if found.name == name)
+
+
+def not_permitted(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+async def test_check_proves_that_the_engine_sees_pins(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, "mount", not_permitted)
+        refused = await row(node, "pins")
+    assert (refused.verdict, "may not mount: Operation not permitted" in refused.detail) == (Verdict.WARNING, True)
+    unseen = await row(await start_node(volumes={"engine_state_dir": "/not/there"}), "pins")
+    assert (unseen.verdict, "does not see mounts" in unseen.detail) == (Verdict.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1", "something else than the pod answers at 127.0.0.1"), ("240.0.0.1", ""), (None, "has no address")],
+)
+async def test_check_proves_that_pods_are_reached(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, address: str | None, words: str
+) -> None:
+    """An engine elsewhere: its addresses are somebody else's here, or nobody's."""
+    node = await start_node(sandbox={"network": "" if address else "none"})
+    if address:
+        monkeypatch.setattr(reach, "address_of", lambda networks: address)
+    found = await row(node, "pod network")
+    assert (found.verdict, words in found.detail) == (Verdict.WARNING, True), found
+
+
+async def test_check_of_an_engine_that_goes_away_meanwhile(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(engine: Engine) -> dict[str, object]:
+        raise RuntimeUnavailable("the engine did not answer")
+
+    monkeypatch.setattr(Engine, "info", lost)
+    rows = [(row.name, row.verdict) for row in await node.backend.check()]
+    assert rows[:2] == [("engine", Verdict.OK), ("engine", Verdict.FAILED)]
+    assert [name for name, _ in rows[2:]] == ["privileges", "devices", "cvmfs"]
 
 
 async def test_a_delete_right_after_the_create_leaves_nothing(node: Node) -> None:
