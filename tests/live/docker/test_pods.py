@@ -33,7 +33,7 @@ from tests.servers.docker_engine import DockerEngine, busybox_archive
 
 async def test_hostname_host_aliases_and_dns(node: Node) -> None:
     pod = a_pod(
-        shell("hostname; grep -h -e 192.0.2.7 -e web /etc/hosts | tr '\\t' ' '; cat /etc/resolv.conf"),
+        shell("hostname; grep -h -e 192.0.2.7 -e web /etc/hosts | tr '\\t' ' '; grep '^[a-z]' /etc/resolv.conf | sort"),
         hostname="www",
         subdomain="web",
         host_aliases=(("192.0.2.7", ("one", "two")),),
@@ -43,7 +43,7 @@ async def test_hostname_host_aliases_and_dns(node: Node) -> None:
     lines = (await node.log(pod)).splitlines()
     assert lines[:3] == ["www", "192.0.2.7 one", "192.0.2.7 two"]
     assert lines[3].endswith(" www.web.live.svc.cluster.local www")
-    assert lines[4:] == ["search example.org", "nameserver 192.0.2.53", "options ndots:2"]
+    assert lines[4:] == ["nameserver 192.0.2.53", "options ndots:2", "search example.org"]
 
 
 async def test_host_port_only_where_asked(node: Node) -> None:
@@ -249,7 +249,9 @@ async def test_engine_killed_and_back_with_live_restore(restoring_engine: Docker
     await asyncio.sleep(4)  # long enough for the second pod to end unseen
     assert node.reports == frozen
     await asyncio.to_thread(restoring_engine.start)
-    assert ended(await node.until(ending, lambda report: report.finished)).exit_code == 9
+    with restoring_engine.client() as client:
+        forgets = int(client.version()["Version"].partition(".")[0]) >= 26  # what ended while its containerd was dead too
+    assert ended(await node.until(ending, lambda report: report.finished)).exit_code == (255 if forgets else 9)
     assert node.reports[pod.uid] == before
 
 
