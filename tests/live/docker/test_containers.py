@@ -237,10 +237,12 @@ async def test_hooks_run_inside_and_grace_is_followed_by_kill(node: Node) -> Non
     )
     pod = a_pod(main, grace_seconds=2)
     await node.running(pod)
-    stream = node.log_stream(pod, follow=True)
-    first = await anext(aiter(stream))
+    stream = aiter(node.log_stream(pod, follow=True))
+    log = b""
+    while not (b"post-start" in log and b"up" in log):
+        log += await anext(stream)
     deleting = asyncio.create_task(node.delete(pod))
-    log = first + b"".join([chunk async for chunk in stream])
+    log += b"".join([chunk async for chunk in stream])
     await deleting
     assert sorted(log.decode().splitlines()[:2]) == ["post-start", "up"]
     assert log.decode().splitlines()[2:] == ["pre-stop", "deaf"]
