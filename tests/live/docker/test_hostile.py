@@ -321,7 +321,7 @@ async def test_links_to_the_host_are_removed_and_not_followed(client: PluginClie
 
 
 async def test_a_tree_deeper_than_a_path(client: PluginClient, plugin: DockerPlugin) -> None:
-    script = "cd /e; n=0; while [ $n -lt 3000 ]; do mkdir x && cd -P x || exit 1; n=$((n+1)); done 2>/dev/null; echo $n"
+    script = "cd /e; n=0; while [ $n -lt 2200 ]; do mkdir x && cd -P x || exit 1; n=$((n+1)); done 2>/dev/null; echo $n"
     pod = a_pod(script)
     pod.document["spec"]["volumes"][1]["emptyDir"] = {"sizeLimit": "1Gi"}
     log = (await finished(client, plugin, pod))["log"]
