@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import statistics
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,15 @@ import docker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from wire import RawClient, http_request
+from wire import RawClient, http_request, lag_of, sample_lag
 
+from interlink_common.backend import Job
+from interlink_common.lifecycle.memory import PodMemory, to_json
+from interlink_common.lifecycle.seen import Seen
+from interlink_common.workload.model import Container, Workload
+from interlink_docker.backend import DockerBackend
+from interlink_docker.memories import Memories
+from interlink_docker.settings import DockerSettings, EngineSettings
 from tests.servers.docker_engine import BUSYBOX_IMAGE, PAUSE_IMAGE, DockerEngine
 from tests.servers.docker_plugin import DockerPlugin
 
@@ -141,6 +150,31 @@ def logs(engine: DockerEngine, plugin: RawClient, socket_path: str, rounds: int 
     return {"raw_mib_per_second": round(raw, 1), "plugin_mib_per_second": round(ours, 1), "ratio": round(ours / raw, 3)}
 
 
+async def restart_lag(engine: DockerEngine, state_dir: Path, count: int = 2_000) -> dict[str, Any]:
+    """The event loop's lag while the backend takes on pods that have ended, until it has told of each."""
+    memories = Memories(settings := DockerSettings(state_dir=state_dir, engine=EngineSettings(url=engine.url)))
+    jobs = []
+    for number in range(count):
+        uid = f"ended-{number}"
+        ended = Seen("main", 0, "exited", id=f"docker://{number}", started_at=1.0, finished_at=2.0, exit_code=0, reason="Completed")
+        await memories.save(uid, to_json(PodMemory(started_at=1.0, finished=True, ledger=(ended,))))
+        jobs.append(Job(uid, uid, Workload(uid, uid, "default", (Container("main", BUSYBOX_IMAGE),))))
+    lags: list[float] = []
+    backend = DockerBackend(settings)
+    await backend.start([])
+    sampler = asyncio.create_task(sample_lag(lags))
+    begin = time.perf_counter()
+    await backend.start(jobs)
+    await backend.inventory()
+    async with aclosing(backend.observe()) as observations:  # type: ignore[type-var]  # a generator, in fact
+        for _ in range(count):
+            await anext(observations)
+    seconds = time.perf_counter() - begin
+    sampler.cancel()
+    await backend.close()
+    return {"pods": count, "seconds": round(seconds, 2), **lag_of(lags)}
+
+
 def measure() -> dict[str, Any]:
     engine = DockerEngine()
     try:
@@ -155,7 +189,12 @@ def measure() -> dict[str, Any]:
                 time.sleep(1)
                 with engine.client() as raw:
                     version = raw.version()["Version"]
-                return {"engine": version, "create": creates(engine, client), "logs": logs(engine, client, path)}
+                return {
+                    "engine": version,
+                    "create": creates(engine, client),
+                    "logs": logs(engine, client, path),
+                    "restart": asyncio.run(restart_lag(engine, Path(folder) / "ended")),
+                }
             finally:
                 plugin.stop()
     finally:

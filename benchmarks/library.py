@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wire import RawClient, http_request, interleaved, percentiles
+from wire import RawClient, http_request, interleaved, lag_of
 
 HERE = Path(__file__).parent
 WIRE = HERE.parent / "tests" / "wire"
@@ -108,11 +108,16 @@ def measure(counts: tuple[int, ...] = (10, 1_000, 10_000), rounds: int = 4_000) 
                     clients = {"bare": (RawClient(root / "bare.sock"), requests), "plugin": (RawClient(socket), requests)}
                     result["status"][str(count)] = interleaved(clients, rounds)
                 result["mib"] = resident_mib(process.pid)
-            lags = json.loads((state / "lag.json").read_text())
-            result["loop_lag"] = percentiles(lags)
+            result["loop_lag"] = lag_of(json.loads((state / "lag.json").read_text()))
         with server("steady.py", socket, str(state)) as (process, seconds):
             result["restart_seconds"] = round(seconds, 2)
+            begin = time.perf_counter()
+            last = RawClient(socket)
+            while not all(b'"running"' in last.call(http_request("GET", "/status", status_body(uid))) for uid in uids[:: len(uids) // 50]):
+                time.sleep(0.01)
+            result["restart_states_seconds"] = round(seconds + time.perf_counter() - begin, 2)
             result["restarted_mib"] = resident_mib(process.pid)
+        result["restart_loop_lag"] = lag_of(json.loads((state / "lag.json").read_text()))
     return result
 
 

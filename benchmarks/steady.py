@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support
+from wire import sample_lag
+
+from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support, in_slices
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
 from interlink_common.serve.server import run
 from interlink_common.settings import PluginSettings, TelemetrySettings
@@ -38,9 +39,10 @@ class SteadyBackend(Backend):
         self._sampler: asyncio.Task[None] | None = None
 
     async def start(self, jobs: Sequence[Job]) -> None:
-        self._sampler = asyncio.create_task(self._sample_lag())
-        for job in jobs:
-            await self.submit(job.workload)
+        self._sampler = asyncio.create_task(sample_lag(self._lags))
+        async for some in in_slices(jobs):
+            for job in some:
+                await self.submit(job.workload)
 
     async def submit(self, workload: Workload) -> str:
         self._jobs[workload.uid] = workload.uid
@@ -64,13 +66,6 @@ class SteadyBackend(Backend):
         if self._sampler:
             self._sampler.cancel()
         (self.settings.state_dir / "lag.json").write_text(json.dumps(self._lags))
-
-    async def _sample_lag(self) -> None:
-        """How much later than asked a 5 ms timer fires: what any other request would have waited for the loop."""
-        while True:
-            begin = time.perf_counter()
-            await asyncio.sleep(0.005)
-            self._lags.append(time.perf_counter() - begin - 0.005)
 
     async def capacity(self) -> NodeCapacity:
         return NodeCapacity(pods=100_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import statistics
 import time
@@ -55,6 +56,19 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     """p50 and p99 in milliseconds."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     return {"p50_ms": round(cuts[49] * 1e3, 4), "p99_ms": round(cuts[98] * 1e3, 4)}
+
+
+async def sample_lag(lags: list[float]) -> None:
+    """Adds, for ever, how much later than asked a 5 ms timer fires: what any other request would have waited for the event loop."""
+    while True:
+        begin = time.perf_counter()
+        await asyncio.sleep(0.005)
+        lags.append(time.perf_counter() - begin - 0.005)
+
+
+def lag_of(lags: list[float]) -> dict[str, float]:
+    """p50, p99 and the longest, in milliseconds."""
+    return {**percentiles(lags), "max_ms": round(max(lags) * 1e3, 1)}
 
 
 def interleaved(clients: dict[str, tuple[RawClient, list[bytes]]], rounds: int, warmup: int = 500) -> dict[str, dict[str, float]]:

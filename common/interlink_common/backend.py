@@ -1,6 +1,7 @@
 """The seam: what a backend must write, and what it gets for free.
 
-You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (and `start`/`close` if you hold a connection).
+You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (`start`/`close` too if you hold a connection, and
+`adopt` if you watch job by job).
 You declare `name`, `settings_type` and `capabilities`, and register the class in the entry-point group `interlink.plugins`.
 
 The library does the rest: HTTP, validation, translation, refusal of what your capabilities exclude, idempotency, the record that is
@@ -8,13 +9,15 @@ durable *before* `submit`, retries with back-off, recovery after a restart, stat
 freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the sweep for orphans, metrics, tracing, CLI.
 
 The library does **not**: time out `observe` (it may wait for ever), look inside your JIDs, or call two verbs for one pod at once,
-except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs.
+except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs, or an earlier `cancel` with
+more grace lasts.
 
 Errors: raise `BackendUnavailable` (or another `Temporary`) when the call may work later, `Refused` when it never will.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +98,7 @@ class Job:
 class FoundJob:
     """A job the backend knows of, by the pod UID it carries.
 
-    `workload` is whatever the job's labels or attributes tell of it, for adoption after a lost database: names, restart
+    `workload` is whatever the job's labels or attributes tell of it, for `Backend.adopt` after a lost database: names, restart
     policy, grace; no secrets, so it can be observed, logged and deleted, but not started again.
     """
 
@@ -117,7 +120,9 @@ class LogQuery:
     """Which log, and which part of it: kubectl's options. None: not asked for. Times are unix nanoseconds.
 
     Semantics: v1.PodLogOptions. `limit_bytes` keeps the first bytes of what is selected; `since_ns` is exclusive of older
-    lines; `tail_lines` counts before `limit_bytes`; `previous` is the attempt before the last.
+    lines; `tail_lines` counts before `limit_bytes`. `previous` is the attempt that the status calls lastState.terminated, as for
+    the kubelet (validateContainerLogStatus): the newest that ended, but for the one that is the container's own state. So while
+    a container waits for its next attempt, it is the very attempt that is read without `previous`.
     """
 
     container: str
@@ -155,6 +160,12 @@ class CheckResult:
     remedy: str = ""
 
 
+async def in_slices(jobs: Sequence[Job], size: int = 20) -> AsyncIterator[Sequence[Job]]:
+    """`jobs` a few at a time, each slice read in a thread: ten thousand are never in memory at once, and never hold up the event loop."""
+    for start in range(0, len(jobs), size):
+        yield await asyncio.to_thread(jobs.__getitem__, slice(start, start + size))
+
+
 class Backend(ABC):
     """Base of every backend. Constructed with its settings; nothing is contacted before `start`."""
 
@@ -166,7 +177,10 @@ class Backend(ABC):
         self.settings = settings
 
     async def start(self, jobs: Sequence[Job]) -> None:  # noqa: B027  a backend without a connection needs none
-        """Connects. `jobs` are all that are on record and not deleted. Raises BackendUnavailable; it is then called again."""
+        """Connects. `jobs` are all on record that have a JID and are not deleted. Raises BackendUnavailable; it is then called again.
+
+        A job is read from the disk when it is looked at: go through them with `in_slices`, and no other request waits for it.
+        """
 
     async def close(self) -> None:  # noqa: B027
         """Lets go of connections and tasks; jobs go on."""
@@ -189,6 +203,14 @@ class Backend(ABC):
     async def inventory(self) -> Sequence[FoundJob]:
         """Every job of ours that the backend knows, ended ones included."""
 
+    async def adopt(self, job: Job, *, complete: bool) -> None:  # noqa: B027  a backend that observes whatever it finds needs none
+        """Takes on a job that only `inventory` told of. Idempotent. May raise BackendUnavailable; it is then called again.
+
+        `complete`: the plugin was killed before the answer of its submit was recorded, and the workload is the recorded one: go on as
+        after a submit. Otherwise its record is lost, and the workload is what `inventory` told: observe and stop the job, and start
+        nothing of it again, also after a restart (the job is on record from now on).
+        """
+
     @abstractmethod
     def observe(self) -> AsyncIterator[Observation]:
         """Yields states for ever: first of every job, then whatever changed (or all, once a poll).
@@ -206,7 +228,10 @@ class Backend(ABC):
 
     @abstractmethod
     async def cancel(self, job: Job, grace_seconds: int) -> None:
-        """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent."""
+        """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent.
+
+        A second call with less grace hurries the first; either may then be cancelled once the other has returned.
+        """
 
     @abstractmethod
     async def capacity(self) -> NodeCapacity:

@@ -6,11 +6,15 @@ counts what is written, timestamps included, and cuts within a line.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from interlink_common.backend import LogQuery
+
+_RFC3339 = re.compile(r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def select(lines: AsyncIterator[tuple[int, bytes]], query: LogQuery) -> AsyncIterator[bytes]:
@@ -34,6 +38,16 @@ def rfc3339_nano(time_ns: int) -> str:
     """Go's time.RFC3339Nano in UTC with all nine digits, as the kubelet prints it."""
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+
+
+def unix_nanoseconds(text: str) -> int:
+    """The inverse of `rfc3339_nano`, for any RFC 3339 time; digits past the ninth are dropped. Raises ValueError."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text} is not an RFC 3339 time")
+    moment = datetime.fromisoformat(f"{found['seconds']}{found['zone']}")
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    return seconds * 10**9 + int((found["fraction"] or "")[:9].ljust(9, "0"))
 
 
 async def _since(lines: AsyncIterator[tuple[int, bytes]], since_ns: int | None) -> AsyncIterator[tuple[int, bytes]]:

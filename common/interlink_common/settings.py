@@ -31,7 +31,8 @@ class TelemetrySettings(Group):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people.")
     listen: str | None = Field(
-        "http://127.0.0.1:9464", description="Where /metrics, /healthz and /readyz answer; null turns the listener off."
+        "",
+        description="Where /metrics, /healthz and /readyz answer. Empty: the first free port of 127.0.0.1 from 9464 on; null: nowhere.",
     )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for spans, e.g. http://127.0.0.1:4318; null: no tracing.")
 
@@ -45,14 +46,16 @@ def default_state_root() -> Path:
     try:
         return Path.home() / ".local/state/interlink"
     except RuntimeError:
-        raise ValueError("state_dir must be set: this user has no home directory") from None
+        raise ValueError("listen and state_dir must be set: this user has no home directory") from None
 
 
 def default_socket_root() -> Path:
-    """/run/interlink for root, else $XDG_RUNTIME_DIR/interlink."""
+    """/run/interlink for root, else $XDG_RUNTIME_DIR/interlink, else beside the state: anybody could have made it first in /tmp."""
     if os.geteuid() == 0:
         return Path("/run/interlink")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/interlink-{os.geteuid()}") / "interlink"  # noqa: S108
+    if xdg := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(xdg) / "interlink"
+    return default_state_root()
 
 
 class PluginSettings(Group):
@@ -61,7 +64,9 @@ class PluginSettings(Group):
     plugin_name: ClassVar[str] = "plugin"
 
     listen: str = Field("", description="unix:///path.sock (mode 0660) or http://host:port. Empty: a socket named after the plugin.")
-    state_dir: Path = Field(Path(), description="Database and pod files, mode 0700. Empty: a directory named after the plugin.")
+    state_dir: Path = Field(
+        Path(), description="Database and pod files; nobody else may write here. Empty: a directory of mode 0700 named after the plugin."
+    )
     node_name: str = Field("", description="Name of the virtual node: the value of spec.nodeName where the pod does not tell.")
     skip_downward_api_resolution: bool = Field(
         False, description="Must equal the virtual kubelet's SkipDownwardAPIResolution: true if env arrives unexpanded."

@@ -58,6 +58,11 @@ class PluginProcess(RunningPlugin):
         await asyncio.to_thread(self.kill)
         await asyncio.to_thread(self.start)
 
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        if self._process is not None:
+            self._process.wait(START_SECONDS)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

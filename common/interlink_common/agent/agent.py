@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Optional, Union
 
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
-from interlink_common.agent.worker import PodWorker, Surroundings
+from interlink_common.agent.worker import PodWorker, Save, Surroundings
 from interlink_common.lifecycle.memory import PodMemory, from_json
 from interlink_common.lifecycle.report import PodReport
 from interlink_common.lifecycle.timing import Timing
@@ -28,14 +28,15 @@ LOOKS_AT_ONCE = 32
 
 class NodeAgent:
     """Runs pods. `save(uid, memory_json)` is called, before anything is done on the strength of it, whenever what must survive
-    a restart of the process changes; it must not block for long, and an exception from it holds the pod up until it works.
+    a restart of the process changes, one call at a time for a pod. A function must not block for long; a coroutine function is awaited.
+    An exception from it holds the pod up until it works.
     """
 
     def __init__(
         self,
         runtime: Runtime,
         *,
-        save: Callable[[str, str], None],
+        save: Save,
         clock: Callable[[], float] = time.time,
         timing: Timing = Timing(),  # noqa: B008  frozen
         resync_seconds: float = 60.0,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 from interlink_common.agent.performing import perform
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
 from interlink_common.lifecycle.actions import Action, EnsureImage, Kill, Outcome, Prepare, StartAttempt
-from interlink_common.lifecycle.decide import decide
+from interlink_common.lifecycle.decide import Decision, decide
 from interlink_common.lifecycle.feedback import learn, learn_progress
 from interlink_common.lifecycle.memory import PodMemory, to_json
 from interlink_common.lifecycle.report import PodReport
@@ -27,13 +27,15 @@ from interlink_common.workload.model import Workload
 
 log = logging.getLogger(__name__)
 
+Save = Callable[[str, str], Union[Awaitable[None], None]]
+
 
 @dataclass(frozen=True)
 class Surroundings:
     """What all workers of one agent share. `looks` bounds how many ask the runtime for states at once."""
 
     runtime: Runtime
-    save: Callable[[str, str], None]
+    save: Save
     publish: Callable[[str], None]
     clock: Callable[[], float]
     timing: Timing
@@ -65,7 +67,8 @@ class PodWorker:
     def start(self) -> None:
         """The first turn; a pod that had ended before needs no look for it."""
         if self._memory.finished:
-            self._decide()
+            now = self._around.clock()
+            self._carry_out(decide(self.pod, self._memory, self._seen, now, self._around.timing), now)
         else:
             self.wake()
 
@@ -119,12 +122,12 @@ class PodWorker:
                 log.info("pod %s is frozen: %s", self.pod.uid, error)
                 self._freeze()
                 return
-        self._decide()
-
-    def _decide(self) -> None:
         now = self._around.clock()
         decision = decide(self.pod, self._memory, self._seen, now, self._around.timing)
-        self._save(decision.memory)
+        await self._save(decision.memory)
+        self._carry_out(decision, now)
+
+    def _carry_out(self, decision: Decision, now: float) -> None:
         self._memory = decision.memory
         if not decision.actions:
             self._freeze_seconds = 0.0
@@ -141,10 +144,12 @@ class PodWorker:
                 task.cancel()
             self.over.set()
 
-    def _save(self, memory: PodMemory) -> None:
+    async def _save(self, memory: PodMemory) -> None:
         text = to_json(memory)
         if text != self._saved:
-            self._around.save(self.pod.uid, text)
+            saving = self._around.save(self.pod.uid, text)
+            if saving is not None:
+                await saving
             self._saved = text
 
     async def _operate(self, action: Action) -> None:

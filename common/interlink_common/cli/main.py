@@ -13,7 +13,7 @@ import httpx
 import typer
 from typer.core import TyperGroup
 
-from interlink_common.cli import checking, configuring, pods, running, serving, translating
+from interlink_common.cli import checking, configuring, logs, pods, running, serving, translating
 from interlink_common.errors import PluginError
 from interlink_common.testing.client import CallError
 from interlink_common.testing.judge import JudgeError, SentenceError
@@ -68,7 +68,7 @@ def _options(
 
 
 for _command in (
-    serving.serve, checking.check, translating.translate, running.run, pods.status, pods.logs, pods.delete,
+    serving.serve, checking.check, translating.translate, running.run, pods.status, logs.logs, pods.delete,
     configuring.config, checking.devices, checking.report,
 ):  # fmt: skip
     app.command()(_command)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
-
 from pydantic import ConfigDict, Field
 
 from interlink_common.backend import LogQuery
@@ -12,10 +9,10 @@ from interlink_common.contract.bodies import decode_json, validate
 from interlink_common.contract.sentences import sentence
 from interlink_common.contract.wire import Uid, Wire
 from interlink_common.errors import BadRequest
+from interlink_common.logselect import unix_nanoseconds
 
 _NANO = 10**9
 _MAX_SECONDS = 10**10
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class LogOptions(Wire):
@@ -73,12 +70,8 @@ def _count(value: int | None, name: str) -> int | None:
 
 def _unix_nanoseconds(text: str) -> int | None:
     """None for Go's zero time, 0001-01-01T00:00:00Z, and for anything before 1970. Raises BadRequest."""
-    match = _TIME.fullmatch(text)
     try:
-        if match is None:
-            raise ValueError
-        moment = datetime.datetime.fromisoformat(f"{match[1]}{match[3]}")
-        seconds = int((moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)).total_seconds())
+        found = unix_nanoseconds(text)
     except (ValueError, OverflowError):
         raise BadRequest("Opts.SinceTime must be a time such as 2026-01-31T12:00:00Z.") from None
-    return seconds * _NANO + int((match[2] or "").ljust(9, "0")) if seconds >= 0 else None
+    return found if found >= 0 else None

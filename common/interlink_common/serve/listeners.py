@@ -23,6 +23,8 @@ KEEP_ALIVE_SECONDS = 600
 """Longer than Go's 90 s, so that the client is always the one to close: a create sent on a connection we just closed would be lost."""
 GRACEFUL_STOP_SECONDS = 10
 BACKLOG = 2048
+TELEMETRY_PORTS = range(9464, 9480)
+"""From OpenTelemetry's port for Prometheus exporters on."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Listener:
     """A bound socket, and its file if it has one."""
 
     socket: socket.socket
+    address: str
     path: Path | None = None
 
     def close(self) -> None:
@@ -47,10 +50,21 @@ def bind(listen: str, setting: str = "listen") -> Listener:
         address, port = urlsplit(""), None
     if address.scheme == "unix" and not address.netloc and address.path.startswith("/"):
         path = Path(address.path)
-        return Listener(_bind_unix(path, setting), path)
+        return Listener(_bind_unix(path, setting), listen, path)
     if address.scheme == "http" and address.hostname and port is not None and address.path in ("", "/"):
-        return Listener(_bind_tcp(address.hostname, port, setting))
+        return Listener(_bind_tcp(address.hostname, port, setting), listen)
     raise ConfigurationError(f"{setting} is {listen}; it must be unix:///path.sock or http://host:port")
+
+
+def bind_telemetry(listen: str) -> Listener:
+    """As `bind`. Empty: the first of TELEMETRY_PORTS that is free, because several plugins on one host are normal."""
+    if listen:
+        return bind(listen, "telemetry.listen")
+    for port in TELEMETRY_PORTS:
+        with contextlib.suppress(ConfigurationError):
+            return bind(f"http://127.0.0.1:{port}", "telemetry.listen")
+    first, last = TELEMETRY_PORTS[0], TELEMETRY_PORTS[-1]
+    raise ConfigurationError(f"telemetry.listen: no port of 127.0.0.1 from {first} to {last} is free; set an address, or null for none")
 
 
 def _bind_unix(path: Path, setting: str) -> socket.socket:
@@ -103,6 +117,7 @@ def _bind_tcp(host: str, port: int, setting: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(BACKLOG)  # now: until somebody listens, another process may bind the same port
     except OSError as error:
         listener.close()
         raise ConfigurationError(f"{setting}: {host}:{port} can not be listened on ({error.strerror}); choose another port") from error

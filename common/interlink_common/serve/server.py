@@ -12,7 +12,7 @@ import uvloop
 
 from interlink_common.backend import Backend
 from interlink_common.serve.app import create_app
-from interlink_common.serve.listeners import Listener, Server, bind
+from interlink_common.serve.listeners import Listener, Server, bind, bind_telemetry
 from interlink_common.serve.logging import configure_logging
 from interlink_common.serve.metrics import Metrics
 from interlink_common.serve.telemetry import telemetry_app
@@ -53,7 +53,7 @@ async def serve(backend: Backend, settings: PluginSettings, *, ready: asyncio.Ev
             listeners.append(bind(settings.listen))
             servers = [Server(create_app(node, metrics=metrics, tracer=tracer))]
             if settings.telemetry.listen is not None:
-                listeners.append(bind(settings.telemetry.listen, "telemetry.listen"))
+                listeners.append(bind_telemetry(settings.telemetry.listen))
                 servers.append(Server(telemetry_app(node.registry, metrics)))
             stop = asyncio.Event()
             loop = asyncio.get_running_loop()
@@ -67,7 +67,7 @@ async def serve(backend: Backend, settings: PluginSettings, *, ready: asyncio.Ev
             ]
             stopping = asyncio.create_task(stop.wait(), name="stop")
             try:
-                log.info("serving", backend=backend.name, listen=settings.listen, telemetry=settings.telemetry.listen)
+                log.info("serving", backend=backend.name, listen=settings.listen, telemetry=[each.address for each in listeners[1:]])
                 if ready is not None:
                     ready.set()
                 await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

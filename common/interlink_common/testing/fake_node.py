@@ -16,10 +16,11 @@ from interlink_common.testing.virtual_time import now, run_virtually
 
 @dataclass
 class Node:
-    """`saved` is the last memory by UID, `told` every report in order."""
+    """`saved` is the last memory by UID, each saved after `saving_seconds`; `told` every report in order."""
 
     runtime: FakeRuntime
     timing: Timing = field(default_factory=Timing)
+    saving_seconds: float = 0.001
     saved: dict[str, str] = field(default_factory=dict)
     told: list[tuple[str, PodReport]] = field(default_factory=list)
 
@@ -28,9 +29,13 @@ class Node:
 
     def restart(self) -> None:
         """A new agent, as after a restart of the process; close the old one before."""
-        self.agent = NodeAgent(self.runtime, save=self.saved.__setitem__, clock=now, timing=self.timing)
+        self.agent = NodeAgent(self.runtime, save=self.save, clock=now, timing=self.timing)
         self.runtime.on_event = self.agent.wake
         self.reader = asyncio.create_task(self._read(), name="reader")
+
+    async def save(self, uid: str, memory_json: str) -> None:
+        await asyncio.sleep(self.saving_seconds)
+        self.saved[uid] = memory_json
 
     async def _read(self) -> None:
         async for told in self.agent.reports():

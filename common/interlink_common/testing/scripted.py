@@ -137,10 +137,11 @@ class ScriptedBackend(Backend):
     def _attempt(self, job: Job, query: LogQuery) -> Attempt:
         found = self.site.jobs.get(job.pod_uid)
         attempts = found.attempts.get(query.container, []) if found else []
-        wanted = 2 if query.previous else 1
-        if len(attempts) < wanted:
-            raise NotFound(f"container {query.container} of pod {job.workload.name} has no such attempt; it has {len(attempts)}.")
-        return attempts[-wanted]
+        if found and query.previous:
+            attempts = found.former_attempts(query.container)
+        if not attempts:
+            raise NotFound(f"container {query.container} of pod {job.workload.name} has no such attempt.")
+        return attempts[-1]
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         self.site.touch()

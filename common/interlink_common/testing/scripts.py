@@ -85,6 +85,11 @@ class ScriptedJob:
             finished=self.finished,
         )
 
+    def former_attempts(self, container: str) -> list[Attempt]:
+        """Those that ended, but for the one that is the container's own state."""
+        attempts = self.attempts.get(container, [])
+        return attempts if container in self._backing_off else attempts[:-1]
+
     def _report(self, container: Container) -> ContainerReport:
         attempts = self.attempts[container.name]
         last = attempts[-1] if attempts else None
@@ -95,11 +100,11 @@ class ScriptedJob:
             state = Waiting("CrashLoopBackOff", "the next attempt follows")
         else:
             state = last.ended or Running(last.started_at)
-        ended = [attempt.ended for attempt in attempts if attempt.ended and attempt.ended is not state]
+        former = self.former_attempts(container.name)
         return ContainerReport(
             name=container.name,
             state=state,
-            last_state=ended[-1] if ended else None,
+            last_state=former[-1].ended if former else None,
             ready=isinstance(state, Running),
             started=isinstance(state, Running),
             restart_count=max(len(attempts) - 1, 0),

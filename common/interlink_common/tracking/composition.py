@@ -64,7 +64,7 @@ def compose(
         _settle_alive(mains, inits, told, not_offloaded, sidecar_trouble=_sidecar_trouble(subject, report))
     initialized = all(isinstance(state, Terminated) for state in inits.values())
     notes = " ".join(warnings)
-    wire = _entry(
+    wire = entry_of(
         subject,
         [_status(name, state, told.get(name), notes, frozen, ready=initialized) for name, state in mains.items()],
         [_status(name, state, told.get(name), notes, frozen, init=True) for name, state in inits.items()],
@@ -77,7 +77,7 @@ def compose_waiting(subject: Subject, reason: str, message: str = "", warnings: 
     notes = " ".join((message, *warnings)).strip()
     main_reason = "PodInitializing" if subject.init_containers and reason == "ContainerCreating" else reason
     init_reason = "PodInitializing" if reason == "ContainerCreating" else reason
-    return _entry(
+    return entry_of(
         subject,
         [_status(name, Waiting(main_reason), None, notes, "") for name in subject.containers],
         [_status(name, Waiting(init_reason), None, notes, "", init=True) for name in subject.init_containers],
@@ -209,7 +209,8 @@ def _text(*parts: str) -> str:
     return " ".join(part for part in parts if part).encode("utf-8", "replace").decode()
 
 
-def _entry(subject: Subject, containers: list[dict[str, Any]], init_containers: list[dict[str, Any]]) -> bytes:
+def entry_of(subject: Subject, containers: list[dict[str, Any]], init_containers: list[dict[str, Any]]) -> bytes:
+    """The wire entry of these v1.ContainerStatuses."""
     return msgspec.json.encode(
         {
             "name": subject.name,

@@ -162,7 +162,10 @@ class VirtualNode:
         fault_point(DELETE_RECORDED)
 
     async def remove(self, uid: str, grace_seconds: int, *, namespace: str = "", name: str = "") -> None:
-        """Records that a pod is to go, known here or not (its job may be all that is left of it), and has it removed."""
+        """Records that a pod is to go, known here or not (its job may be all that is left of it), and has it removed.
+
+        A pod that is going already goes faster if there is less grace now (kubectl delete, then --force); never slower.
+        """
         pod = self.registry.pods.get(uid)
         if pod is None:
             pod = Pod(uid, namespace, name, Intent.DELETING, grace_seconds=grace_seconds, created_at=self.registry.clock())
@@ -170,11 +173,14 @@ class VirtualNode:
             self.registry.todo.put_nowait(pod)
             await self.records.insert(pod, None)
             return
-        queued = not pod.wanted
-        pod.intent = Intent.DELETING
-        pod.grace_seconds = grace_seconds
-        if not queued:
+        if pod.wanted:
+            pod.grace_seconds = grace_seconds
             self.registry.todo.put_nowait(pod)
+        elif grace_seconds < pod.grace_seconds:
+            pod.grace_seconds = grace_seconds
+            if pod.hurried is not None:
+                pod.hurried.set()
+        pod.intent = Intent.DELETING
         await self.records.update(pod)
 
     async def logs(self, body: bytes) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ Workloads stay on disk (a pod's ConfigMaps may be megabytes); a `Pod` holds only
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -73,6 +74,8 @@ class Pod:
     creating: asyncio.Task[None] | None = None
     submitting: asyncio.Task[None] | None = None
     gone: asyncio.Event | None = None
+    hurried: asyncio.Event | None = None
+    """There while the backend is removing the pod; set when less grace was asked for meanwhile."""
 
     @classmethod
     def of(cls, workload: Workload, *, created_at: float) -> Pod:
@@ -103,6 +106,14 @@ class Pod:
 def rfc3339(unix_seconds: float) -> str:
     """RFC 3339 in UTC with whole seconds, as metav1.Time is written."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_OUTAGE = re.compile(r" ?the \S+ backend is unreachable since \S+; this is the last known state")
+
+
+def without_outage(message: str) -> str:
+    """A waiting message without what `BackendState.sentence` once added to it."""
+    return _OUTAGE.sub("", message)
 
 
 class BackendState:

@@ -6,7 +6,7 @@ A backend that can't be reached freezes every state and is tried again for ever;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 import structlog
@@ -17,7 +17,7 @@ from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.removals import bare_workload
 from interlink_common.tracking.sweeps import Sweeps
-from interlink_common.tracking.tasks import Tasks, backoff_delays
+from interlink_common.tracking.tasks import Breather, Tasks, backoff_delays
 from interlink_common.workload.codec import from_json, to_json
 from interlink_common.workload.model import Workload
 
@@ -29,7 +29,7 @@ CAPACITY_PERIOD_SECONDS = 60.0
 
 
 class RecordedJobs(Sequence[Job]):
-    """All jobs on record, for `Backend.start`. Each Workload is read when it is looked at, so ten thousand never exist at once."""
+    """All jobs with a JID on record, for `Backend.start`. A Workload is read when it is looked at, so ten thousand never exist at once."""
 
     def __init__(self, node: VirtualNode) -> None:
         self._records = node.records
@@ -44,15 +44,12 @@ class RecordedJobs(Sequence[Job]):
     def __getitem__(self, index: slice) -> Sequence[Job]: ...
     def __getitem__(self, index: int | slice) -> Job | Sequence[Job]:
         if isinstance(index, slice):
-            return [self._job(pod) for pod in self._pods[index]]
-        return self._job(self._pods[index])
+            return self._jobs(self._pods[index])
+        return self._jobs([self._pods[index]])[0]
 
-    def __iter__(self) -> Iterator[Job]:
-        return map(self._job, self._pods)
-
-    def _job(self, pod: Pod) -> Job:
-        text = self._records.workload_json_now(pod.uid)
-        return Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod))
+    def _jobs(self, pods: list[Pod]) -> list[Job]:
+        texts = self._records.workloads_json([pod.uid for pod in pods])
+        return [Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod)) for pod, text in zip(pods, texts, strict=True)]
 
 
 class Reconciler:
@@ -99,9 +96,11 @@ class Reconciler:
                     self._started = True
                 await self._recover()
                 self._back()
+                breathe = Breather()
                 async for observation in self._node.backend.observe():
                     delays = backoff_delays()
                     self._apply(observation)
+                    await breathe()
                 log.warning("the backend ended its observation; it is begun again")
             except Temporary as error:
                 self._registry.backend.lost()
@@ -136,8 +135,10 @@ class Reconciler:
         """Compares the backend's jobs with the records, both ways."""
         before = set(self._registry.pods)
         found = await self._node.inventory.all()
+        breathe = Breather()
         for job in found.values():
             await self._reconcile(job, before)
+            await breathe()
         self._registry.recovered = True
 
     async def _reconcile(self, job: FoundJob, before: set[str]) -> None:
@@ -145,7 +146,7 @@ class Reconciler:
         pod = registry.pods.get(job.pod_uid)
         if pod is not None:
             if pod.intent is Intent.CREATING and pod.creating is None and pod.submitting is None:
-                await self._node.submissions.answered(pod, job.jid)
+                await self._node.submissions.found(pod, job.jid)
         elif job.pod_uid in registry.tombstones:
             log.warning("job of a deleted pod found", pod_uid=job.pod_uid, jid=job.jid)
             await self._node.remove(job.pod_uid, 0)
@@ -155,6 +156,8 @@ class Reconciler:
     async def _adopt(self, job: FoundJob) -> None:
         """A job whose record is lost gets one again, from what its labels tell."""
         workload = job.workload or Workload(job.pod_uid, "", "", containers=())
+        if job.workload is not None:
+            await self._node.backend.adopt(Job(job.pod_uid, job.jid, workload), complete=False)
         pod = Pod.of(workload, created_at=self._registry.clock())
         pod.intent, pod.jid, pod.asked_at = Intent.ACTIVE, job.jid, self._registry.contact.seconds
         pod.observed = False

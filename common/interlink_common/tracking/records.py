@@ -11,7 +11,8 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -96,9 +97,9 @@ class Records:
         """The recorded Workload, None if there is no such row or it was adopted without one."""
         return await self._run(lambda: self._workload(uid))
 
-    def workload_json_now(self, uid: str) -> str | None:
-        """As `workload_json`, for callers outside of the event loop's traffic (start)."""
-        return self._in_thread(lambda: self._workload(uid))
+    def workloads_json(self, uids: Sequence[str]) -> list[str | None]:
+        """As `workload_json`, for callers in a thread of their own: it blocks."""
+        return self._in_thread(lambda: [self._workload(uid) for uid in uids])
 
     def note_report(self, pod: Pod) -> None:
         """Has the pod's report written with the next `flush`."""
@@ -121,6 +122,7 @@ class Records:
                 await self._run(write)
         except BaseException:
             self._dirty = pods | self._dirty
+            self.changed.set()
             raise
 
     async def close(self) -> None:
@@ -172,7 +174,12 @@ class Records:
 def _lock_directory(state_dir: Path) -> int:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state_dir.chmod(0o700)
+        found = state_dir.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigurationError(
+                f"the state_dir {state_dir} belongs to another user or can be written by others; "
+                f"choose one that only this user can write, such as {state_dir}/interlink"
+            )
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(f"the state_dir {state_dir} can not be used ({error.strerror}); choose a directory of your own") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
@@ -64,12 +65,9 @@ class Removals:
             await asyncio.wait({pod.submitting}, timeout=self._submit_patience_seconds)
 
     async def _remove(self, pod: Pod) -> None:
-        jid = pod.jid
-        if jid is None:
-            found = await self._inventory.find(pod.uid)
-            jid = found.jid if found else None
-        if jid is not None:
-            await self._backend.cancel(Job(pod.uid, jid, await self._workload(pod)), pod.grace_seconds)
+        job = await self._job(pod)
+        if job is not None:
+            await self._cancel(pod, job)
         fault_point(CANCELLED)
         now = self._registry.clock()
         if pod.intent is Intent.ABORTING:
@@ -78,11 +76,39 @@ class Removals:
             await self._records.bury(pod.uid, now)
             self._registry.tombstones[pod.uid] = now
         self._registry.remove(pod)
-        log.info("pod removed", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=jid)
+        log.info("pod removed", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=job.jid if job else None)
 
-    async def _workload(self, pod: Pod) -> Workload:
+    async def _cancel(self, pod: Pod, job: Job) -> None:
+        """The backend is asked once, and once more whenever less grace was asked for meanwhile. Raises what the first answer raises."""
+        pod.hurried = asyncio.Event()
+        calls: set[asyncio.Task[Any]] = set()
+        try:
+            while not any(call.done() for call in calls):
+                pod.hurried.clear()
+                calls.add(asyncio.create_task(self._backend.cancel(job, pod.grace_seconds), name=f"cancel-{pod.uid}"))
+                hurried = asyncio.create_task(pod.hurried.wait(), name=f"hurry-{pod.uid}")
+                try:
+                    await asyncio.wait({*calls, hurried}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    hurried.cancel()
+            for call in calls:
+                if call.done():
+                    call.result()
+        finally:
+            pod.hurried = None
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    async def _job(self, pod: Pod) -> Job | None:
+        """The pod's job, with the Workload on record, else the one that the job tells of; None if there is no job."""
+        found = await self._inventory.find(pod.uid) if pod.jid is None else None
+        jid = pod.jid or (found.jid if found else None)
+        if jid is None:
+            return None
         text = await self._records.workload_json(pod.uid)
-        return from_json(text) if text else bare_workload(pod)
+        told = found.workload if found else None
+        return Job(pod.uid, jid, from_json(text) if text else told or bare_workload(pod))
 
 
 def bare_workload(pod: Pod) -> Workload:

@@ -10,10 +10,14 @@ import msgspec
 
 from interlink_common.errors import BadRequest
 from interlink_common.tracking.composition import UNKNOWN, Subject, compose, compose_waiting
+from interlink_common.tracking.echo import echo
 from interlink_common.tracking.pods import Entry, Intent, Pod, Registry
 
 _NO_RECORD = "no record of this pod here; delete it and create a new one"
 _NOT_SUBMITTED = "waiting for interLink to create the pod here"
+
+
+_NOTHING = msgspec.Raw(b"null")
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -44,7 +48,10 @@ class _Spec(msgspec.Struct, gc=False):
 
 
 class _Status(msgspec.Struct, gc=False):
-    init_statuses: list[_Named] | None = msgspec.field(name="initContainerStatuses", default=None)
+    """Left as text: it is rarely needed, and half of the body."""
+
+    statuses: msgspec.Raw = msgspec.field(name="containerStatuses", default=_NOTHING)
+    init_statuses: msgspec.Raw = msgspec.field(name="initContainerStatuses", default=_NOTHING)
 
 
 class AskedPod(msgspec.Struct, gc=False):
@@ -55,6 +62,8 @@ class AskedPod(msgspec.Struct, gc=False):
     status: _Status | None = None
 
 
+_NO_STATUS = _Status()
+_init_decoder = msgspec.json.Decoder(list[_Named] | None)
 _decoder = msgspec.json.Decoder(list[AskedPod] | None)
 
 
@@ -80,14 +89,22 @@ def _entry(registry: Registry, asked: AskedPod, now: float) -> bytes | None:
     pod.asked_at = now
     pod.orphan = False
     containers, inits = _names(asked)
-    if not containers or (pod.intent is Intent.ACTIVE and not (pod.observed or pod.finished)):
+    if not containers:
         return None
+    if pod.intent is Intent.ACTIVE and not (pod.observed or pod.finished):
+        return _echoed(registry, pod, asked, containers, inits)
     entry = pod.entry
     if entry is None or entry.frozen_epoch != registry.backend.epoch or (entry.containers, entry.init_containers) != (containers, inits):
         entry = pod.entry = _composed(registry, pod, asked, containers, inits)
     if entry.hold_back and not _all_seen(asked, inits):
         return compose_waiting(_subject(pod, asked, containers, inits), "ContainerCreating", warnings=pod.warnings)
     return entry.wire
+
+
+def _echoed(registry: Registry, pod: Pod, asked: AskedPod, containers: tuple[str, ...], inits: tuple[str, ...]) -> bytes | None:
+    """Not heard of since the restart: what interLink knows stands, with a word on the outage if there is one."""
+    outage, told = registry.backend.sentence, asked.status or _NO_STATUS
+    return echo(_subject(pod, asked, containers, inits), bytes(told.statuses), bytes(told.init_statuses), outage) if outage else None
 
 
 def _names(asked: AskedPod) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -126,8 +143,11 @@ def _annotated(asked: AskedPod) -> frozenset[str]:
 
 def _all_seen(asked: AskedPod, inits: tuple[str, ...]) -> bool:
     """Whether the virtual kubelet has an entry of every init container already."""
-    statuses = (asked.status and asked.status.init_statuses) or ()
-    return {status.name for status in statuses}.issuperset(inits)
+    try:
+        statuses = _init_decoder.decode((asked.status or _NO_STATUS).init_statuses)
+    except msgspec.DecodeError:
+        return False
+    return {status.name for status in statuses or ()}.issuperset(inits)
 
 
 def _unknown(registry: Registry, asked: AskedPod) -> bytes | None:

@@ -6,10 +6,12 @@ A submit runs in a task of its own, so that neither a slow backend nor a client 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
-from interlink_common.backend import Backend
+from interlink_common.backend import Backend, Job
 from interlink_common.errors import Permanent, Temporary
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated, Waiting
 from interlink_common.tracking.faultpoints import JID_STORED, SUBMITTED, fault_point
@@ -27,7 +29,7 @@ REFUSED_EXIT_CODE = 128
 
 
 class Submissions:
-    """The only caller of `Backend.submit`; never two at once for one pod."""
+    """The only caller of `Backend.submit`, and of `Backend.adopt` for what is on record; never two at once for one pod."""
 
     def __init__(self, backend: Backend, records: Records, registry: Registry, inventory: Inventory) -> None:
         self._backend = backend
@@ -37,7 +39,14 @@ class Submissions:
 
     def begin(self, pod: Pod, workload: Workload) -> asyncio.Task[None]:
         """Starts a submit and remembers it in `pod.submitting` until it ended; the task raises what the backend raised."""
-        task = asyncio.create_task(self._submit(pod, workload), name=f"submit-{pod.uid}")
+        return self._remembered(pod, self._submit(pod, workload))
+
+    def found(self, pod: Pod, jid: str) -> asyncio.Task[None]:
+        """As `begin`, for a pod that the backend turned out to have: its answer is not on record, so this process may not know the job."""
+        return self._remembered(pod, self._found(pod, jid))
+
+    def _remembered(self, pod: Pod, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"submit-{pod.uid}")
         pod.submitting = task
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -51,6 +60,12 @@ class Submissions:
     async def _submit(self, pod: Pod, workload: Workload) -> None:
         jid = await self._backend.submit(workload)
         fault_point(SUBMITTED)
+        await self.answered(pod, jid)
+
+    async def _found(self, pod: Pod, jid: str) -> None:
+        text = await self._records.workload_json(pod.uid)
+        if text is not None:
+            await self._backend.adopt(Job(pod.uid, jid, from_json(text)), complete=True)
         await self.answered(pod, jid)
 
     async def answered(self, pod: Pod, jid: str) -> None:
@@ -92,10 +107,10 @@ class Submissions:
 
     async def _once(self, pod: Pod) -> None:
         found = await self._inventory.find(pod.uid)
-        if pod.intent is not Intent.CREATING:
+        if pod.intent is not Intent.CREATING or pod.submitting is not None:
             return
         if found is not None:
-            await self.answered(pod, found.jid)
+            await self.found(pod, found.jid)
             return
         text = await self._records.workload_json(pod.uid)
         if text is not None and pod.intent is Intent.CREATING:

@@ -20,6 +20,19 @@ def backoff_delays(first_seconds: float = 1.0, limit_seconds: float = 30.0) -> I
         delay = min(delay * 2, limit_seconds)
 
 
+class Breather:
+    """Called after each of many small steps, it lets the event loop do something else now and then; an `await` alone does not."""
+
+    def __init__(self, steps: int = 50) -> None:
+        self._steps = steps
+        self._done = 0
+
+    async def __call__(self) -> None:
+        self._done += 1
+        if self._done % self._steps == 0:
+            await asyncio.sleep(0)
+
+
 class Tasks:
     """The background tasks of one owner; `close` ends and awaits them all."""
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from interlink_common.workload.model import Container, ExternalVolume, FilesVolume, Network, Volume, Workload
+from interlink_common.workload.model import Container, ExecAction, ExternalVolume, FilesVolume, HttpAction, Network, Volume, Workload
 
 Function = Callable[[Any], Any]
 TAG = "type_"
+_TELLING = (ExecAction, HttpAction)
+"""Actions that may hold a secret."""
 
 
 def to_json(workload: Workload) -> str:
@@ -38,12 +40,18 @@ def from_json(text: str) -> Workload:
 def skeleton(workload: Workload) -> Workload:
     """The workload without anything that may hold a secret: enough to observe, log and delete a pod, not to start it again.
 
-    Gone are values of environment variables, commands and args (secrets may be expanded in them), file contents, registry
-    credentials, annotations, network scripts and the attributes of external volumes.
+    Gone are values of environment variables, commands and args (secrets may be expanded in them), probes and hooks by exec and
+    httpGet (they have commands, paths and headers), file contents, registry credentials, annotations, network scripts and the
+    attributes of external volumes.
     """
 
     def bare(container: Container) -> Container:
-        return dataclasses.replace(container, command=None, args=None, env=dict.fromkeys(container.env, ""))
+        probes = {name: getattr(container, name) for name in ("liveness_probe", "readiness_probe", "startup_probe")}
+        hooks = {name: getattr(container, name) for name in ("post_start", "pre_stop")}
+        telling = [name for name, probe in probes.items() if probe is not None and isinstance(probe.action, _TELLING)]
+        telling += [name for name, hook in hooks.items() if isinstance(hook, _TELLING)]
+        nothing: dict[str, Any] = dict.fromkeys(telling)
+        return dataclasses.replace(container, command=None, args=None, env=dict.fromkeys(container.env, ""), **nothing)
 
     def emptied(volume: Volume) -> Volume:
         if isinstance(volume, FilesVolume):

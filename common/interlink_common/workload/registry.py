@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from interlink_common.contract.objects import Secret
 from interlink_common.contract.pod import LocalReference
@@ -38,16 +36,30 @@ def _logins(secret: Secret, key: str) -> list[RegistryCredential]:
     field = f"The image pull secret {secret.metadata.name}"
     try:
         document = json.loads(base64.b64decode((secret.data or {})[key], validate=True))
-        servers: dict[str, Any] = document["auths"] if key == ".dockerconfigjson" else document
-        return [_login(server, entry) for server, entry in servers.items()]
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+        return logins(document["auths"] if key == ".dockerconfigjson" else document)
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise invalid(field, f"does not hold a valid {key}") from None
 
 
-def _login(server: str, entry: Mapping[str, Any]) -> RegistryCredential:
-    username, password = entry.get("username", ""), entry.get("password", "")
-    if entry.get("auth"):
-        username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-    if not isinstance(username, str) or not isinstance(password, str):
-        raise TypeError
+def logins(auths: object) -> list[RegistryCredential]:
+    """The logins of a docker config.json's `auths` (server -> `auth`, or username and password); what names no user is none.
+
+    Raises ValueError, never with what is in there.
+    """
+    if not isinstance(auths, dict):
+        raise ValueError("auths must be an object")
+    found = [_login(server, entry) for server, entry in auths.items()]
+    return [login for login in found if login.username]
+
+
+def _login(server: str, entry: object) -> RegistryCredential:
+    told = {key: entry.get(key) or "" for key in ("auth", "username", "password")} if isinstance(entry, dict) else {}
+    if not told or not all(isinstance(value, str) for value in told.values()):
+        raise ValueError(f"auths of {server} is no login")
+    if not told["auth"]:
+        return RegistryCredential(server, told["username"], told["password"])
+    try:
+        username, _, password = base64.b64decode(told["auth"], validate=True).decode().partition(":")
+    except ValueError:
+        raise ValueError(f"auths of {server} does not hold base64 text") from None
     return RegistryCredential(server, username, password)

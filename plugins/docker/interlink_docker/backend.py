@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
 from interlink_common.agent.agent import NodeAgent
@@ -22,26 +22,23 @@ from interlink_common.backend import (
     NodeCapacity,
     Observation,
     Support,
+    in_slices,
 )
 from interlink_common.errors import BackendUnavailable, ConfigurationError, NotFound
-from interlink_common.lifecycle.memory import PodMemory, to_json
 from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
 from interlink_docker import check, labels, policy
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.events import Events
-from interlink_docker.files import private_directory
 from interlink_docker.images import read_credentials
-from interlink_docker.locations import pod_directory
 from interlink_docker.logs import read_log
+from interlink_docker.memories import Memories, Remembered
 from interlink_docker.references import mirrored, parse
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
+from interlink_docker.threads import in_thread
 from interlink_docker.translate import container_config, network_config, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
-
-MEMORY_FILE = "memory.json"
-"""What the agent remembers of a pod; for an adopted one also that it is adopted, so that it is not started after a restart."""
 
 
 class DockerBackend(Backend):
@@ -105,7 +102,10 @@ class DockerBackend(Backend):
             on_lost=self._lost_engine,
         )
         self._agent: NodeAgent | None = None
+        self._memories = Memories(self._settings)
         self._jobs: dict[str, Workload] = {}
+        self._retired: set[str] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._lost = asyncio.Event()
         self._lost_words = ""
 
@@ -122,39 +122,36 @@ class DockerBackend(Backend):
         except RuntimeUnavailable as error:
             raise BackendUnavailable(str(error)) from error
         if self._agent is None:
-            self._agent = NodeAgent(self._runtime, save=self._save, clock=time.time, resync_seconds=self._settings.engine.resync_seconds)
-        for job in jobs:
-            self._take(job.workload)
+            resync_seconds = self._settings.engine.resync_seconds
+            self._agent = NodeAgent(self._runtime, save=self._memories.save, clock=time.time, resync_seconds=resync_seconds)
+        async for some in in_slices(jobs):
+            remembered = await self._remembered(job.pod_uid for job in some)
+            for job in some:
+                self._take(job.workload, remembered[job.pod_uid])
         self._events.start()
 
     async def close(self) -> None:
         await self._events.close()
         if self._agent is not None:
             await self._agent.close()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._runtime.close()
         await self._engine.close()
 
-    def _take(self, workload: Workload, *, adopted: bool = False) -> None:
-        """Hands a pod to the agent with what the agent remembered of it; once."""
-        uid = workload.uid
-        labels.require_safe_uid(uid)
-        if uid in self._jobs:
-            return
-        path = pod_directory(self._settings, uid) / MEMORY_FILE
-        memory = path.read_text() if path.exists() else ""
-        if adopted and not memory:
-            memory = to_json(PodMemory(adopted=True))
-            self._save(uid, memory)
-        self._jobs[uid] = workload
-        self.agent.add(workload, memory, adopted)
+    async def _remembered(self, uids: Iterable[str]) -> dict[str, Remembered]:
+        """What the agent remembered of those pods. Raises Refused."""
+        wanted = list(uids)
+        for uid in wanted:
+            labels.require_safe_uid(uid)
+        return await in_thread(lambda: {uid: self._memories.read(uid) for uid in wanted})
 
-    def _save(self, uid: str, memory_json: str) -> None:
-        """Durable before the agent acts on it: a new name, then a rename."""
-        path = pod_directory(self._settings, uid) / MEMORY_FILE
-        private_directory(path.parent)
-        writing = path.with_suffix(".new")
-        writing.write_text(memory_json)
-        writing.replace(path)
+    def _take(self, workload: Workload, remembered: Remembered) -> None:
+        """Hands a pod to the agent; once. A pod whose containers are not known is left alone."""
+        if workload.uid not in self._jobs and workload.containers:
+            self.agent.add(workload, remembered.text, remembered.adopted)
+            self._jobs[workload.uid] = workload
 
     def _changed(self, uid: str, container_id: str) -> None:
         if uid in self._jobs:
@@ -194,24 +191,30 @@ class DockerBackend(Backend):
 
     async def submit(self, workload: Workload) -> str:
         self.plan(workload)
-        self._take(workload)
+        self._take(workload, (await self._remembered([workload.uid]))[workload.uid])
         return labels.sandbox_name(workload.uid)
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """By the sandboxes' labels; what has lost its sandbox is found by the UID it carries. What we learn here is watched from now on."""
+        """What the agent has, and whatever carries a pod's UID on the engine; the sandbox's labels tell of the pod."""
         try:
             rows = await self._engine.containers(labels.ours(self._settings.instance))
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
+        running = {row["Labels"].get(labels.POD_UID) for row in rows if row["State"] == "running"}
+        self._retired.update(uid for uid in self._jobs if uid not in running and self._is_finished(uid))
         workloads: dict[str, Workload | None] = dict(self._jobs)
         for row in rows:
             uid = row["Labels"].get(labels.POD_UID, "")
-            if uid and workloads.get(uid) is None:
+            if labels.SAFE_UID.fullmatch(uid) and workloads.get(uid) is None:
                 workloads[uid] = labels.adoptable(row["Labels"])
-        for uid, workload in workloads.items():
-            if workload is not None and uid not in self._jobs:
-                self._take(workload, adopted=True)
         return [FoundJob(uid, labels.sandbox_name(uid), workload) for uid, workload in workloads.items()]
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:
+        uid = job.pod_uid
+        labels.require_safe_uid(uid)
+        if not complete and uid not in self._jobs:
+            await self._memories.mark_adopted(uid)
+        self._take(job.workload, (await self._remembered([uid]))[uid])
 
     async def observe(self) -> AsyncIterator[Observation]:
         """What the agent reports, until the engine is lost."""
@@ -228,17 +231,32 @@ class DockerBackend(Backend):
                 finally:
                     following.cancel()
                 if report.finished:
-                    await self._runtime.retire(uid)
+                    self._retire(uid)
                 yield Observation(uid, report)
         finally:
             lost.cancel()
 
+    def _is_finished(self, uid: str) -> bool:
+        report = self.agent.report(uid)
+        return report is not None and report.finished
+
+    def _retire(self, uid: str) -> None:
+        """Ends the sandbox of a pod that has ended: once, and beside the observation of all others."""
+        if uid not in self._retired:
+            self._retired.add(uid)
+            task = asyncio.create_task(self._runtime.retire(uid), name=f"pod {uid} retirement")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
     async def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
         try:
             attempt = await self._attempt(job.pod_uid, query)
+            read_bytes = 0
             async for chunk in read_log(self._engine, attempt["Id"], query, tty=bool(attempt["Config"].get("Tty"))):
+                read_bytes += len(chunk)
                 yield chunk
-            if query.follow and not await self._ended(attempt["Id"]):
+            is_whole = query.limit_bytes is not None and read_bytes >= query.limit_bytes
+            if query.follow and not is_whole and not await self._ended(attempt["Id"]):
                 raise BackendUnavailable("the engine ended the log before the container ended")
         except RuntimeUnavailable as error:
             raise BackendUnavailable(str(error)) from error
@@ -247,16 +265,27 @@ class DockerBackend(Backend):
 
     async def _attempt(self, uid: str, query: LogQuery) -> dict[str, Any]:
         """The inspected attempt that the query means. Raises NotFound."""
+        if query.previous:
+            return await self._engine.inspect(self._former_id(uid, query.container))
         rows = await self._engine.containers(
             {**labels.ours(self._settings.instance, labels.CONTAINER_ROLE, uid), labels.CONTAINER: query.container}
         )
         rows = [row for row in rows if row["State"] != "created"]
-        rows.sort(key=lambda row: int(row["Labels"].get(labels.ATTEMPT, "0")), reverse=True)
-        position = 1 if query.previous else 0
-        if position >= len(rows):
-            which = "previous terminated container" if query.previous else "container"
-            raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")
-        return await self._engine.inspect(rows[position]["Id"])
+        if not rows:
+            raise NotFound(f"container {query.container} in the pod is not found, or has not started yet")
+        newest = max(rows, key=lambda row: int(row["Labels"].get(labels.ATTEMPT, "0")))
+        return await self._engine.inspect(newest["Id"])
+
+    def _former_id(self, uid: str, container: str) -> str:
+        """Of the attempt that the status calls lastState.terminated. Raises NotFound, and BackendUnavailable before the first look."""
+        report = self.agent.report(uid)
+        if report is None:
+            raise BackendUnavailable("the engine has not yet told of the pod; try again later")
+        entries = (*report.init_containers, *report.containers)
+        former = next((entry.last_state for entry in entries if entry.name == container), None)
+        if former is None or not former.container_id:
+            raise NotFound(f"previous terminated container {container} in the pod is not found")
+        return former.container_id.removeprefix("docker://")
 
     async def _ended(self, container_id: str) -> bool:
         try:
@@ -266,11 +295,13 @@ class DockerBackend(Backend):
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         try:
-            labels.require_safe_uid(job.pod_uid)
+            remembered = await self._remembered([job.pod_uid])
+            self._take(job.workload, remembered[job.pod_uid])
             await self.agent.remove(job.workload, grace_seconds)
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
         self._jobs.pop(job.pod_uid, None)
+        self._retired.discard(job.pod_uid)
 
     async def capacity(self) -> NodeCapacity:
         try:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_common.backend import LogQuery
+from interlink_common.logselect import unix_nanoseconds
 from interlink_docker.client import Engine
 from interlink_docker.frames import Cursor, Lines, entries_of, tail_start
-from interlink_docker.states import moment_ns
 
 EXACT_TAIL_LINES = 10_000
 """Above this many lines the engine's own count is good enough: it counts a line longer than 16 KiB more than once."""
@@ -49,8 +49,8 @@ async def _request(engine: Engine, container_id: str, query: LogQuery, *, tty: b
         asked["tail"] = str(query.tail_lines)
     elif query.tail_lines is not None:
         begin = await _start_of_tail(engine, container_id, query.tail_lines, tty=tty)
-        if begin.stamp and (since_ns is None or since_ns <= moment_ns(begin.stamp)):
-            since_ns, skip_entries = moment_ns(begin.stamp), begin.skip
+        if begin.stamp and (since_ns is None or since_ns <= unix_nanoseconds(begin.stamp)):
+            since_ns, skip_entries = unix_nanoseconds(begin.stamp), begin.skip
     if since_ns is not None:
         asked["since"] = f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
     return asked, skip_entries

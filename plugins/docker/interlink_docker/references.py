@@ -5,14 +5,13 @@ Rules: distribution/reference (familiar names), and Kubernetes "Images", "Interp
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from interlink_common.workload.model import RegistryCredential
+from interlink_common.workload.registry import logins
 
 FOREIGN_FORMS = ("oras://", "library://", "shub://", "http://", "https://", "/", "./")
 """Image forms of other runtimes, and files."""
@@ -105,17 +104,4 @@ def host_matches(pattern: str, host: str) -> bool:
 
 def credentials_of_config(document: object) -> tuple[RegistryCredential, ...]:
     """The logins of a docker config.json (`auths`, with `auth` or username and password). Raises ValueError."""
-    auths = document.get("auths", {}) if isinstance(document, dict) else None
-    if not isinstance(auths, dict):
-        raise ValueError("auths must be an object")
-    found = []
-    for server, entry in auths.items():
-        username, password = str(entry.get("username", "")), str(entry.get("password", ""))
-        if entry.get("auth"):
-            try:
-                username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                raise ValueError(f"auths of {server} does not hold base64 text") from None
-        if username:
-            found.append(RegistryCredential(server=server, username=username, password=password))
-    return tuple(found)
+    return tuple(logins(document.get("auths", {}) if isinstance(document, dict) else None))

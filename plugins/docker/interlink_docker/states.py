@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from datetime import datetime
 from typing import Any
 
 from interlink_common.agent.runtime import SANDBOX, Seen
 from interlink_common.contract.sentences import sentence
+from interlink_common.logselect import unix_nanoseconds
 from interlink_docker import labels
 
 Json = dict[str, Any]
@@ -25,14 +24,13 @@ STATES = {
 
 NO_SANDBOX = Seen(SANDBOX, 0, "exited")
 
-RFC3339 = re.compile(r"(?P<seconds>[0-9-]{10}T[0-9:]{8})(?:\.(?P<fraction>[0-9]+))?(?P<offset>Z|[+-][0-9:]{5})")
-
 START_FAILED = "StartError"
 START_FAILED_CODE = 128
 """Reason and exit code of an attempt that the engine could not start (containerd and the kubelet call it so)."""
 
 STOPPED = "EngineStopped"
 STOPPED_CODE = 143
+KILLED_CODE = 137
 SKEW_SECONDS = 1.0
 SHUTDOWN_SECONDS = 60.0
 """How far from the sandbox's end a container's end may be to have the same cause; the engine allows 15 s by default."""
@@ -78,12 +76,14 @@ def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
     """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
 
     An engine that stops (without live-restore) asks every container to end, and one that does so politely exits with 0, as if its
-    work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success.
+    work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success. We ourselves kill the
+    sandbox of a pod that has ended, where the engine asks it to end: so nothing that ended before a kill ended because of it.
     """
     ended = moment(sandbox["State"].get("FinishedAt"))
     if ended is None or found.started_at is None or found.finished_at is None:
         return found
-    if not (found.started_at < ended and -SKEW_SECONDS <= found.finished_at - ended <= SHUTDOWN_SECONDS):
+    earliest = 0.0 if sandbox["State"].get("ExitCode") == KILLED_CODE else -SKEW_SECONDS
+    if not (found.started_at < ended and earliest <= found.finished_at - ended <= SHUTDOWN_SECONDS):
         return found
     told = "The container ended because the engine or the pod sandbox was stopped."
     return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)
@@ -107,14 +107,4 @@ def moment(text: str | None) -> float | None:
     """Unix seconds of the engine's RFC 3339 with nanoseconds; None for its zero time."""
     if not text or text.startswith("0001-"):
         return None
-    return moment_ns(text) / 10**9
-
-
-def moment_ns(text: str) -> int:
-    """Unix nanoseconds of an RFC 3339 time. Raises ValueError."""
-    found = RFC3339.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text} is not an RFC 3339 time")
-    offset = "+00:00" if found["offset"] == "Z" else found["offset"]
-    seconds = int(datetime.fromisoformat(found["seconds"] + offset).timestamp())
-    return seconds * 10**9 + int((found["fraction"] or "")[:9].ljust(9, "0"))
+    return unix_nanoseconds(text) / 10**9

@@ -48,9 +48,13 @@ class Node:
         self.down = ""
         self._changed = asyncio.Condition()
 
-    async def start(self) -> None:
+    async def start(self, *, observe: bool = True) -> None:
         self.backend = DockerBackend(self.settings)
         await self.backend.start(list(self.jobs.values()))
+        if observe:
+            self.observe()
+
+    def observe(self) -> None:
         self._observer = asyncio.create_task(self._observe())
 
     async def stop(self) -> None:

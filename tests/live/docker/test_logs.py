@@ -40,6 +40,12 @@ async def test_tail(node: Node) -> None:
     assert await node.log(pod, tail_lines=0) == ""
 
 
+async def test_a_followed_log_that_reached_its_limit_is_no_lost_engine(node: Node) -> None:
+    pod = a_pod(shell("echo 123456789; sleep 600"))
+    await node.running(pod)
+    assert await node.log(pod, follow=True, limit_bytes=4) == "1234"
+
+
 async def test_limit_bytes_keeps_the_first(node: Node) -> None:
     pod = a_pod(shell("echo 123456789"))
     await node.run(pod)

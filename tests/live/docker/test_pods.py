@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 
@@ -26,6 +27,7 @@ from interlink_common.workload.model import (
 )
 from interlink_docker import mounts, reach
 from interlink_docker.client import Engine
+from interlink_docker.runtime import DockerRuntime
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import NOTHING_LEFT, Node, a_pod, container, ended, needs_privileged, shell
 from tests.servers.docker_engine import DockerEngine, busybox_archive
@@ -213,8 +215,51 @@ async def test_adoption_from_labels(node: Node) -> None:
     found = {job.pod_uid: job for job in await node.backend.inventory()}[pod.uid]
     assert found.workload is not None
     assert found.workload.containers[0].env == {"SECRET": ""}
+    await node.backend.adopt(Job(pod.uid, found.jid, found.workload), complete=False)
     await node.until(pod, lambda report: isinstance(container(report).state, Running))
     node.jobs[pod.uid] = Job(pod.uid, found.jid, found.workload)
+
+
+async def test_a_success_is_one_also_after_a_lost_state_directory(node: Node) -> None:
+    """The sandbox is ended within moments of the pod; that is no cause of the pod's end."""
+    pod = a_pod(shell("exit 0"))
+    await node.run(pod)
+    with node.engine.client() as client:
+        client.wait(f"interlink-{pod.uid}")
+    await node.stop()
+    shutil.rmtree(node.settings.state_dir / "pods")
+    node.reports.clear()
+    job = node.jobs.pop(pod.uid)
+    await node.start()
+    await node.backend.adopt(job, complete=False)
+    assert ended(await node.until(pod, lambda report: report.finished)).exit_code == 0
+    node.jobs[pod.uid] = job
+
+
+async def test_the_end_of_a_sandbox_holds_up_no_other_pod_and_comes_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    retire, begun, go_on = DockerRuntime.retire, [], asyncio.Event()
+
+    async def slow(runtime: DockerRuntime, uid: str) -> None:
+        begun.append(uid)
+        await go_on.wait()
+        await retire(runtime, uid)
+
+    monkeypatch.setattr(DockerRuntime, "retire", slow)
+    pods = [a_pod(shell("exit 0")), a_pod(shell("exit 0"))]
+    for pod in pods:
+        await node.run(pod)
+    assert begun == [pod.uid for pod in pods]
+    go_on.set()
+    with node.engine.client() as client:
+        for pod in pods:
+            await asyncio.to_thread(client.wait, f"interlink-{pod.uid}")
+    await node.stop()
+    node.reports.clear()
+    await node.start(observe=False)
+    await node.backend.inventory()
+    node.observe()
+    await node.until_true(lambda: len(node.reports) == 2)
+    assert len(begun) == 2
 
 
 def own_engine(*, live_restore: bool) -> Iterator[DockerEngine]:

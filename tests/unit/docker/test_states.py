@@ -120,6 +120,13 @@ def test_an_end_with_the_sandbox_is_no_success(
     assert ended_with_sandbox(found, inspected("exited", finished=sandbox_finished)) == wanted
 
 
+@pytest.mark.parametrize(("finished", "is_victim"), [(2.9, False), (3.1, True)])
+def test_a_sandbox_that_was_killed_ended_nothing_that_had_ended_before(finished: float, is_victim: bool) -> None:
+    found = expected("exited", started_at=2.5, finished_at=finished, exit_code=0, reason="Completed")
+    sandbox = inspected("exited", finished=AT_3, ExitCode=137)
+    assert (ended_with_sandbox(found, sandbox).exit_code == 143) is is_victim
+
+
 @pytest.mark.parametrize(("running", "state"), [(True, "running"), (False, "exited")])
 def test_the_sandbox(running: bool, state: str) -> None:
     assert seen_sandbox(inspected("any", Running=running)) == Seen(SANDBOX, 0, state)

@@ -40,6 +40,16 @@ class CallContract(ContractBase):
         await client.delete(pod, grace_seconds=1)
         await self.emptied(plugin, pod.uid)
 
+    async def test_a_second_delete_with_less_grace_hurries_the_first(
+        self, plugin: RunningPlugin, client: PluginClient, pods: Pods
+    ) -> None:  # fmt: skip
+        """kubectl delete, and then --grace-period=0."""
+        pod = await pods.start(main=Script(seconds=None, stop_seconds=3600.0))
+        await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
+        await client.delete(pod, grace_seconds=3600)
+        await client.delete(pod, grace_seconds=1)
+        await self.emptied(plugin, pod.uid)
+
     async def test_delete_twice_and_delete_of_an_unknown_pod_are_no_errors(self, client: PluginClient, pods: Pods) -> None:
         pod = await pods.start(main=Script())
         await client.delete(pod)

@@ -17,6 +17,10 @@ LINES = ("one", "two", "three ü", "four")
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)"
 
 
+def _has_ended_once(pod: VirtualPod) -> bool:
+    return bool(pod.container_status("main").get("lastState", {}).get("terminated"))
+
+
 class LogContract(ContractBase):
     async def spoken(self, client: PluginClient, pods: Pods) -> VirtualPod:
         """A pod that said LINES and ended."""
@@ -66,7 +70,18 @@ class LogContract(ContractBase):
         await client.wait_for(pod, "Succeeded", timeout_seconds=PATIENCE_SECONDS)
         assert [await client.read_logs(pod, name) for name in "iab"] == ["i\n", "a\n", "b\n"]
 
-    async def test_previous_is_the_attempt_before_the_last(self, client: PluginClient, pods: Pods, capabilities: Capabilities) -> None:
+    async def test_previous_of_a_container_that_waits_for_its_next_attempt_is_its_last(
+        self, client: PluginClient, pods: Pods, capabilities: Capabilities
+    ) -> None:
+        """`kubectl logs --previous` is what people type in a CrashLoopBackOff."""
+        needs("Always" in capabilities.restart_policies, "restartPolicy Always")
+        pod = await pods.start(policy="Always", main=Script(lines=("said",), exit_codes=(1,)))
+        await client.wait_for(pod, _has_ended_once, timeout_seconds=PATIENCE_SECONDS)
+        assert await client.read_logs(pod, "main", previous=True) == "said\n"
+
+    async def test_previous_of_an_ended_container_is_the_attempt_before_the_last(
+        self, client: PluginClient, pods: Pods, capabilities: Capabilities
+    ) -> None:
         needs("OnFailure" in capabilities.restart_policies, "restartPolicy OnFailure")
         pod = await pods.start(policy="OnFailure", main=Script(lines=("said",), exit_codes=(1, 0)))
         await client.wait_for(pod, "Succeeded", timeout_seconds=PATIENCE_SECONDS)

@@ -287,6 +287,18 @@ def test_a_save_that_fails_holds_the_pod_up(caplog: pytest.LogCaptureFixture) ->
     assert "a turn of pod uid-p failed" in caplog.text
 
 
+def test_nothing_is_done_before_what_must_be_remembered_is_saved() -> None:
+    async def story(node: Node) -> None:
+        node.saving_seconds = 100
+        node.agent.add(pod("p", sh("main", "exit 0")))
+        await asyncio.sleep(90)
+        assert (node.runtime.journal, node.saved) == ([], {})
+        await node.finished("uid-p")
+        assert len(node.runtime.journal) > 1
+
+    on_node(story)
+
+
 @pytest.mark.parametrize("verb", ["excess", "execute", "kill"])
 def test_a_mistake_in_the_runtime_fails_no_container(verb: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async def story(node: Node) -> None:

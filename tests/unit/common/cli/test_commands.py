@@ -55,6 +55,9 @@ def test_version_and_help(cli: Cli) -> None:
         (["logs", "--name", "a", "--since-time", "noon"], "--since-time noon is no time; write it like 2026-07-01T12:00:00Z."),
         (["logs", "--name", "a", "--since-time", "2026-07-01"], "--since-time 2026-07-01 has no time zone; end it with Z for UTC."),
         (["logs", "--name", "a", "--since", "5s", "--since-time", "x"], "--since and --since-time exclude each other; give one."),
+        (["logs", "a.yaml", "-c", "x", "--all-containers"], "--all-containers and --container exclude each other; give one."),
+        (["logs", "--name", "a", "--all-containers"], "--all-containers needs the pod's manifest, which names them."),
+        (["logs", "-"], "The manifest holds 0 pods; exactly one is needed."),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(cli: Cli, words: list[str], sentence: str) -> None:

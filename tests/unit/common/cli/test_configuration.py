@@ -190,8 +190,27 @@ def test_a_user_without_a_home_is_told_to_set_the_state_directory(monkeypatch: p
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(ConfigurationError, match=r"^state_dir must be set: this user has no home directory\.$"):
+    with pytest.raises(ConfigurationError, match=r"^listen and state_dir must be set: this user has no home directory\.$"):
         load(SampleSettings, environment={})
+
+
+@pytest.mark.parametrize(
+    ("variables", "directory"),
+    [
+        ({"XDG_RUNTIME_DIR": "/run/user/12345"}, "/run/user/12345/interlink"),
+        ({"XDG_STATE_HOME": "/home/x/state"}, "/home/x/state/interlink"),
+        ({"HOME": "/home/x"}, "/home/x/.local/state/interlink"),
+    ],
+)
+def test_the_socket_of_a_user_is_where_nobody_else_can_make_one(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], directory: str
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load(SampleSettings, environment={}).settings.listen == f"unix://{directory}/{SampleSettings.plugin_name}.sock"
 
 
 @pytest.mark.parametrize("settings_type", [PluginSettings, SampleSettings])

@@ -19,8 +19,8 @@ import yaml
 
 from interlink_common.cli.follower import Follower
 from interlink_common.cli.identity import find, uids, unresolved
+from interlink_common.cli.logs import duration_seconds
 from interlink_common.cli.manifests import read_pod
-from interlink_common.cli.pods import duration_seconds
 from interlink_common.errors import BackendUnavailable
 from interlink_common.testing.bodies import VirtualPod
 from interlink_common.testing.client import CallError
@@ -114,6 +114,14 @@ def test_a_kept_pod_is_found_again_by_manifest_name_and_uid(to: Cli, manifest: W
     assert to("logs", path, "--limit-bytes", "5").stdout == "one\nt"
     assert to("logs", path, "--since", "1h", "--timestamps").stdout.count("Z ") == 3
     assert to("logs", path, "--since-time", "2999-01-01T00:00:00+01:00").stdout == ""
+    assert to("logs", path, "--tail", "-1", "-c", "main").stdout == "one\ntwo\nthree\n"
+    assert to("logs", path, "--tail", "0").stdout == to("logs", path, "--tail", "0", "-f", "--since", "1h").stdout == ""
+    assert to("logs", path, "--all-containers").stdout == "one\ntwo\nthree\nelse\n"
+    assert to("logs", path, "--all-containers", "--prefix", "--tail", "1", "--limit-bytes", "3").stdout == (
+        "[pod/kept/main] thr[pod/kept/other] els"
+    )
+    followed = to("logs", path, "--all-containers", "--prefix", "-f").stdout.splitlines()
+    assert sorted(followed) == [f"[pod/kept/{text}" for text in ("main] one", "main] three", "main] two", "other] else")]
     missing = to("logs", path, "-c", "nope")
     assert missing.exit_code == 2
     assert "nope" in missing.stderr

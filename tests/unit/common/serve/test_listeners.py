@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from interlink_common.errors import ConfigurationError
-from interlink_common.serve.listeners import bind
+from interlink_common.serve import listeners
+from interlink_common.serve.listeners import bind, bind_telemetry
 
 
 def test_a_socket_is_for_owner_and_group_and_is_removed(tmp_path: Path) -> None:
@@ -47,11 +48,25 @@ def test_a_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_port_in_use_is_told() -> None:
     listener = bind("http://127.0.0.1:0")
-    listener.socket.listen()
     port = listener.socket.getsockname()[1]
     with pytest.raises(ConfigurationError, match=f"telemetry.listen: 127.0.0.1:{port} can not be listened on"):
         bind(f"http://127.0.0.1:{port}", "telemetry.listen")
     listener.close()
+
+
+def test_several_plugins_on_one_host_share_the_default_telemetry_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [bind("http://127.0.0.1:0") for _ in range(2)]
+    first, second = (listener.socket.getsockname()[1] for listener in taken)
+    taken.pop().close()
+    monkeypatch.setattr(listeners, "TELEMETRY_PORTS", (first, second))
+    taken.append(bind_telemetry(""))
+    assert taken[1].address == f"http://127.0.0.1:{second}"
+    with pytest.raises(ConfigurationError, match=f"telemetry.listen: no port of 127.0.0.1 from {first} to {second} is free"):
+        bind_telemetry("")
+    with pytest.raises(ConfigurationError, match=f"127.0.0.1:{first} can not be listened on"):
+        bind_telemetry(f"http://127.0.0.1:{first}")
+    for listener in taken:
+        listener.close()
 
 
 @pytest.mark.parametrize(

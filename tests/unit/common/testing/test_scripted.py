@@ -201,3 +201,15 @@ async def test_a_log_that_is_not_there_is_not_found(backend: ScriptedBackend, qu
     await finished(backend)
     with pytest.raises(NotFound):
         await read(backend, workload, query)
+
+
+async def test_the_previous_log_of_a_container_in_back_off_is_its_last(backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlink_common.testing.scripts.BACKOFF_SECONDS", 3600.0)
+    workload = pod(Script(lines=("said",), exit_codes=(1,)), policy="Always")
+    job = Job(workload.uid, await backend.submit(workload), workload)
+    async with asyncio.timeout(30):
+        async for observation in backend.observe():
+            if isinstance(observation.report.containers[0].state, Waiting) and observation.report.containers[0].last_state:
+                break
+    assert [chunk async for chunk in backend.logs(job, LogQuery("c0", previous=True))] == [b"said\n"]
+    assert [chunk async for chunk in backend.logs(job, LogQuery("c0"))] == [b"said\n"]

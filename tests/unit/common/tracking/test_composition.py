@@ -198,6 +198,30 @@ def test_no_report_ever_crashes_the_kubelet_or_ends_a_pod_that_has_not(rounds: l
         if finished:
             assert pod.ended
             return
+        _restart_in_an_outage(pod, registry)
+
+
+def _restart_in_an_outage(pod: VirtualPod, registry: Registry) -> None:
+    """Before the backend has told of the pod again, nothing of it changes but words on the outage, and they are there once."""
+    record = registry.pods[pod.uid]
+    before = states_without_messages(pod)
+    record.observed = False
+    for outage in range(3):
+        if outage != 1:
+            registry.backend.back()
+            registry.backend.lost()
+        judge_status(pod, answer(registry, parse_status(json.dumps(pod.status_body()).encode())))
+        assert states_without_messages(pod) == before
+        assert all(text.count("unreachable") <= 1 for text in json.dumps(pod.status).split("{"))
+    record.observed = True
+    registry.backend.back()
+
+
+def states_without_messages(pod: VirtualPod) -> Any:
+    status = json.loads(json.dumps(pod.status))
+    for entry in (status.get("containerStatuses") or []) + (status.get("initContainerStatuses") or []):
+        entry["state"].get("waiting", {}).pop("message", None)
+    return status
 
 
 def test_a_failed_init_is_held_back_until_all_inits_were_seen(kit: Any) -> None:

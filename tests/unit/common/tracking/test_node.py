@@ -26,6 +26,33 @@ async def test_a_pod_lives_and_is_removed(world: Any, kit: Any) -> None:
             await kit.create(node, pod)
 
 
+async def test_a_second_delete_with_less_grace_hurries_the_first(world: Any, kit: Any) -> None:
+    async with world.plugin() as node:
+        pod = kit.pod(script=kit.script(seconds=None, stop_seconds=3600))
+        await kit.create(node, pod)
+        await kit.until_phase(node, pod, "Running")
+        await kit.delete(node, pod, grace_seconds=3000)
+        await kit.eventually(lambda: world.site.stops)
+        await kit.delete(node, pod, grace_seconds=3600)
+        await kit.delete(node, pod, grace_seconds=0)
+        await kit.eventually(lambda: pod.uid not in node.registry.pods)
+        assert world.site.stops == [(pod.uid, 3000), (pod.uid, 0)]
+
+
+async def test_a_second_delete_before_the_first_is_begun_has_its_grace(world: Any, kit: Any) -> None:
+    async with world.plugin() as node:
+        pod = kit.pod()
+        await kit.create(node, pod)
+        world.site.set_reachable(False)
+        await kit.eventually(lambda: not node.registry.backend.up.is_set())
+        await node.remove(pod.uid, 3600)
+        await node.remove(pod.uid, 7)
+        await node.remove(pod.uid, 3600)
+        world.site.set_reachable(True)
+        await kit.eventually(lambda: pod.uid not in node.registry.pods)
+        assert world.site.stops == [(pod.uid, 7)]
+
+
 async def test_two_creates_at_once_are_one_job_and_one_answer(world: Any, kit: Any) -> None:
     async with world.plugin() as node:
         pod = kit.pod()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
-from interlink_common.backend import Job, Observation
+from interlink_common.backend import FoundJob, Job, Observation, in_slices
+from interlink_common.lifecycle.report import PodReport
 from interlink_common.serve.server import running_node
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
-from interlink_common.tracking.pods import Intent
+from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
+from interlink_common.workload.codec import from_json, skeleton
+from interlink_common.workload.model import Workload
 
 
 async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:
@@ -48,6 +53,29 @@ async def test_start_gets_all_jobs_on_record(world: Any, kit: Any) -> None:
     assert [(job.pod_uid, job.jid, job.workload.name) for job in given] == [(pod.uid, "scripted-1", "kept")]
 
 
+async def test_jobs_on_record_are_read_a_few_at_a_time_and_never_in_the_event_loop(
+    world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.plugin() as node:
+        for name in "abc":
+            await kit.create(node, kit.pod(name))
+    slices: list[set[str]] = []
+
+    def decoding(text: str) -> Workload:
+        assert threading.current_thread() is not threading.main_thread()
+        return from_json(text)
+
+    class Starting(ScriptedBackend):
+        async def start(self, jobs: Sequence[Job]) -> None:
+            slices.extend([{job.workload.name for job in some} async for some in in_slices(jobs, 2)])
+
+    monkeypatch.setattr("interlink_common.tracking.reconciler.from_json", decoding)
+    async with running_node(Starting(world.settings(), world.site), world.settings()) as node:
+        await kit.eventually(lambda: node.registry.recovered)
+    assert [len(some) for some in slices] == [2, 1]
+    assert set.union(*slices) == {"a", "b", "c"}
+
+
 async def test_after_a_lost_database_jobs_are_adopted(world: Any, kit: Any) -> None:
     pod = kit.pod(inits={"prep": kit.script()})
     async with world.plugin() as node:
@@ -59,6 +87,67 @@ async def test_after_a_lost_database_jobs_are_adopted(world: Any, kit: Any) -> N
         assert node.registry.counters["adopted"] == 1
         await kit.delete(node, pod, grace_seconds=0)
         await kit.eventually(lambda: world.site.jobs == {})
+
+
+class Adopting(ScriptedBackend):
+    """Notes what it is to adopt, and for how many it was told all."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.adopted: list[tuple[Job, bool]] = []
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:
+        self.adopted.append((job, complete))
+
+
+async def test_a_job_whose_answer_is_not_on_record_is_handed_over_with_the_whole_workload(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        record = node.registry.pods[pod.uid]
+        workload = from_json(await node.records.workload_json(pod.uid))
+        record.intent, record.jid = Intent.CREATING, None
+        await node.records.update(record)
+    world.site.jobs[pod.uid].workload = skeleton(workload)
+    backend = Adopting(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: node.registry.pods[pod.uid].intent is Intent.ACTIVE)
+    assert backend.adopted == [(Job(pod.uid, "scripted-1", workload), True)]
+    assert workload.containers[0].command is not None
+    assert len(world.site.submits) == 1
+
+
+async def test_a_job_whose_record_is_lost_is_handed_over_with_what_it_tells(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+    (world.state_dir / "records.sqlite3").unlink()
+    told = world.site.jobs[pod.uid].workload = skeleton(world.site.jobs[pod.uid].workload)
+    backend = Adopting(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: node.registry.recovered)
+    assert backend.adopted == [(Job(pod.uid, "scripted-1", told), False)]
+
+
+async def test_a_delete_after_a_kill_stops_the_job_by_the_whole_workload(world: Any, kit: Any) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        record = node.registry.pods[pod.uid]
+        workload = from_json(await node.records.workload_json(pod.uid))
+        record.intent, record.jid = Intent.DELETING, None
+        await node.records.update(record)
+    cancelled: list[Job] = []
+
+    class Cancelling(Adopting):
+        async def cancel(self, job: Job, grace_seconds: int) -> None:
+            cancelled.append(job)
+            await super().cancel(job, grace_seconds)
+
+    backend = Cancelling(world.settings(), world.site)
+    async with running_node(backend, world.settings()) as node:
+        await kit.eventually(lambda: pod.uid in node.registry.tombstones)
+    assert (cancelled, backend.adopted) == ([Job(pod.uid, "scripted-1", workload)], [])
 
 
 async def test_a_delete_after_a_lost_database_finds_the_job(world: Any, kit: Any) -> None:
@@ -180,3 +269,36 @@ async def test_tombstones_are_forgotten(world: Any, kit: Any) -> None:
         node.registry.tombstones[pod.uid] -= TOMBSTONE_SECONDS + 1
         await Sweeps(node).sweep()
         assert node.registry.tombstones == {}
+
+
+async def test_a_burst_of_states_lets_the_event_loop_do_other_work(world: Any, kit: Any) -> None:
+    """Ten thousand states that are all there at once must not be one step of the loop."""
+    count, turns = 1000, []
+
+    class Bursting(ScriptedBackend):
+        async def inventory(self) -> Sequence[FoundJob]:
+            turns.append(0)
+            asyncio.get_running_loop().call_soon(counted)
+            return [FoundJob(f"uid-{number}", "j") for number in range(count)]
+
+        async def observe(self) -> AsyncIterator[Observation]:
+            turns.append(0)
+            asyncio.get_running_loop().call_soon(counted)
+            for number in range(count):
+                yield Observation(f"uid-{number}", PodReport(()))
+            turns.append(0)
+            async for observation in super().observe():
+                yield observation
+
+    def counted() -> None:
+        turns[-1] += 1
+        if len(turns) < 3:
+            asyncio.get_running_loop().call_soon(counted)
+
+    async with running_node(Bursting(world.settings(), world.site), world.settings()) as node:
+        for number in range(count):
+            node.registry.pods[f"uid-{number}"] = Pod(f"uid-{number}", intent=Intent.ACTIVE, jid="j")
+        await kit.eventually(lambda: len(turns) == 3)
+        node.registry.pods.clear()
+    assert turns[0] > 10
+    assert turns[1] > 10

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -127,5 +129,53 @@ async def test_a_failed_flush_keeps_the_reports(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(ZeroDivisionError):
             await records.flush()
     await records.flush()
+    assert records.load()[0][0].report == REPORT
+    await records.close()
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o770])
+async def test_a_directory_that_others_write_is_refused_and_left_as_it_is(tmp_path: Path, mode: int) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    with pytest.raises(ConfigurationError, match=f"choose one that only this user can write, such as {shared}/interlink"):
+        Records(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == mode
+    assert list(shared.iterdir()) == []
+
+
+async def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        Records(tmp_path)
+
+
+async def test_a_directory_of_our_own_keeps_its_mode_and_a_new_one_is_private(tmp_path: Path) -> None:
+    for name, mode in (("made", 0o755), ("new/state", 0o700)):
+        directory = tmp_path / name
+        if name == "made":
+            directory.mkdir(mode=0o755)
+        await Records(directory).close()
+        assert stat.S_IMODE(directory.stat().st_mode) == mode
+        assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+
+
+async def test_a_report_whose_write_failed_is_still_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    pod = Pod("u", "n", "p", Intent.ACTIVE, "j")
+    await records.insert(pod, None)
+    pod.report = REPORT
+    records.note_report(pod)
+
+    def full(report: PodReport) -> str:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interlink_common.tracking.records.encode_report", full)
+        with pytest.raises(sqlite3.OperationalError):
+            await records.flush()
+    assert records.changed.is_set()
+    await records.flush()
+    assert not records.changed.is_set()
     assert records.load()[0][0].report == REPORT
     await records.close()

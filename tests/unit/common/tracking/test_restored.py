@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
+import pytest
+
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.settings import PluginSettings
+from interlink_common.testing.bodies import VirtualPod
+from interlink_common.testing.judge import judge_status
 from interlink_common.testing.scripted import ScriptedBackend, Site
+from interlink_common.tracking.composition import Subject
+from interlink_common.tracking.echo import echo
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.records import Records
@@ -31,3 +38,55 @@ async def test_a_pod_not_yet_heard_of_since_the_restart_is_left_out(tmp_path: Pa
         assert "running" in json.loads(node.status(ASKED))[0]["containers"][0]["state"]
     finally:
         await records.close()
+
+
+OUTAGE = "the scripted backend is unreachable since 1970-01-01T00:00:00Z; this is the last known state"
+
+
+async def test_in_an_outage_the_states_of_the_request_stand_and_those_that_wait_say_since_when(world: Any, kit: Any) -> None:
+    """One container runs and one waits for its next attempt; the record of ours is older than what interLink knows."""
+    pod: VirtualPod = kit.pod(containers=[{"name": name, "image": "i"} for name in ("main", "side")])
+    failed = Terminated(1, "Error", "", 1.0, 2.0)
+    main = ContainerReport("main", Running(3.0), ready=True, started=True, image="i", container_id="x://1")
+    side = ContainerReport("side", Waiting("CrashLoopBackOff", "back-off 10s"), failed, image="i", container_id="x://2")
+    async with world.plugin() as node:
+        await kit.create(node, pod)
+        record = node.registry.pods[pod.uid]
+        record.report, record.entry = PodReport((main, side)), None
+        kit.status(node, pod)
+        before = pod.container_status("main"), pod.container_status("side")
+    world.site.set_reachable(False)
+    async with world.plugin(recovered=False) as node:
+        node.registry.backend._clock = lambda: 0.0
+        await kit.eventually(lambda: node.registry.backend.down_since is not None)
+        for _ in range(2):
+            assert judge_status(pod, node.status(json.dumps(pod.status_body()).encode()))
+            told = {"waiting": {"reason": "CrashLoopBackOff", "message": f"back-off 10s {OUTAGE}"}}
+            assert pod.container_status("main") == before[0]
+            assert pod.container_status("side") == {**before[1], "state": told}
+
+
+STATUS = {"name": "a", "state": {"waiting": {"reason": "X"}}}
+RUNS = {"name": "b", "state": {"running": {"startedAt": "1970-01-01T00:00:01Z"}}}
+ENDED = {"name": "b", "state": {"terminated": {"exitCode": 0}}}
+FAILED = {"name": "i", "state": {"terminated": {"exitCode": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "inits"),
+    [
+        ("null", "null"),
+        ("{", "[]"),
+        ("3", "[]"),
+        ([STATUS], None),
+        ([STATUS, {"name": "b", "state": {}}], []),
+        ([STATUS, {"name": "b", "state": 3}], []),
+        ([STATUS, RUNS], None),
+        ([STATUS, RUNS], [FAILED]),
+        ([{**ENDED, "name": "a"}, ENDED], [{"name": "i", "state": {"waiting": {"reason": "X"}}}]),
+        ([{**RUNS, "name": "a"}, RUNS], [{**ENDED, "name": "i"}]),
+    ],
+)
+def test_where_the_request_tells_too_little_or_nothing_waits_the_pod_is_left_out(statuses: Any, inits: Any) -> None:
+    texts = [text if isinstance(text, str) else json.dumps(text) for text in (statuses, inits)]
+    assert echo(Subject("u", "n", "p", "j", ("a", "b"), ("i",)), texts[0].encode(), texts[1].encode(), OUTAGE) is None

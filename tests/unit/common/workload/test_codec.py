@@ -20,6 +20,7 @@ from interlink_common.workload.model import (
     Network,
     Probe,
     RegistryCredential,
+    SleepAction,
     TcpAction,
     Workload,
 )
@@ -49,8 +50,11 @@ SECRETIVE = Workload(
             command=("login", "S3CRET"),
             args=("S3CRET",),
             env={"PW": "S3CRET"},
-            liveness_probe=Probe(HttpAction(80)),
-            pre_stop=ExecAction(("bye",)),
+            liveness_probe=Probe(HttpAction(80, "/?token=S3CRET", headers=(("Authorization", "Bearer S3CRET"),))),
+            readiness_probe=Probe(TcpAction(80)),
+            startup_probe=Probe(ExecAction(("check", "S3CRET"))),
+            post_start=HttpAction(80, headers=(("Cookie", "S3CRET"),)),
+            pre_stop=SleepAction(3),
         ),
     ),
     volumes=(FilesVolume("f", (File("p", 0o600, b"S3CRET"),), True), ExternalVolume("e", "csi", "d", attributes={"k": "S3CRET"})),
@@ -71,8 +75,8 @@ def test_the_text_leaves_defaults_out_and_tags_unions() -> None:
                 "name": "c",
                 "image": "i",
                 "env": {"PW": ""},
-                "liveness_probe": {"action": {"type_": "HttpAction", "port": 80}},
-                "pre_stop": {"type_": "ExecAction", "command": ["bye"]},
+                "readiness_probe": {"action": {"type_": "TcpAction", "port": 80}},
+                "pre_stop": {"type_": "SleepAction", "seconds": 3},
             }
         ],
         "volumes": [
@@ -86,7 +90,7 @@ def test_the_text_leaves_defaults_out_and_tags_unions() -> None:
 
 def test_a_skeleton_holds_no_secret() -> None:
     everything = to_json(SECRETIVE)
-    assert everything.count("S3CRET") == 9
+    assert everything.count("S3CRET") == 13
     assert "UzNDUkVU" in everything
     assert "S3CRET" not in repr(skeleton(SECRETIVE))
 
