@@ -53,6 +53,8 @@ class Capabilities:
     hooks: Support = Support.WARN
     files_volumes: Support = Support.REFUSE
     empty_dir: Support = Support.REFUSE
+    empty_dir_size_limit: Support = Support.WARN
+    """sizeLimit of an emptyDir on disk."""
     host_path: Support = Support.REFUSE
     external_volume_kinds: frozenset[str] = frozenset()
     """Fields of v1.Volume that an operator's map can realise: persistentVolumeClaim, nfs, csi, ..."""
@@ -73,6 +75,8 @@ class Capabilities:
     read_only_root_filesystem: Support = Support.REFUSE
     seccomp: Support = Support.REFUSE
     fs_group: Support = Support.REFUSE
+    fs_group_of_claims: Support = Support.WARN
+    """Whether fsGroup also owns what is in persistentVolumeClaims, besides the volumes that are the pod's own."""
     sysctls: Support = Support.REFUSE
     host_aliases: Support = Support.WARN
     dns_config: Support = Support.WARN

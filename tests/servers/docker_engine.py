@@ -1,6 +1,7 @@
 """A private Docker engine for tests: its own data, socket and bridge, images made offline from busybox-static, and nothing left behind.
 
-Needs root, dockerd and busybox. `unavailable()` says why not.
+Needs root, dockerd and busybox. `unavailable()` says why not. TEST_DOCKER_BIN names a directory with another dockerd, containerd and so
+on than the machine's.
 """
 
 from __future__ import annotations
@@ -53,8 +54,12 @@ def unavailable() -> str:
     return ""
 
 
+def search_path() -> str:
+    return ":".join(filter(None, [os.environ.get("TEST_DOCKER_BIN"), os.environ.get("PATH"), "/usr/sbin:/sbin:/bin"]))
+
+
 def find(program: str) -> str | None:
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/bin")
+    return shutil.which(program, path=search_path())
 
 
 class DockerEngine:
@@ -87,7 +92,10 @@ class DockerEngine:
         ]  # fmt: skip
         (self.root / "no-config.json").write_text("{}")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            environment = {**os.environ, "PATH": search_path()}
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -122,6 +130,16 @@ class DockerEngine:
         """Ends dockerd at once, and the containerd it started."""
         self._end(signal.SIGKILL)
         self._kill_containerd()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """dockerd keeps its sockets and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:

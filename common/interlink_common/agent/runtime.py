@@ -63,7 +63,7 @@ class Runtime(Protocol):
         """Runs a command inside. Raises TimeoutError (asyncio.TimeoutError) past the timeout."""
 
     async def address(self, pod: Workload) -> str:
-        """Where httpGet, tcpSocket and grpc actions without a host connect to."""
+        """Where httpGet, tcpSocket and grpc actions without a host connect to. Raises OSError if there is no such place: they fail."""
 
     async def seen(self, pod: Workload) -> tuple[Seen, ...]:
         """Every attempt the runtime still knows of this pod, termination messages read.

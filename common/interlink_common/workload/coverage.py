@@ -56,7 +56,7 @@ def findings(workload: Workload, capabilities: Capabilities) -> tuple[Finding, .
     containers = [*_named(workload.init_containers, "initContainers"), *_named(workload.containers, "containers")]
     return (
         *_pod(workload, capabilities),
-        *(f for volume in workload.volumes for f in _volume(volume, capabilities)),
+        *(f for volume in workload.volumes for f in (*_volume(volume, capabilities), *_of_volume(workload, volume, capabilities))),
         *(f for where, container in containers for f in _container(container, where, capabilities)),
     )
 
@@ -110,6 +110,15 @@ def _volume(volume: Volume, can: Capabilities) -> Iterator[Finding]:
     }[type(volume)]
     kind = {FilesVolume: "a volume of files", EmptyDirVolume: "an emptyDir", HostPathVolume: "a hostPath", CvmfsVolume: "CVMFS"}
     yield Finding(where, f"is {kind[type(volume)]}, which this backend does not support", support, True)
+
+
+def _of_volume(workload: Workload, volume: Volume, can: Capabilities) -> Iterator[Finding]:
+    where = f"pod.spec.volumes[{volume.name}]"
+    if isinstance(volume, EmptyDirVolume) and volume.size_limit_bytes is not None and not volume.in_memory:
+        yield Finding(f"{where}.emptyDir.sizeLimit", "is not enforced by this backend", can.empty_dir_size_limit)
+    if isinstance(volume, ExternalVolume) and volume.kind == "persistentVolumeClaim" and workload.fs_group is not None:
+        words = "keeps its owner and modes on this backend, whatever pod.spec.securityContext.fsGroup says"
+        yield Finding(f"{where}.persistentVolumeClaim", words, can.fs_group_of_claims)
 
 
 def _container(container: Container, where: str, can: Capabilities) -> Iterator[Finding]:

@@ -86,6 +86,8 @@ class DockerBackend(Backend):
         if not self._settings.network.image:
             self.capabilities = dataclasses.replace(self.capabilities, mesh_network=Support.WARN)
         self._as_root = os.geteuid() == 0
+        if self._as_root:
+            self.capabilities = dataclasses.replace(self.capabilities, empty_dir_size_limit=Support.YES)
         self._seccomp_profiles = read_profiles(self._settings)
         if self._settings.images.credentials_file:
             read_credentials(self._settings.images.credentials_file)
@@ -94,7 +96,7 @@ class DockerBackend(Backend):
         self._events = Events(
             self._engine,
             self._settings.instance,
-            self._settings.engine.retry_seconds,
+            self._settings.engine,
             on_pod=self._changed,
             on_found=self._found_engine,
             on_lost=self._lost_engine,

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.backend import CheckResult, Verdict
-from interlink_docker import cvmfs, labels
+from interlink_docker import cvmfs, reach
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.files import private_directory
 from interlink_docker.images import Images
 from interlink_docker.locations import as_engine_sees
+from interlink_docker.pins import Pins, bind_objection
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import bind
 
 OLDEST_API = (1, 41)
 """Engine 20.10."""
-PROBE_SECONDS = 30
+DEVICES = CheckResult("devices", Verdict.OK, "none: accelerators are not offered yet")
 
 
 async def results(engine: Engine, settings: DockerSettings, *, as_root: bool) -> list[CheckResult]:
-    """Every row; an engine that can't be reached leaves only the rows that need none."""
+    """Every row; an engine that can't be reached, or goes away meanwhile, leaves only the rows that need none."""
     rows = [await engine_reachable(engine, settings)]
     if rows[0].verdict is not Verdict.FAILED:
-        info = await engine.info()
-        rows += [version(engine, info), live_restore(info), limits(info)]
-        image = await own_image("sandbox", settings.sandbox.image, engine, settings)
-        rows += [image, await network_image(engine, settings)]
-        if image.verdict is Verdict.OK:
-            rows.append(await state_directory(engine, settings))
-    return [*rows, privileges(as_root=as_root), await repositories(settings)]
+        try:
+            async for row in rows_of_engine(engine, settings, as_root=as_root):
+                rows.append(row)  # noqa: PERF401  what was told before the loss stays
+        except (RuntimeUnavailable, EngineRefusal) as error:
+            remedy = "Look into the engine's own log, and check again"
+            rows.append(CheckResult("engine", Verdict.FAILED, f"{settings.engine.url}: {error}", remedy))
+    return [*rows, privileges(as_root=as_root), DEVICES, await repositories(settings)]
+
+
+async def rows_of_engine(engine: Engine, settings: DockerSettings, *, as_root: bool) -> AsyncIterator[CheckResult]:
+    """Raises RuntimeUnavailable or EngineRefusal."""
+    info = await engine.info()
+    yield version(engine, info)
+    yield live_restore(info)
+    yield limits(info)
+    image = await own_image("sandbox", settings.sandbox.image, engine, settings)
+    yield image
+    yield await network_image(engine, settings)
+    if image.verdict is Verdict.OK:
+        yield await state_directory(engine, settings)
+        yield await pins(engine, settings, as_root=as_root)
+        yield await pod_network(engine, settings)
 
 
 async def engine_reachable(engine: Engine, settings: DockerSettings) -> CheckResult:
@@ -94,28 +111,40 @@ async def network_image(engine: Engine, settings: DockerSettings) -> CheckResult
 
 
 async def state_directory(engine: Engine, settings: DockerSettings) -> CheckResult:
-    """Does the engine see our state directory where the settings say? A probe container binds a fresh file: without it, no container."""
-    private_directory(settings.state_dir)
-    token = f".probe-{secrets.token_hex(8)}"
-    path = settings.state_dir / token
-    name = f"interlink{token.replace('.', '-')}"
-    seen_as = as_engine_sees(settings, str(path))
-    config = {
-        "Image": str(Images(engine, settings.images).reference(settings.sandbox.image)),
-        "Labels": labels.ours(settings.instance, labels.PROBE_ROLE),
-        "HostConfig": {"NetworkMode": "none", "Mounts": [bind("/probe", seen_as, read_only=True)]},
-    }
-    path.touch(mode=0o600)
+    """Does the engine see our state directory where the settings say? A container binds a fresh file: without it, no container."""
+    path = settings.state_dir / f".probe-{secrets.token_hex(8)}"
     try:
-        await engine.create(name, config)
-        await engine.start(name)
-    except EngineRefusal as error:
-        remedy = "Set volumes.engine_state_dir to the path of the state directory on the engine's host"
-        return CheckResult("state directory", Verdict.FAILED, f"the engine does not see {seen_as}: {error.words}", remedy)
+        private_directory(settings.state_dir)
+        path.touch(mode=0o600)
+        objection = await bind_objection(engine, settings, path)
+    except OSError as error:
+        return CheckResult("state directory", Verdict.FAILED, f"{settings.state_dir}: {error.strerror}", "Let this user write to state_dir")
     finally:
-        await engine.remove(name)
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-    return CheckResult("state directory", Verdict.OK, f"the engine sees {path.parent} as {as_engine_sees(settings, str(path.parent))}")
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+    seen_as = as_engine_sees(settings, str(settings.state_dir))
+    if objection:
+        remedy = "Set volumes.engine_state_dir to the path of the state directory on the engine's host"
+        return CheckResult("state directory", Verdict.FAILED, f"the engine does not see {seen_as}: {objection}", remedy)
+    return CheckResult("state directory", Verdict.OK, f"the engine sees {settings.state_dir} as {seen_as}")
+
+
+async def pins(engine: Engine, settings: DockerSettings, *, as_root: bool) -> CheckResult:
+    objection = await Pins(engine, settings, as_root=as_root).objection()
+    if objection:
+        detail = f"{objection}: subPath in writable volumes does not work, and a pod could swap a hostPath for a link"
+        remedy = "Run the plugin as root with CAP_SYS_ADMIN on the engine's host, or share the state directory with rshared propagation"
+        return CheckResult("pins", Verdict.WARNING, detail, remedy)
+    return CheckResult("pins", Verdict.OK, "the engine sees what the plugin mounts, for subPath and hostPath")
+
+
+async def pod_network(engine: Engine, settings: DockerSettings) -> CheckResult:
+    objection = await reach.objection(engine, settings)
+    if objection:
+        detail = f"{objection}: httpGet, tcpSocket and grpc probes fail"
+        remedy = "Run the plugin on the engine's host, or route the network of the pods (sandbox.network) to it"
+        return CheckResult("pod network", Verdict.WARNING, detail, remedy)
+    return CheckResult("pod network", Verdict.OK, "the plugin reaches pods at their addresses, for their probes")
 
 
 def privileges(*, as_root: bool) -> CheckResult:

@@ -160,7 +160,8 @@ class Engine:
         return await self._call(lambda api: dict(api.info()))
 
     async def ping(self) -> None:
-        await self._call(lambda api: api.ping())
+        """On a connection of its own and without a thread, which hanging calls could hold all of. No time limit of its own."""
+        (await self.stream("GET", "/_ping")).close()
 
     async def create(self, name: str, config: Json) -> None:
         """Creates a container from the body of POST /containers/create."""
@@ -205,19 +206,25 @@ class Engine:
             if not error.is_missing:
                 raise
 
+    async def has_path(self, name: str, path: str) -> bool:
+        """Whether there is anything in a container's file system, volumes included; no link in there leads out of it."""
+        try:
+            await self._call(lambda api: ask_archive(api, "HEAD", name, {"path": path}))
+        except EngineRefusal as error:
+            if error.is_missing:
+                return False
+            raise
+        return True
+
     async def put_archive(self, name: str, path: str, archive: bytes) -> None:
-        """Unpacks a tar archive in a container's file system, volumes included."""
-        await self._call(lambda api: api.put_archive(name, path, archive))
+        """Unpacks a tar archive in a container's file system, volumes included. Refused if a directory would replace something else."""
+        await self._call(lambda api: ask_archive(api, "PUT", name, {"path": path, "noOverwriteDirNonDir": "1"}, archive))
 
     async def create_exec(self, name: str, command: Sequence[str]) -> str:
         return str((await self._call(lambda api: api.exec_create(name, list(command))))["Id"])
 
     async def inspect_exec(self, exec_id: str) -> Json:
         return await self._call(lambda api: dict(api.exec_inspect(exec_id)))
-
-    async def wait(self, name: str, timeout_seconds: float) -> int:
-        """The exit code, once the container ended."""
-        return int((await self._call(lambda api: api.wait(name, timeout=int(timeout_seconds) + 1)))["StatusCode"])
 
     async def read(self, path: str, query: dict[str, str]) -> bytes:
         """A finite answer as bytes, at most READ_LIMIT_BYTES of it."""
@@ -226,6 +233,14 @@ class Engine:
                 return await answer.read_all(READ_LIMIT_BYTES)
             except (OSError, EOFError) as error:
                 raise translated(error) from error
+
+
+def ask_archive(api: docker.APIClient, method: str, container: str, query: dict[str, str], archive: bytes = b"") -> None:
+    """HEAD or PUT /containers/{id}/archive, of which the SDK has no HEAD and not all of PUT. Raises EngineRefusal or RuntimeUnavailable."""
+    url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
+    answer = api.request(method, url, params=query, data=archive, timeout=api.timeout)
+    if not answer.ok:
+        raise refusal(answer.status_code, explanation(answer.text))
 
 
 def explanation(text: str) -> str:

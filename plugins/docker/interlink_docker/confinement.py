@@ -39,12 +39,15 @@ def security_options(security: Security, settings: DockerSettings, seccomp_profi
     """The engine's default profiles stay unless the pod names others; the engine takes a seccomp profile as JSON text."""
     options = []
     forced = settings.security.no_new_privileges and not security.privileged
-    if security.allow_privilege_escalation is False or forced:
+    rootless = not settings.security.allow_root  # or a setuid program of the image would be root
+    if security.allow_privilege_escalation is False or forced or rootless:
         options.append("no-new-privileges")
     if security.seccomp_type == "Unconfined":
         options.append("seccomp=unconfined")
     elif security.seccomp_type == "Localhost":
         options.append(f"seccomp={seccomp_profiles[security.seccomp_profile]}")
-    if security.apparmor_profile not in {"", "RuntimeDefault", "runtime/default"}:
+    if security.apparmor_profile == "Unconfined":
+        options.append("apparmor=unconfined")
+    elif security.apparmor_profile not in {"", "RuntimeDefault", "runtime/default"}:
         options.append(f"apparmor={security.apparmor_profile.removeprefix('localhost/')}")
     return options

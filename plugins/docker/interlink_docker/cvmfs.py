@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.workload.model import CvmfsVolume
@@ -20,12 +24,44 @@ def wanted_directories(volume: CvmfsVolume, root: Path) -> list[Path]:
     return repositories or [root / volume.sub_path]
 
 
-async def probe(volume: CvmfsVolume, settings: CvmfsSettings) -> None:
-    """Looks into each directory, which makes autofs mount it. Raises StartError for a missing, empty or silent one."""
-    for directory in wanted_directories(volume, settings.path):
-        objection = await look_into(directory, settings.probe_timeout_seconds)
-        if objection:
-            raise StartError(FAILED_MOUNT, f"CVMFS {directory} is not available on this node: {objection}")
+@dataclass(frozen=True)
+class Wanted:
+    """A volume that an attempt of a container waits for."""
+
+    pod_uid: str
+    container: str
+    attempt: int
+    volume: str
+
+
+class Probes:
+    """Looks for the repositories of all pods, and remembers since when each attempt misses one; a restart of the plugin forgets that."""
+
+    def __init__(self, settings: CvmfsSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._missing_since: dict[Wanted, float] = {}
+
+    async def require(self, volume: CvmfsVolume, wanted: Wanted) -> None:
+        """Looks into each directory, which makes autofs mount it. Raises StartError for a missing, empty or silent one.
+
+        FailedMount: it is tried again; RunContainerError, after `cvmfs.give_up_seconds`: the attempt is spent.
+        """
+        for directory in wanted_directories(volume, self._settings.path):
+            objection = await look_into(directory, self._settings.probe_timeout_seconds)
+            if objection:
+                self._object(wanted, f"CVMFS {directory} is not available on this node: {objection}")
+        self._missing_since.pop(wanted, None)
+
+    def _object(self, wanted: Wanted, words: str) -> NoReturn:
+        now, limit = self._clock(), self._settings.give_up_seconds
+        if now - self._missing_since.setdefault(wanted, now) < limit:
+            raise StartError(FAILED_MOUNT, words)
+        del self._missing_since[wanted]
+        raise StartError("RunContainerError", f"{words}; given up after {limit:g} s")
+
+    def forget(self, pod_uid: str) -> None:
+        self._missing_since = {wanted: since for wanted, since in self._missing_since.items() if wanted.pod_uid != pod_uid}
 
 
 async def look_into(directory: Path, timeout_seconds: float) -> str:

@@ -1,15 +1,18 @@
-"""The engine's event stream: says at once which pod changed, and is the pulse by which we know that the engine is there."""
+"""The engine's event stream: says at once which pod changed. While it is silent the engine is asked whether it is still there."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
 
 from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_docker import labels
 from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.settings import EngineSettings
+from interlink_docker.stream import EngineStream
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ class Events:
         self,
         engine: Engine,
         instance: str,
-        retry_seconds: float,
+        settings: EngineSettings,
         *,
         on_pod: Callable[[str, str], None],
         on_found: Callable[[], None],
@@ -35,7 +38,8 @@ class Events:
     ) -> None:
         self._engine = engine
         self._instance = instance
-        self._retry_seconds = retry_seconds
+        self._settings = settings
+        self._heard_at = 0.0
         self._on_pod, self._on_found, self._on_lost = on_pod, on_found, on_lost
         self._task: asyncio.Task[None] | None = None
 
@@ -54,21 +58,44 @@ class Events:
             try:
                 await self._read_stream()
                 words = "the engine closed its event stream"
+            except TimeoutError:
+                words = f"the engine did not answer within {self._settings.timeout_seconds:g} s"
             except (RuntimeUnavailable, EngineRefusal, OSError, EOFError, ValueError) as error:
                 words = str(error) or type(error).__name__
             log.warning("lost the engine: %s", words)
             self._on_lost(words)
-            await asyncio.sleep(self._retry_seconds)
+            await asyncio.sleep(self._settings.retry_seconds)
 
     async def _read_stream(self) -> None:
         """No event is asked for again: whatever happened meanwhile is seen by looking at every pod after a reconnection."""
-        async with await self._engine.stream("GET", "/events", query={"filters": event_filters(self._instance)}) as stream:
+        async with asyncio.timeout(self._settings.timeout_seconds):
+            stream = await self._engine.stream("GET", "/events", query={"filters": event_filters(self._instance)})
+        async with stream:
             self._on_found()
-            async for event in stream.documents():
-                actor = event.get("Actor", {})
-                uid = (actor.get("Attributes") or {}).get(labels.POD_UID)
-                if uid:
-                    self._on_pod(uid, actor.get("ID", ""))
+            tasks = [asyncio.create_task(work, name="docker events") for work in (self._tell(stream), self._ask_in_silence())]
+            try:
+                for ended in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    ended.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self, stream: EngineStream) -> None:
+        async for event in stream.documents():
+            self._heard_at = time.monotonic()
+            actor = event.get("Actor", {})
+            uid = (actor.get("Attributes") or {}).get(labels.POD_UID)
+            if uid:
+                self._on_pod(uid, actor.get("ID", ""))
+
+    async def _ask_in_silence(self) -> None:
+        """Ends with an error when the engine hangs: it keeps its connections then, and says nothing on them."""
+        while True:
+            await asyncio.sleep(self._settings.ping_seconds)
+            if time.monotonic() - self._heard_at >= self._settings.ping_seconds:
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    await self._engine.ping()
 
 
 def event_filters(instance: str) -> str:

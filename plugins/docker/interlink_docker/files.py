@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
-import subprocess
 import uuid
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.workload.model import File
+from interlink_docker import mounts
 
 FAILED_MOUNT = "FailedMount"
 MESSAGE_BYTES = 4096
 """Kubernetes: "Determine the Reason for Pod Failure": at most 4096 bytes of a termination message."""
+OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def private_directory(path: Path) -> None:
@@ -115,13 +116,13 @@ def used_bytes(directory: Path) -> int:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a pod's files. What is mounted in there (Bidirectional, pinned sub-paths) is unmounted first, never descended into.
+    """Removes a pod's files. What is mounted in there (Bidirectional, pins) is unmounted first, never descended into.
 
     Not shutil.rmtree, which recurses once per level: a tree of any depth, also one whose paths are longer than the system's limit, is
     flattened level by level. No pod runs any more, and no link is followed.
     """
-    for point in mount_points_below(directory):
-        subprocess.run(["umount", "--lazy", "--", point], check=True, capture_output=True, timeout=30)  # noqa: S603, S607  no shell
+    while points := mount_points_below(directory):
+        mounts.detach(points[0])
     if not directory.exists():
         return
     top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -153,48 +154,8 @@ def _remove_or_flatten(top: int, name: str) -> None:
 
 
 def mount_points_below(directory: Path) -> list[str]:
-    """Of /proc/self/mountinfo (proc(5): the fifth field, octal escapes), the deepest first."""
+    """Of /proc/self/mountinfo (proc(5): the fifth field, octal escapes), the outermost first."""
     root = str(directory.resolve())
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        point = line.split(" ")[4].encode("latin-1", "surrogateescape").decode("unicode_escape")
-        if point == root or point.startswith(root + "/"):
-            found.append(point)
-    return sorted(found, key=len, reverse=True)
-
-
-KINDS = {
-    "Directory": stat.S_ISDIR,
-    "DirectoryOrCreate": stat.S_ISDIR,
-    "File": stat.S_ISREG,
-    "FileOrCreate": stat.S_ISREG,
-    "Socket": stat.S_ISSOCK,
-    "CharDevice": stat.S_ISCHR,
-    "BlockDevice": stat.S_ISBLK,
-}
-"""v1.HostPathType -> what the path must be."""
-
-
-def host_path(path: str, kind: str, allowed: Mapping[Path, bool]) -> tuple[Path, bool]:
-    """(the real path of a hostPath volume, whether it is read-only), checked and made as its type says. Raises StartError.
-
-    `allowed`: the operator's directories, and whether each is read-only. Links are resolved, and what counts is where they end: the
-    result must again be below an allowed directory, and a link from one into a read-only one does not make it writable.
-    """
-    real = Path(path).resolve()
-    rules = {directory.resolve(): read_only for directory, read_only in allowed.items()}
-    holding = [directory for directory in rules if real.is_relative_to(directory)]
-    if not holding:
-        raise StartError(FAILED_MOUNT, f"hostPath {path} leads outside of what the operator allows in volumes.host_path_allow")
-    read_only = rules[max(holding, key=lambda directory: len(directory.parts))]
-    try:
-        if kind == "DirectoryOrCreate" and not read_only:
-            real.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elif kind == "FileOrCreate" and not read_only and not real.exists():
-            real.touch(mode=0o644)
-        mode = real.stat().st_mode
-    except OSError as error:
-        raise StartError(FAILED_MOUNT, f"hostPath {path}: {error.strerror}") from None
-    if kind in KINDS and not KINDS[kind](mode):
-        raise StartError(FAILED_MOUNT, f"hostPath {path} is not of type {kind}")
-    return real, read_only
+    fields = [line.split(b" ")[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+    points = [os.fsdecode(OCTAL.sub(lambda found: bytes([int(found[1], 8)]), field)) for field in fields]
+    return sorted((point for point in points if point == root or point.startswith(root + "/")), key=len)

@@ -50,6 +50,14 @@ class Progress:
         return f"{len(self.complete)} of {len(self.layers)} layers, {current // MIB} of {total // MIB} MiB"
 
 
+@dataclass(frozen=True)
+class Pull:
+    """One pull of an image under way, with one set of logins."""
+
+    progress: Progress
+    task: asyncio.Task[None]
+
+
 class Images:
     """The images on one engine."""
 
@@ -57,8 +65,7 @@ class Images:
         self._engine = engine
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.concurrent_pulls)
-        self._pulls: dict[tuple[str, tuple[RegistryCredential, ...]], asyncio.Task[None]] = {}
-        self._progress: dict[str, Progress] = {}
+        self._pulls: dict[tuple[str, tuple[RegistryCredential, ...]], Pull] = {}
         self._believed: set[str] = set()
 
     def reference(self, image: str) -> Reference:
@@ -81,11 +88,12 @@ class Images:
             raise StartError("ErrImageNeverPull", f"Container image {reference} is not present with pull policy of Never")
         logins = (*matching(credentials, reference), *matching(self._of_operator(), reference))
         key = (str(reference), logins)
-        pull = self._pulls.get(key)
-        if pull is None:
-            pull = self._pulls[key] = asyncio.create_task(self._pull(reference, logins), name=f"pull {reference}")
-            pull.add_done_callback(lambda _: self._pulls.pop(key, None))
-        await asyncio.shield(pull)
+        if key not in self._pulls:
+            progress = Progress()
+            task = asyncio.create_task(self._pull(reference, logins, progress), name=f"pull {reference}")
+            task.add_done_callback(lambda _: self._pulls.pop(key, None))
+            self._pulls[key] = Pull(progress, task)
+        await asyncio.shield(self._pulls[key].task)
 
     async def present(self, reference: Reference) -> bool:
         try:
@@ -110,32 +118,28 @@ class Images:
             raise StartError("CreateContainerConfigError", error.words) from None
 
     def progress(self, image: str) -> str:
-        """Words on the pull of this image that is under way, "" if none is."""
+        """Words on a pull of this image that is under way, "" if none is."""
         try:
-            reference = str(self.reference(image))
+            wanted = str(self.reference(image))
         except StartError:
             return ""
-        return self._progress[reference].words() if reference in self._progress else ""
+        return next((pull.progress.words() for (reference, _), pull in self._pulls.items() if reference == wanted), "")
 
     def _of_operator(self) -> tuple[RegistryCredential, ...]:
         path = self._settings.credentials_file
         return read_credentials(path) if path else ()
 
-    async def _pull(self, reference: Reference, logins: Sequence[RegistryCredential]) -> None:
+    async def _pull(self, reference: Reference, logins: Sequence[RegistryCredential], progress: Progress) -> None:
         """Tries each login that fits, as the kubelet does; without one, anonymously."""
         async with self._slots:
-            self._progress[str(reference)] = Progress()
-            try:
-                for login in logins[:-1]:
-                    try:
-                        return await self._pull_once(reference, login)
-                    except StartError:
-                        continue
-                return await self._pull_once(reference, logins[-1] if logins else None)
-            finally:
-                self._progress.pop(str(reference), None)
+            for login in logins[:-1]:
+                try:
+                    return await self._pull_once(reference, login, progress)
+                except StartError:
+                    continue
+            return await self._pull_once(reference, logins[-1] if logins else None, progress)
 
-    async def _pull_once(self, reference: Reference, login: RegistryCredential | None) -> None:
+    async def _pull_once(self, reference: Reference, login: RegistryCredential | None, progress: Progress) -> None:
         headers = {} if login is None else {"X-Registry-Auth": auth_header(login)}
         query = {"fromImage": reference.name, "tag": reference.version}
         try:
@@ -143,7 +147,7 @@ class Images:
                 async for document in answer.documents():
                     if "error" in document:
                         raise StartError("ErrImagePull", f"failed to pull image {reference}: {sentence(str(document['error']))}")
-                    self._progress[str(reference)].note(document)
+                    progress.note(document)
         except EngineRefusal as error:
             raise StartError("ErrImagePull", f"failed to pull image {reference}: {error.words}") from None
         except (OSError, EOFError, ValueError) as error:
@@ -153,7 +157,7 @@ class Images:
 
     async def close(self) -> None:
         """Stops the pulls under way."""
-        pulls = list(self._pulls.values())
+        pulls = [pull.task for pull in self._pulls.values()]
         for pull in pulls:
             pull.cancel()
         await asyncio.gather(*pulls, return_exceptions=True)

@@ -20,6 +20,7 @@ from interlink_docker.images import Images
 from interlink_docker.listing import Listing
 from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
+from interlink_docker.reach import address_of
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import container_config, sandbox_config
 from interlink_docker.volumes import Volumes
@@ -175,11 +176,10 @@ class DockerRuntime:
             try:
                 networks = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["NetworkSettings"]["Networks"]
             except EngineRefusal as error:
-                raise RuntimeUnavailable("the pod sandbox is gone") from error
-            found = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
-            if not found:
-                raise RuntimeUnavailable("the pod sandbox has no address")
-            self._addresses[pod.uid] = found[0]
+                if not error.is_missing:
+                    raise RuntimeUnavailable(error.words) from error
+                raise OSError("the pod sandbox is gone") from error
+            self._addresses[pod.uid] = address_of(networks)
         return self._addresses[pod.uid]
 
     def look_again(self, uid: str, container_id: str) -> None:

@@ -36,6 +36,7 @@ class EngineSettings(Group):
     timeout_seconds: float = Field(60.0, gt=0, description="How long one engine call may take before the engine counts as unreachable.")
     threads: int = Field(16, gt=0, le=256, description="Engine calls in flight at once.")
     retry_seconds: float = Field(2.0, gt=0, description="How often a lost engine is tried again.")
+    ping_seconds: float = Field(15.0, gt=0, description="How long the engine may be silent before it is asked whether it is there.")
     resync_seconds: float = Field(60.0, gt=0, description="How often every pod is compared with the engine, besides its events.")
 
     @field_validator("url")
@@ -111,7 +112,10 @@ class SecuritySettings(Group):
     """What a pod's securityContext may ask for. Everything that reaches beyond the container is denied unless allowed here."""
 
     allow_privileged: bool = Field(False, description="privileged: true. It is root on the host.")
-    allow_root: bool = Field(True, description="Containers may run as uid 0 of the host (inside the engine's default confinement).")
+    allow_root: bool = Field(
+        True,
+        description="Containers may run as uid 0 of the host, inside the engine's default confinement. False also means no-new-privileges.",
+    )
     allow_host_network: bool = Field(False, description="hostNetwork: true.")
     allow_host_pid: bool = Field(False, description="hostPID: true.")
     allow_host_ipc: bool = Field(False, description="hostIPC: true.")
@@ -156,6 +160,9 @@ class CvmfsSettings(Group):
     path: Path = Field(Path("/cvmfs"), description="Where the host mounts it; it must be a shared mount for autofs to reach into pods.")
     probe: bool = Field(True, description="Look into each repository before a container starts; needs /cvmfs visible to the plugin.")
     probe_timeout_seconds: float = Field(20.0, gt=0, description="A repository that does not answer in this time is missing.")
+    give_up_seconds: float = Field(
+        300.0, ge=0, description="How long a container waits for a missing repository before it fails; restartPolicy then applies."
+    )
 
 
 class DockerSettings(PluginSettings):

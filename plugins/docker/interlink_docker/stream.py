@@ -47,13 +47,12 @@ class Endpoint:
 
 
 class EngineStream:
-    """One open answer. `status` and `content_type` are known at once; `read` returns b"" at the end."""
+    """One open answer. `status` is known at once; `read` returns b"" at the end."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int, content_type: str) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int) -> None:
         self._reader = reader
         self._writer = writer
         self.status = status
-        self.content_type = content_type
 
     @classmethod
     async def open(
@@ -75,9 +74,8 @@ class EngineStream:
         try:
             writer.write("\r\n".join(lines).encode() + payload)
             await writer.drain()
-            status_line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            answered = {name.strip().lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-            return cls(reader, writer, int(status_line.split(" ", 2)[1]), answered.get("content-type", ""))
+            status_line = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").partition("\r\n")[0]
+            return cls(reader, writer, int(status_line.split(" ", 2)[1]))
         except BaseException:
             writer.close()
             raise

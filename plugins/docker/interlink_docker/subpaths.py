@@ -1,4 +1,4 @@
-"""A sub-path of a volume as a path that nobody can swap under the engine: opened link by link, then pinned by a bind mount of our own.
+"""A path in a volume as one that nobody can swap under the engine: opened link by link, then pinned by a bind mount of our own.
 
 The engine follows links when it binds a path, later and as root. A container that writes to the volume meanwhile could exchange a
 directory for a link to any file of the host (CVE-2017-1002101), so the engine gets a path that no container can reach. As the kubelet
@@ -7,17 +7,15 @@ does it: kubernetes `pkg/volume/util/subpath/subpath_linux.go` (SafeMakeDir, doB
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
+from interlink_docker import mounts
 from interlink_docker.files import FAILED_MOUNT, private_directory
 
-MS_NOSUID, MS_NODEV, MS_BIND = 2, 4, 4096
-MNT_DETACH = 2
 NAME = "subpaths"
 MAX_LINKS = 40
 """As the kernel has it: path_resolution(7)."""
@@ -35,45 +33,51 @@ def below(base: Path, sub_path: str, *, create: bool) -> Path:
         os.close(descriptor)
 
 
-def pinned(base: Path, sub_path: str, pod_directory: Path, name: str, *, create: bool) -> Path:
-    """As `below`, for volumes that a pod can write: a bind mount below the pod's directory, renewed each time, removed with the pod.
-
-    The pins lie on a tmpfs, so an engine that does not see our mounts misses the path instead of binding an empty directory.
-    """
-    pins = pod_directory / NAME
+def pinned(base: Path, sub_path: str, pod_directory: Path, name: str, *, create: bool, shared: bool = False) -> Path:
+    """As `below`, for volumes that a pod can write: pinned, as `pin` says. Raises StartError, also where the plugin may not mount."""
     descriptor = opened(base, sub_path, create=create)
     try:
-        if not os.path.ismount(pins):
-            private_directory(pins)
-            mount("tmpfs", pins, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
-        pin = pins / name
-        if os.path.ismount(pin):
-            libc().umount2(os.fsencode(pin), MNT_DETACH)
-        if pin.is_dir():
-            pin.rmdir()
-        pin.unlink(missing_ok=True)
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            pin.mkdir()
-        else:
-            pin.touch()
-        mount(f"/proc/self/fd/{descriptor}", pin, "", MS_BIND)
+        return pin(descriptor, pod_directory, name, shared=shared)
     except OSError as error:
         reason = f"needs the plugin as root, with the right to mount, beside the engine: {error.strerror}"
-        raise StartError(FAILED_MOUNT, f"subPath {sub_path} {reason}") from None
+        raise StartError(FAILED_MOUNT, f"{f'subPath {sub_path}' if sub_path else 'the volume'} {reason}") from None
     finally:
         os.close(descriptor)
-    return pin
+
+
+def pin(descriptor: int, pod_directory: Path, name: str, *, shared: bool = False) -> Path:
+    """A bind mount of what is open, below the pod's directory; renewed each time, removed with the pod. Raises OSError.
+
+    The pins lie on a tmpfs, so an engine that does not see our mounts misses the path instead of binding an empty directory.
+    `shared`: what is mounted in the pin reaches the host (mountPropagation Bidirectional).
+    """
+    pins = pod_directory / NAME
+    if not os.path.ismount(pins):
+        private_directory(pins)
+        mounts.mount_tmpfs(pins, mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0700")
+    target = pins / name
+    if os.path.ismount(target):
+        mounts.detach(target)
+    if target.is_dir():
+        target.rmdir()
+    target.unlink(missing_ok=True)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        target.mkdir()
+    else:
+        target.touch()
+    mounts.bind(descriptor, target, shared=shared)
+    return target
 
 
 def opened(base: Path, sub_path: str, *, create: bool) -> int:
     """A descriptor of `sub_path`. Each part is opened in the one before and no link by the kernel, so none can lead out, not even to be
     looked at. Raises StartError."""
-    root, parts = base.resolve(), PurePosixPath(sub_path).parts
+    parts = PurePosixPath(sub_path).parts
     for _ in range(MAX_LINKS):
         if parts[:1] == ("/",) or ".." in parts:
             raise StartError(FAILED_MOUNT, f"subPath {sub_path} leaves its volume")
         try:
-            found = _walk(root, parts, create=create)
+            found = _walk(base, parts, create=create)
         except OSError as error:
             what = "does not exist in its volume" if isinstance(error, FileNotFoundError) else f"can not be reached: {error.strerror}"
             raise StartError(FAILED_MOUNT, f"subPath {sub_path} {what}") from None
@@ -85,10 +89,10 @@ def opened(base: Path, sub_path: str, *, create: bool) -> int:
 
 def _walk(root: Path, parts: Sequence[str], *, create: bool) -> int | PurePosixPath:
     """The descriptor at the end, or, where a link was met, the path to walk instead. Raises OSError."""
-    current = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    current = os.open(root, os.O_PATH)
     for depth, part in enumerate(parts):
         try:
-            following = _step(current, part, create=create)
+            following = step(current, part, create=create)
         finally:
             os.close(current)
         current = following
@@ -101,8 +105,8 @@ def _walk(root: Path, parts: Sequence[str], *, create: bool) -> int | PurePosixP
     return current
 
 
-def _step(directory: int, name: str, *, create: bool) -> int:
-    """One part further. What is made gets the mode of its parent. Raises OSError."""
+def step(directory: int, name: str, *, create: bool, mode: int | None = None) -> int:
+    """One part further, to a link itself if it is one. What is made gets `mode`, else that of its parent. Raises OSError."""
     try:
         return os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
     except FileNotFoundError:
@@ -110,16 +114,5 @@ def _step(directory: int, name: str, *, create: bool) -> int:
             raise
     os.mkdir(name, dir_fd=directory)
     made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-    os.fchmod(made, stat.S_IMODE(os.fstat(directory).st_mode))
+    os.fchmod(made, stat.S_IMODE(os.fstat(directory).st_mode) if mode is None else mode)
     return made
-
-
-def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    """mount(2). Not mount(8), which resolves its arguments again. Raises OSError."""
-    if libc().mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

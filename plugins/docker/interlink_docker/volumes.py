@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,10 +22,11 @@ from interlink_common.workload.model import (
     Volume,
     Workload,
 )
-from interlink_docker import cvmfs, files, subpaths
-from interlink_docker.client import Engine
+from interlink_docker import cvmfs, files, hostpaths, subpaths
+from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.labels import sandbox_name
 from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
+from interlink_docker.pins import Pins
 from interlink_docker.settings import DockerSettings
 from interlink_docker.threads import in_thread
 from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
@@ -62,6 +64,8 @@ class Volumes:
         self._engine = engine
         self._settings = settings
         self._as_root = as_root
+        self._pins = Pins(engine, settings, as_root=as_root)
+        self._probes = cvmfs.Probes(settings.cvmfs)
         self._engine_root: Path | None = None
 
     def locations(self, pod: Workload) -> dict[str, Location]:
@@ -92,66 +96,90 @@ class Volumes:
     async def open_to_pod(self, pod: Workload) -> None:
         """Gives the emptyDirs that the engine keeps their mode, through the sandbox that mounts them; ours alone can't."""
         where = self.locations(pod)
-        mode = 0o777 if pod.fs_group is None else 0o2777
-        kept = [
-            v.name for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory and isinstance(where[v.name], EngineVolume)
-        ]
+        on_disk = [v for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory]
+        kept = [volume for volume in on_disk if isinstance(where[volume.name], EngineVolume)]
         if kept:
-            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, directories_archive(kept, mode, pod.fs_group or 0))
+            archive = directories_archive([volume.name for volume in kept], mode_of(pod, kept[0]), pod.fs_group or 0)
+            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
 
     async def mounts(self, pod: Workload, container: Container, attempt: int) -> list[Json]:
         """Looks at everything that the container mounts and says how. Raises StartError."""
         where = self.locations(pod)
         mounts = [
-            await self._mount(pod, pod.volume(mount.volume), mount, where[mount.volume], pin=f"{container.name}.{number}")
+            await self._mount(pod, container, attempt, mount, where[mount.volume], pin=f"{container.name}.{number}")
             for number, mount in enumerate(container.mounts)
         ]
         path = termination_file(self._settings, pod.uid, container.name, attempt)
         await in_thread(lambda: files.termination_file(path))
         return [*mounts, termination_mount(pod, container, attempt, self._settings)]
 
-    async def _mount(self, pod: Workload, volume: Volume, mount: Mount, location: Location, *, pin: str) -> Json:
+    async def _mount(self, pod: Workload, container: Container, attempt: int, mount: Mount, location: Location, *, pin: str) -> Json:
         """`pin`: a name of the mount, its own in the pod."""
-        source, sub_path = "", ""
+        source, sub_path, volume = "", "", pod.volume(mount.volume)
         if isinstance(volume, CvmfsVolume):
-            source = await self._cvmfs_source(volume, mount, location)
+            source = await self._cvmfs_source(volume, mount, location, cvmfs.Wanted(pod.uid, container.name, attempt, volume.name))
         elif isinstance(location, HostDirectory):
-            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin))
+            pins_work = isinstance(volume, HostPathVolume) and await self._pins.work()
+            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin, pins_work=pins_work))
             source = location.path
         elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
             sub_path = mount.sub_path
-            if location.managed:
-                parts = (volume.name, *PurePosixPath(sub_path).parts)
-                tree = ["/".join(parts[: depth + 1]) for depth in range(1, len(parts))]
-                archive = directories_archive(tree, 0o777, pod.fs_group or 0)
-                await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
+            if isinstance(volume, EmptyDirVolume):
+                await self.make_sub_path(pod, volume, sub_path)
         elif mount.sub_path:
             source = await self._engine_volume_source(pod, volume, mount, location, pin)
             location = HostDirectory(source, location.read_only)
         return _mounted(pod, mount, location, self._settings, source=source, sub_path=sub_path)
 
-    async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location) -> str:
+    async def make_sub_path(self, pod: Workload, volume: EmptyDirVolume, sub_path: str) -> None:
+        """Makes what is missing of a sub-path in an emptyDir that the engine keeps. What is there stays as the pod left it, file or not."""
+        sandbox = sandbox_name(pod.uid)
+        _, *tree = accumulate((volume.name, *PurePosixPath(sub_path).parts), "{}/{}".format)
+        try:
+            while tree and await self._engine.has_path(sandbox, f"{SANDBOX_VOLUMES}/{tree[0]}"):
+                tree = tree[1:]
+            if tree:
+                await self._engine.put_archive(sandbox, SANDBOX_VOLUMES, directories_archive(tree, mode_of(pod, volume), pod.fs_group or 0))
+        except EngineRefusal as error:
+            raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.words}") from error
+
+    async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location, wanted: cvmfs.Wanted) -> str:
         assert isinstance(location, HostDirectory)
         source = Path(location.path) / mount.sub_path
         if self._settings.cvmfs.probe:
-            await cvmfs.probe(volume, self._settings.cvmfs)
-            wanted = str(source.relative_to(self._settings.cvmfs.path))
-            source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, wanted, create=False))
+            await self._probes.require(volume, wanted)
+            inner = str(source.relative_to(self._settings.cvmfs.path))
+            source = await in_thread(lambda: subpaths.below(self._settings.cvmfs.path, inner, create=False))
         return str(source)
 
-    def _host_source(self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str) -> HostDirectory:
-        base, read_only = Path(location.path), location.read_only
+    def _host_source(
+        self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+    ) -> HostDirectory:
         if isinstance(volume, HostPathVolume):
-            allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
-            base, really_read_only = files.host_path(volume.path, volume.type, allowed)
-            read_only = read_only or really_read_only
+            return self._host_path_source(pod, volume, mount, location, pin, pins_work=pins_work)
+        base = Path(location.path)
         if not mount.sub_path:
             path = base
         elif isinstance(volume, FilesVolume):
             path = subpaths.below(base, mount.sub_path, create=True)
         else:
-            path = subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=not read_only)
-        return HostDirectory(str(path), read_only, location.managed)
+            path = self._pinned(pod, base, mount, pin, create=not location.read_only)
+        return HostDirectory(str(path), location.read_only, location.managed)
+
+    def _host_path_source(
+        self, pod: Workload, volume: HostPathVolume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+    ) -> HostDirectory:
+        allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
+        with hostpaths.opened(volume.path, volume.type, allowed) as (descriptor, really_read_only):
+            read_only = location.read_only or really_read_only
+            now = Path(f"/proc/self/fd/{descriptor}")
+            pinned = mount.sub_path or pins_work
+            path = self._pinned(pod, now, mount, pin, create=not read_only) if pinned else now.readlink()
+        return HostDirectory(str(path), read_only)
+
+    def _pinned(self, pod: Workload, base: Path, mount: Mount, pin: str, *, create: bool) -> Path:
+        shared = mount.propagation == "Bidirectional"
+        return subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=create, shared=shared)
 
     async def _engine_volume_source(self, pod: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
         """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
@@ -162,8 +190,7 @@ class Volumes:
             raise StartError(
                 files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
             )
-        directory = pod_directory(self._settings, pod.uid)
-        return str(await in_thread(lambda: subpaths.pinned(data, mount.sub_path, directory, pin, create=not location.read_only)))
+        return str(await in_thread(partial(self._pinned, pod, data, mount, pin, create=not location.read_only)))
 
     async def over_limit(self, pod: Workload) -> str:
         """A sentence if an emptyDir on our disk is larger than its sizeLimit, else ""."""
@@ -186,7 +213,15 @@ class Volumes:
 
     async def remove(self, uid: str) -> None:
         """Removes all files of the pod."""
+        self._probes.forget(uid)
         await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
+
+
+def mode_of(pod: Workload, volume: EmptyDirVolume) -> int:
+    """Of an emptyDir that the engine keeps, and of what is made in it."""
+    if pod.fs_group is not None:
+        return 0o2777
+    return 0o1777 if volume.in_memory else 0o777
 
 
 def directories_archive(paths: Sequence[str], mode: int, group: int) -> bytes:

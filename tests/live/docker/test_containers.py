@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,17 @@ from interlink_common.errors import NotFound
 from interlink_common.lifecycle.report import Running
 from interlink_common.workload.model import (
     Container,
+    EmptyDirVolume,
     ExecAction,
     HttpAction,
+    Mount,
     Probe,
     Resources,
     Security,
     TcpAction,
+    Workload,
 )
+from interlink_docker.locations import volume_directory
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import Node, a_pod, container, ended, shell, waiting
 from tests.servers.docker_engine import BUSYBOX_IMAGE
@@ -155,29 +160,73 @@ async def test_logs_of_the_previous_attempt(node: Node) -> None:
     assert await node.log(pod, previous=True) == "first\n"
 
 
-@pytest.mark.parametrize(
+ACTIONS = pytest.mark.parametrize(
     "action",
-    [ExecAction(("test", "-e", "/ready")), HttpAction(8080, "/index.html"), TcpAction(8080)],
+    [ExecAction(("test", "-e", "/www/index.html")), HttpAction(8080, "/index.html"), TcpAction(8080)],
     ids=["exec", "httpGet", "tcpSocket"],
 )
+WHEN_TOLD = "trap 'exit 0' TERM; mkdir /www; until [ -e /shared/go ]; do sleep 0.1; done; touch /www/index.html; httpd -p 8080 -h /www"
+"""Answers every action of ACTIONS when somebody makes the file, and none before."""
+
+
+def told_when(probe: str, action: ExecAction | HttpAction | TcpAction) -> Workload:
+    """A pod whose `main` answers its probe no sooner than a file is made in its volume."""
+    kind: dict[str, Any] = {probe: Probe(action, period_seconds=1, failure_threshold=3600)}
+    main = shell(f"{WHEN_TOLD}; sleep 600 & wait $!", mounts=(Mount("v", "/shared"),), **kind)
+    return a_pod(main, volumes=(EmptyDirVolume("v"),), grace_seconds=1)
+
+
+def tell(node: Node, pod: Workload) -> None:
+    (volume_directory(node.settings, pod.uid, "v") / "go").touch()
+
+
+@ACTIONS
 async def test_readiness_probes(node: Node, action: ExecAction | HttpAction | TcpAction) -> None:
-    script = "mkdir /www; echo hi > /www/index.html; httpd -p 8080 -h /www; touch /ready; sleep 600"
-    probe = Probe(action, period_seconds=1, failure_threshold=60)
-    pod = await node.submit(a_pod(shell(script, readiness_probe=probe)))
+    pod = await node.submit(told_when("readiness_probe", action))
+    report = await node.until(pod, lambda report: "Readiness probe failed" in container(report).message)
+    assert (container(report).started, container(report).ready) == (True, False)
+    tell(node, pod)
     await node.until(pod, lambda report: container(report).ready)
 
 
-async def test_liveness_probe_restarts(node: Node) -> None:
-    probe = Probe(ExecAction(("test", "!", "-e", "/dead")), period_seconds=1, failure_threshold=1, grace_seconds=1)
-    pod = await node.submit(a_pod(shell("sleep 1; touch /dead; sleep 600", liveness_probe=probe), restart_policy="Always"))
-    await node.until(pod, lambda report: container(report).restart_count >= 1)
+async def test_readiness_goes_again(node: Node) -> None:
+    probe = Probe(TcpAction(8080), period_seconds=1, failure_threshold=1)
+    serve = "httpd -p 8080 -h /; until [ -e /shared/go ]; do sleep 0.1; done; kill $(pidof httpd); sleep 600"
+    main = shell(serve, mounts=(Mount("v", "/shared"),), readiness_probe=probe)
+    pod = await node.submit(a_pod(main, volumes=(EmptyDirVolume("v"),), grace_seconds=1))
+    await node.until(pod, lambda report: container(report).ready)
+    tell(node, pod)
+    report = await node.until(pod, lambda report: not container(report).ready)
+    assert (container(report).restart_count, isinstance(container(report).state, Running)) == (0, True)
 
 
-async def test_startup_probe_holds_started_back(node: Node) -> None:
-    probe = Probe(ExecAction(("test", "-e", "/up")), period_seconds=1, failure_threshold=60)
-    pod = await node.submit(a_pod(shell("sleep 2; touch /up; sleep 600", startup_probe=probe)))
+@ACTIONS
+async def test_liveness_probe_restarts(node: Node, action: ExecAction | HttpAction | TcpAction) -> None:
+    """The first attempt never answers its probe, the second does and stays."""
+    script = f"if [ -e /shared/again ]; then touch /shared/go; {WHEN_TOLD}; fi; touch /shared/again; sleep 600 & wait $!"
+    probe = Probe(action, period_seconds=1, failure_threshold=3, grace_seconds=1)
+    main = shell(script, mounts=(Mount("v", "/shared"),), liveness_probe=probe, readiness_probe=probe)
+    pod = await node.submit(a_pod(main, volumes=(EmptyDirVolume("v"),), restart_policy="Always", grace_seconds=1))
+    report = await node.until(pod, lambda report: container(report).restart_count == 1 and container(report).ready)
+    last = container(report).last_state
+    assert last is not None
+    assert "liveness probe" in last.message.lower(), last
+
+
+@ACTIONS
+async def test_startup_probe_holds_started_back(node: Node, action: ExecAction | HttpAction | TcpAction) -> None:
+    pod = await node.submit(told_when("startup_probe", action))
+    report = await node.until(pod, lambda report: "Startup probe failed" in container(report).message)
+    assert (container(report).started, container(report).ready) == (False, False)
+    tell(node, pod)
     report = await node.until(pod, lambda report: container(report).started)
-    assert container(report).restart_count == 0
+    assert (container(report).ready, container(report).restart_count) == (True, 0)
+
+
+async def test_a_probe_of_a_pod_without_an_address_fails(start_node: StartNode) -> None:
+    node = await start_node(sandbox={"network": "none"})
+    pod = await node.submit(a_pod(shell("sleep 600", readiness_probe=Probe(TcpAction(8080), period_seconds=1)), grace_seconds=1))
+    await node.until(pod, lambda report: "the pod sandbox has no address" in container(report).message)
 
 
 async def test_hooks_run_inside_and_grace_is_followed_by_kill(node: Node) -> None:
@@ -188,10 +237,12 @@ async def test_hooks_run_inside_and_grace_is_followed_by_kill(node: Node) -> Non
     )
     pod = a_pod(main, grace_seconds=2)
     await node.running(pod)
-    stream = node.log_stream(pod, follow=True)
-    first = await anext(aiter(stream))
+    stream = aiter(node.log_stream(pod, follow=True))
+    log = b""
+    while not (b"post-start" in log and b"up" in log):
+        log += await anext(stream)
     deleting = asyncio.create_task(node.delete(pod))
-    log = first + b"".join([chunk async for chunk in stream])
+    log += b"".join([chunk async for chunk in stream])
     await deleting
     assert sorted(log.decode().splitlines()[:2]) == ["post-start", "up"]
     assert log.decode().splitlines()[2:] == ["pre-stop", "deaf"]
@@ -199,7 +250,7 @@ async def test_hooks_run_inside_and_grace_is_followed_by_kill(node: Node) -> Non
 
 async def test_active_deadline(node: Node) -> None:
     report = await node.run(a_pod(shell("sleep 600"), active_deadline_seconds=1, grace_seconds=1))
-    assert ended(report).exit_code != 0
+    assert (ended(report).exit_code, ended(report).reason) == (137, "DeadlineExceeded")
 
 
 async def test_termination_message_from_file(node: Node) -> None:

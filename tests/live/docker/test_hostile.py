@@ -297,7 +297,7 @@ async def test_paths_with_every_character(client: PluginClient, plugin: DockerPl
 @pytest.mark.parametrize("kind", [{}, {"medium": "Memory"}], ids=["disk", "memory"])
 @pytest.mark.parametrize("target", ["/", "../../../../..", "/proc/1/root", "loop"])
 async def test_sub_path_through_a_link_to_the_host(client: PluginClient, plugin: DockerPlugin, kind: Document, target: str) -> None:
-    """The second container never sees the host: it does not start, and says why, or the link ends in a place of the pod's own."""
+    """The second container never sees the host: it does not start, and says why. Engines since 26 spend the attempt on their own words."""
     first = {"name": "first", "image": BUSYBOX_IMAGE, "volumeMounts": [{"name": "e", "mountPath": "/e"}]}
     first["command"] = ["sh", "-c", f"ln -s {target} /e/loop"]
     pod = a_pod("true", initContainers=[first])
@@ -305,9 +305,12 @@ async def test_sub_path_through_a_link_to_the_host(client: PluginClient, plugin:
     pod.document["spec"]["containers"][0]["volumeMounts"][1]["subPath"] = "loop"
     await client.create(pod)
     try:
-        await client.wait_for(pod, lambda pod: "subPath" in json.dumps(pod.status.get("containerStatuses")))
-        waiting = pod.container_status("main")["state"]["waiting"]
-        assert "subPath" in waiting["message"], waiting
+        await client.wait_for(pod, lambda pod: pod.ended or "subPath" in json.dumps(pod.status.get("containerStatuses")))
+        state = pod.container_status("main")["state"]
+        if waiting := state.get("waiting"):
+            assert "subPath" in waiting["message"], state
+        else:
+            assert (state["terminated"]["exitCode"], "StartError: " in state["terminated"]["message"]) == (128, True), state
     finally:
         await gone(client, plugin, pod)
 
@@ -318,7 +321,7 @@ async def test_links_to_the_host_are_removed_and_not_followed(client: PluginClie
 
 
 async def test_a_tree_deeper_than_a_path(client: PluginClient, plugin: DockerPlugin) -> None:
-    script = "cd /e; n=0; while [ $n -lt 3000 ]; do mkdir x && cd -P x || exit 1; n=$((n+1)); done 2>/dev/null; echo $n"
+    script = "cd /e; n=0; while [ $n -lt 2200 ]; do mkdir x && cd -P x || exit 1; n=$((n+1)); done 2>/dev/null; echo $n"
     pod = a_pod(script)
     pod.document["spec"]["volumes"][1]["emptyDir"] = {"sizeLimit": "1Gi"}
     log = (await finished(client, plugin, pod))["log"]

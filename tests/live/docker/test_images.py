@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from interlink_common.workload.model import Container, RegistryCredential
+from interlink_docker.client import Engine
+from interlink_docker.images import Images
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import Node, a_pod, container, ended, waiting
 from tests.servers.docker_engine import DockerEngine
@@ -67,6 +69,20 @@ async def test_image_pull_secrets(private_registry: DockerRegistry, node: Node) 
     )
     report = await node.run(a_pod(Container("main", image, ("true",)), registry_credentials=logins))
     assert ended(report).exit_code == 0
+
+
+async def test_pulls_of_one_image_with_different_logins(private_registry: DockerRegistry, node: Node) -> None:
+    """Both at once, a few times; one has to try twice, so mostly they end one after the other."""
+    image = await asyncio.to_thread(private_registry.push, node.engine, "team/app")
+    right, wrong = (RegistryCredential(private_registry.server, USERNAME, password) for password in (PASSWORD, "wrong"))
+    engine = Engine(node.settings.engine)
+    images = Images(engine, node.settings.images)
+    try:
+        for _ in range(10):
+            await asyncio.gather(*(images.ensure(image, "Always", logins) for logins in ((right,), (wrong, right))))
+            assert images.progress(image) == ""
+    finally:
+        await engine.close()
 
 
 async def test_credentials_file_and_mirror_of_the_operator(private_registry: DockerRegistry, start_node: StartNode, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def agent(engine: DockerEngine, tmp_path: Path) -> AsyncIterator[NodeAgent
         runtime.look_again(uid, container_id)
         agent.wake(uid)
 
-    events = Events(client, node.settings.instance, 0.2, on_pod=changed, on_found=agent.wake_all, on_lost=pytest.fail)
+    events = Events(client, node.settings.instance, node.settings.engine, on_pod=changed, on_found=agent.wake_all, on_lost=pytest.fail)
     events.start()
     yield agent
     await events.close()

@@ -97,8 +97,15 @@ async def test_init_containers_have_logs(node: Node) -> None:
     assert await node.log(pod, "setup") == "from init\n"
 
 
-async def test_tty_log_is_passed_on(node: Node) -> None:
-    pod = a_pod(shell("echo one; echo two", tty=True))
+async def test_lines_of_a_tty(node: Node) -> None:
+    pod = a_pod(shell(f"echo before; {LONG}; echo after; printf end", tty=True))
     await node.run(pod)
-    assert await node.log(pod) == "one\r\ntwo\r\n"
-    assert await node.log(pod, tail_lines=1) == "two\r\n"
+    whole = "before\r\n" + "x" * 50000 + "\r\nafter\r\nend"
+    assert await node.log(pod) == whole
+    stamped = b"".join([chunk async for chunk in node.log_stream(pod, timestamps=True)]).splitlines()
+    assert [len(STAMP.findall(line)) for line in stamped] == [1, 1, 1, 1]
+    assert [len(STAMP.sub(b"", line)) for line in stamped] == [6, 50000, 5, 3]
+    assert await node.log(pod, tail_lines=1) == "end"
+    assert await node.log(pod, tail_lines=3) == whole.removeprefix("before\r\n")
+    assert await node.log(pod, tail_lines=10) == whole
+    assert await node.log(pod, tail_lines=0) == ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from interlink_common.backend import Job, Verdict
+from interlink_common.agent.runtime import RuntimeUnavailable
+from interlink_common.backend import CheckResult, Job, Verdict
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import Running
+from interlink_common.lifecycle.report import Running, Terminated
 from interlink_common.workload.model import (
     Container,
     Dns,
@@ -22,15 +25,17 @@ from interlink_common.workload.model import (
     Port,
     Security,
 )
+from interlink_docker import mounts, reach
+from interlink_docker.client import Engine
 from interlink_docker.runtime import DockerRuntime
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import NOTHING_LEFT, Node, a_pod, container, ended, needs_privileged, shell
-from tests.servers.docker_engine import DockerEngine
+from tests.servers.docker_engine import DockerEngine, busybox_archive
 
 
 async def test_hostname_host_aliases_and_dns(node: Node) -> None:
     pod = a_pod(
-        shell("hostname; grep -h -e 192.0.2.7 -e web /etc/hosts | tr '\\t' ' '; cat /etc/resolv.conf"),
+        shell("hostname; grep -h -e 192.0.2.7 -e web /etc/hosts | tr '\\t' ' '; grep '^[a-z]' /etc/resolv.conf | sort"),
         hostname="www",
         subdomain="web",
         host_aliases=(("192.0.2.7", ("one", "two")),),
@@ -40,7 +45,7 @@ async def test_hostname_host_aliases_and_dns(node: Node) -> None:
     lines = (await node.log(pod)).splitlines()
     assert lines[:3] == ["www", "192.0.2.7 one", "192.0.2.7 two"]
     assert lines[3].endswith(" www.web.live.svc.cluster.local www")
-    assert lines[4:] == ["search example.org", "nameserver 192.0.2.53", "options ndots:2"]
+    assert lines[4:] == ["nameserver 192.0.2.53", "options ndots:2", "search example.org"]
 
 
 async def test_host_port_only_where_asked(node: Node) -> None:
@@ -116,14 +121,37 @@ async def test_run_as_non_root_is_checked_against_the_image(node: Node) -> None:
     assert "runs as root" in str(container(report).state)
 
 
+@pytest.fixture
+def setuid_image(engine: DockerEngine) -> Iterator[str]:
+    """In which `id` is the program of coreutils and setuid root: busybox gives such a right away again."""
+    with engine.client() as client:
+        client.import_image_from_data(busybox_archive("id"), repository="plain", tag="1", changes=["ENV PATH=/bin"])
+        made = client.create_container("plain:1", ["chmod", "4755", "/bin/id"])["Id"]
+        client.start(made)
+        client.wait(made)
+        client.commit(made, repository="setuid", tag="1")
+        client.remove_container(made)
+        yield "setuid:1"
+        for image in ("setuid:1", "plain:1"):
+            client.remove_image(image)
+
+
+@pytest.mark.parametrize(("allow_root", "uid"), [(True, "0"), (False, "1234")])
+async def test_a_setuid_program_is_root_only_where_root_is_allowed(
+    setuid_image: str, start_node: StartNode, allow_root: bool, uid: str
+) -> None:
+    node = await start_node(security={"allow_root": allow_root})
+    pod = a_pod(Container("main", setuid_image, ("id", "-u"), security=Security(run_as_user=1234)))
+    await node.run(pod)
+    assert await node.log(pod) == f"{uid}\n"
+
+
 async def test_share_process_namespace(node: Node) -> None:
-    pod = a_pod(
-        shell("sleep 600", "one"), shell("until ps | grep -q '[s]leep 600'; do sleep 0.1; done", "two"), share_process_namespace=True
-    )
-    await node.submit(pod)
-    await node.until(
-        pod, lambda report: not isinstance(container(report, "two").state, Running) and container(report, "two").container_id != ""
-    )
+    looking = shell("until ps | grep -q '[s]leep 600'; do sleep 0.1; done; ps | grep -c '[s]leep 600'", "two")
+    pod = await node.submit(a_pod(shell("sleep 600", "one"), looking, share_process_namespace=True, grace_seconds=1))
+    report = await node.until(pod, lambda report: isinstance(container(report, "two").state, Terminated))
+    assert ended(report, "two").exit_code == 0
+    assert await node.log(pod, "two") == "1\n"
 
 
 async def test_sysctls(node: Node) -> None:
@@ -266,7 +294,21 @@ async def test_engine_killed_and_back_with_live_restore(restoring_engine: Docker
     await asyncio.sleep(4)  # long enough for the second pod to end unseen
     assert node.reports == frozen
     await asyncio.to_thread(restoring_engine.start)
-    assert ended(await node.until(ending, lambda report: report.finished)).exit_code == 9
+    with restoring_engine.client() as client:
+        forgets = int(client.version()["Version"].partition(".")[0]) >= 26  # what ended while its containerd was dead too
+    assert ended(await node.until(ending, lambda report: report.finished)).exit_code == (255 if forgets else 9)
+    assert node.reports[pod.uid] == before
+
+
+async def test_an_engine_that_hangs_is_away(restoring_engine: DockerEngine, start_node: StartNode) -> None:
+    node = await start_node(on=restoring_engine, engine={"timeout_seconds": 5, "ping_seconds": 0.5})
+    pod = a_pod(shell("sleep 600"), grace_seconds=1)
+    before = await node.running(pod)
+    with restoring_engine.hung():
+        await node.until_true(lambda: bool(node.down))
+        assert "did not answer within 5 s" in node.down
+        assert node.reports[pod.uid] == before
+    await node.until_true(lambda: not node.down)
     assert node.reports[pod.uid] == before
 
 
@@ -299,10 +341,23 @@ async def test_delete_while_the_engine_is_away(restoring_engine: DockerEngine, s
 
 
 async def test_check_and_capacity(start_node: StartNode) -> None:
-    node = await start_node(capacity={"reserve_cpu_millis": 500, "reserve_memory_bytes": 1 << 30, "pods": 7})
+    reserve = {"reserve_cpu_millis": 500, "reserve_memory_bytes": 1 << 30, "pods": 7}
+    node = await start_node(capacity=reserve, cvmfs={"path": "/not/there"})
     rows = {row.name: row.verdict for row in await node.backend.check()}
-    assert rows["engine"] == rows["state directory"] == rows["sandbox image"] == rows["limits"] == Verdict.OK
-    assert rows["live-restore"] == Verdict.WARNING
+    assert rows == {
+        "engine": Verdict.OK,
+        "version": Verdict.OK,
+        "live-restore": Verdict.WARNING,
+        "limits": Verdict.OK,
+        "sandbox image": Verdict.OK,
+        "network image": Verdict.WARNING,
+        "state directory": Verdict.OK,
+        "pins": Verdict.OK,
+        "pod network": Verdict.OK,
+        "privileges": Verdict.OK,
+        "devices": Verdict.OK,
+        "cvmfs": Verdict.WARNING,
+    }
     with node.engine.client() as client:
         info = client.info()
     capacity = await node.backend.capacity()
@@ -314,6 +369,49 @@ async def test_check_proves_the_mapping_of_the_state_directory(start_node: Start
     row = next(row for row in await node.backend.check() if row.name == "state directory")
     assert row.verdict is Verdict.FAILED
     assert "engine_state_dir" in row.remedy
+
+
+async def row(node: Node, name: str) -> CheckResult:
+    return next(found for found in await node.backend.check() if found.name == name)
+
+
+def not_permitted(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+async def test_check_proves_that_the_engine_sees_pins(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, "mount", not_permitted)
+        refused = await row(node, "pins")
+    assert (refused.verdict, "may not mount: Operation not permitted" in refused.detail) == (Verdict.WARNING, True)
+    unseen = await row(await start_node(volumes={"engine_state_dir": "/not/there"}), "pins")
+    assert (unseen.verdict, "does not see mounts" in unseen.detail) == (Verdict.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1", "something else than the pod answers at 127.0.0.1"), ("240.0.0.1", ""), (None, "has no address")],
+)
+async def test_check_proves_that_pods_are_reached(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, address: str | None, words: str
+) -> None:
+    """An engine elsewhere: its addresses are somebody else's here, or nobody's."""
+    node = await start_node(sandbox={"network": "" if address else "none"})
+    if address:
+        monkeypatch.setattr(reach, "address_of", lambda networks: address)
+    found = await row(node, "pod network")
+    assert (found.verdict, words in found.detail) == (Verdict.WARNING, True), found
+
+
+async def test_check_of_an_engine_that_goes_away_meanwhile(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(engine: Engine) -> dict[str, object]:
+        raise RuntimeUnavailable("the engine did not answer")
+
+    monkeypatch.setattr(Engine, "info", lost)
+    rows = [(row.name, row.verdict) for row in await node.backend.check()]
+    assert rows[:2] == [("engine", Verdict.OK), ("engine", Verdict.FAILED)]
+    assert [name for name, _ in rows[2:]] == ["privileges", "devices", "cvmfs"]
 
 
 async def test_a_delete_right_after_the_create_leaves_nothing(node: Node) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from interlink_common.agent.runtime import StartError
+from interlink_common.backend import Support
 from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import Waiting
 from interlink_common.workload.model import (
@@ -22,6 +25,8 @@ from interlink_common.workload.model import (
     Resources,
     Security,
 )
+from interlink_docker.client import Engine
+from interlink_docker.volumes import Volumes
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import Node, a_pod, container, ended, needs_privileged, shell
 
@@ -65,6 +70,7 @@ async def test_memory_empty_dir_size_limit(node: Node) -> None:
 
 
 async def test_disk_empty_dir_over_its_size_limit_is_evicted(node: Node) -> None:
+    assert node.backend.capabilities.empty_dir_size_limit is Support.YES
     script = "dd if=/dev/zero of=/v/big bs=1M count=4; sleep 600"
     pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(EmptyDirVolume("v", size_limit_bytes=1 << 20),))
     report = await node.run(pod)
@@ -79,6 +85,41 @@ async def test_sub_path_of_an_empty_dir_is_made(node: Node, in_memory: bool) -> 
     pod = a_pod(shell(script, mounts=mounts), volumes=(EmptyDirVolume("v", in_memory),))
     await node.run(pod)
     assert (await node.log(pod)).splitlines() == ["x", "1777" if in_memory else "777"]
+
+
+LEFT_BY_THE_POD = "echo mine > /v/file; mkdir -m 750 /v/kept; chown 1234:1235 /v/kept; ln -s kept /v/link"
+SUB_PATHS = ("file", "kept/inner", "link/other", "new/deep")
+LOOK = "cat /v/file; stat -c '%a %u %g %F' /v/file /v/kept /v/new; stat -c %F /v/kept/inner /v/kept/other /v/new/deep"
+KEPT = ["mine", "644 0 0 regular file", "750 1234 1235 directory", "1777 0 0 directory", "directory", "directory", "directory"]
+
+
+async def test_sub_paths_keep_what_is_there(node: Node) -> None:
+    mounts = (Mount("v", "/v"), *(Mount("v", f"/part{number}", sub_path=path) for number, path in enumerate(SUB_PATHS)))
+    before = shell(LEFT_BY_THE_POD, "before", mounts=mounts[:1])
+    pod = a_pod(shell(f"{LOOK}; cat /part0", mounts=mounts), init_containers=(before,), volumes=(EmptyDirVolume("v", in_memory=True),))
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == [*KEPT, "mine"]
+
+
+async def test_sub_paths_made_through_the_engine_keep_what_is_there(node: Node) -> None:
+    """What is done for engines since 26, with requests that older ones know too."""
+    volume = EmptyDirVolume("v", in_memory=True)
+    script = f"{LEFT_BY_THE_POD}; until [ -e /v/made ]; do sleep 0.1; done; {LOOK}"
+    pod = a_pod(shell(script, mounts=(Mount("v", "/v"),)), volumes=(volume,))
+    await node.running(pod)
+    engine = Engine(node.settings.engine)
+    try:
+        while not await engine.has_path(f"interlink-{pod.uid}-main-0", "/v/link"):  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.1)
+        volumes = Volumes(engine, node.settings, as_root=True)
+        for sub_path in (*SUB_PATHS, *SUB_PATHS, "made"):
+            await volumes.make_sub_path(pod, volume, sub_path)
+        with pytest.raises(StartError, match="subPath file/below"):
+            await volumes.make_sub_path(pod, volume, "file/below")
+    finally:
+        await engine.close()
+    await node.until(pod, lambda report: report.finished)
+    assert (await node.log(pod)).splitlines() == KEPT
 
 
 async def test_sub_path_through_a_link_out_of_the_volume_is_refused(node: Node) -> None:
@@ -118,6 +159,44 @@ async def test_host_path_below_the_allow_list(start_node: StartNode, tmp_path: P
     await node.until(climbing, lambda report: isinstance(s := container(report).state, Waiting) and s.reason == "FailedMount")
 
 
+@pytest.mark.parametrize("sub_path", ["", "part"])
+async def test_a_host_path_that_is_swapped_under_the_engine(
+    start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sub_path: str
+) -> None:
+    """Another pod that may write to the allowed directory does it, after our checks and before the engine binds the path."""
+    for directory, word in (("data/x", "allowed"), ("outside", "outside")):
+        (tmp_path / directory / "part").mkdir(parents=True)
+        for part in ("", "part"):
+            (tmp_path / directory / part / "file").write_text(f"{word}\n")
+    node = await start_node(volumes={"host_path_allow": [str(tmp_path / "data")]})
+    create = Engine.create
+
+    async def swap(engine: Engine, name: str, config: dict[str, Any]) -> None:
+        if name.endswith("-main-0"):
+            (tmp_path / "data" / "x").rename(tmp_path / "data" / "y")
+            (tmp_path / "data" / "x").symlink_to(tmp_path / "outside")
+        await create(engine, name, config)
+
+    monkeypatch.setattr(Engine, "create", swap)
+    main = shell("cat /v/file; touch /v/made", mounts=(Mount("v", "/v", sub_path=sub_path),))
+    pod = a_pod(main, volumes=(HostPathVolume("v", str(tmp_path / "data" / "x")),))
+    await node.run(pod)
+    assert await node.log(pod) == "allowed\n"
+    assert (tmp_path / "data" / "y" / sub_path / "made").exists()
+    assert not (tmp_path / "outside" / sub_path / "made").exists()
+
+
+async def test_host_path_of_a_plugin_that_may_not_mount(start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: 1000)
+        node = await start_node(volumes={"host_path_allow": [str(tmp_path / "data")]})
+    pod = a_pod(shell("echo mine > /v/file", mounts=(Mount("v", "/v"),)), volumes=(HostPathVolume("v", str(tmp_path / "data")),))
+    await node.run(pod)
+    assert (tmp_path / "data" / "file").read_text() == "mine\n"
+    assert node.inspect(pod)["HostConfig"]["Mounts"][0]["Source"] == str(tmp_path / "data")
+
+
 async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     node = await start_node(volumes={"claims": {"home": str(tmp_path / "home"), "live/shared": "shared-volume:ro"}})
@@ -135,6 +214,20 @@ async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path
     finally:
         with node.engine.client() as client:
             client.remove_volume("shared-volume")
+
+
+async def test_nfs_and_csi_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:
+    maps = {"nfs": {"server:/export": str(tmp_path / "nfs")}, "csi": {"driver.example.org": f"{tmp_path / 'csi'}:ro"}}
+    for kind in maps:
+        (tmp_path / kind / "part").mkdir(parents=True)
+        (tmp_path / kind / "part" / "file").write_text(f"{kind}\n")
+    node = await start_node(volumes=maps)
+    volumes = (ExternalVolume("n", "nfs", "server:/export"), ExternalVolume("c", "csi", "driver.example.org"))
+    mounts = (Mount("n", "/nfs"), Mount("c", "/csi"), Mount("n", "/part", sub_path="part"))
+    pod = a_pod(shell("cat /nfs/part/file /csi/part/file /part/file; echo mine > /nfs/new; touch /csi/new", mounts=mounts), volumes=volumes)
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == ["nfs", "csi", "nfs", "touch: /csi/new: Read-only file system"]
+    assert (tmp_path / "nfs" / "new").read_text() == "mine\n"
 
 
 async def test_ephemeral_storage_of_small_writers_is_fine(node: Node) -> None:
@@ -182,8 +275,40 @@ async def test_a_missing_cvmfs_repository_is_no_empty_directory(start_node: Star
         assert repository in str(container(report).state)
 
 
+@pytest.mark.parametrize(("policy", "restarts"), [("Never", 0), ("OnFailure", 1)])
+async def test_a_missing_cvmfs_repository_fails_the_container_in_the_end(
+    start_node: StartNode, cvmfs: Path, policy: str, restarts: int
+) -> None:
+    node = await start_node(cvmfs={"path": str(cvmfs), "give_up_seconds": 0})
+    pod = a_pod(shell("true", mounts=(Mount("c", "/cvmfs"),)), volumes=(CvmfsVolume("c", ("none.example.org",)),), restart_policy=policy)
+    await node.submit(pod)
+    report = await node.until(pod, lambda report: report.finished or container(report).restart_count >= restarts > 0)
+    failure = ended(report) if restarts == 0 else container(report).last_state
+    assert failure is not None
+    assert (failure.exit_code, failure.reason) == (128, "ContainerCannotRun")
+    assert "none.example.org is not available on this node" in failure.message
+    assert report.finished == (restarts == 0)
+
+
+async def test_mounts_of_the_host_appear_with_host_to_container_alone(start_node: StartNode, cvmfs: Path) -> None:
+    node = await start_node(volumes={"host_path_allow": [str(cvmfs)]})
+    script = "until [ -e /h/told ]; do sleep 0.1; done; cat /h/inner/file"
+    names = ("HostToContainer", "None", "")
+    mains = [shell(script, name.lower() or "unset", mounts=(Mount("h", "/h", propagation=name),)) for name in names]
+    pod = a_pod(*mains, volumes=(HostPathVolume("h", str(cvmfs)),))
+    await node.running(pod)
+    (cvmfs / "inner").mkdir()
+    await asyncio.to_thread(mount, "-t", "tmpfs", "inner", str(cvmfs / "inner"))
+    (cvmfs / "inner" / "file").write_text("mounted later\n")
+    (cvmfs / "told").touch()
+    await node.until(pod, lambda report: report.finished)
+    assert await node.log(pod, "hosttocontainer") == "mounted later\n"
+    for name in ("none", "unset"):
+        assert "No such file" in await node.log(pod, name)
+
+
 @needs_privileged
-async def test_mount_propagation(start_node: StartNode, cvmfs: Path) -> None:
+async def test_mounts_of_a_container_reach_the_host_with_bidirectional(start_node: StartNode, cvmfs: Path) -> None:
     node = await start_node(
         volumes={"host_path_allow": [str(cvmfs)]}, security={"allow_privileged": True, "allow_bidirectional_mounts": True}
     )
@@ -201,6 +326,7 @@ async def test_empty_dir_of_a_plugin_without_root(start_node: StartNode, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("os.geteuid", lambda: 1000)
         node = await start_node()
+    assert node.backend.capabilities.empty_dir_size_limit is Support.WARN
     mounts = (Mount("d", "/d"),)
     writer = shell("echo hi > /d/note; stat -c '%a %g' /d /d/note", "writer", mounts=mounts, security=Security(run_as_user=1234))
     reader = shell("cat /d/note", mounts=mounts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.workload.model import File
-from interlink_docker import files
+from interlink_docker import files, mounts
 
 
 def mode(path: Path) -> int:
@@ -72,57 +73,6 @@ def test_the_end_of_a_message(tmp_path: Path) -> None:
     assert files.read_message(tmp_path / "none") == ""
 
 
-@pytest.mark.parametrize(
-    ("kind", "make", "fine"),
-    [
-        ("", "directory", True),
-        ("Directory", "directory", True),
-        ("Directory", "file", False),
-        ("File", "file", True),
-        ("File", "directory", False),
-        ("Socket", "file", False),
-        ("Directory", "", False),
-        ("", "", False),
-        ("DirectoryOrCreate", "", True),
-        ("FileOrCreate", "", True),
-    ],
-)
-def test_host_path_types(tmp_path: Path, kind: str, make: str, fine: bool) -> None:
-    path = tmp_path / "x"
-    if make == "directory":
-        path.mkdir()
-    elif make == "file":
-        path.touch()
-    if fine:
-        assert files.host_path(str(path), kind, {tmp_path: False}) == (path, False)
-        assert path.exists()
-        return
-    with pytest.raises(StartError):
-        files.host_path(str(path), kind, {tmp_path: False})
-
-
-def test_host_path_through_a_link_out(tmp_path: Path) -> None:
-    (tmp_path / "allowed").mkdir()
-    (tmp_path / "allowed" / "link").symlink_to("/etc")
-    with pytest.raises(StartError, match="host_path_allow"):
-        files.host_path(str(tmp_path / "allowed" / "link" / "ssl"), "DirectoryOrCreate", {tmp_path / "allowed": False})
-
-
-def test_host_path_through_a_link_to_what_is_read_only(tmp_path: Path) -> None:
-    allowed = {tmp_path / "scratch": False, tmp_path / "reference": True}
-    for directory in allowed:
-        directory.mkdir()
-    (tmp_path / "scratch" / "link").symlink_to(tmp_path / "reference")
-    assert files.host_path(str(tmp_path / "scratch" / "link"), "", allowed) == (tmp_path / "reference", True)
-
-
-@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
-def test_nothing_is_made_in_what_is_read_only(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(StartError, match="No such file"):
-        files.host_path(str(tmp_path / "new"), kind, {tmp_path: True})
-    assert list(tmp_path.iterdir()) == []
-
-
 def nested(directory: Path, depth: int) -> None:
     """Directories in directories, deeper than a path can say, as a pod makes them with `mkdir x; cd x`."""
     directory.mkdir(parents=True)
@@ -165,3 +115,22 @@ def test_removal_does_not_follow_links(tmp_path: Path) -> None:
     files.remove_tree(tmp_path / "pod")
     files.remove_tree(tmp_path / "pod")
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_mounts_with_any_bytes_in_their_names_are_found_and_unmounted(tmp_path: Path) -> None:
+    """One outside of the pod too: somebody's medium must not keep a pod from being removed."""
+    names = ["日本", "a b", "back\\slash", "\\134", "tab\tline\n", "\udcff"]
+    points = [tmp_path / "media" / "日本 \\", *(tmp_path / "pod" / name for name in names)]
+    for point in points:
+        point.mkdir(parents=True)
+        mounts.mount_tmpfs(point)
+    try:
+        assert sorted(files.mount_points_below(tmp_path)) == sorted(map(str, points))
+        files.remove_tree(tmp_path / "pod")
+        assert files.mount_points_below(tmp_path) == [str(points[0])]
+        assert [path.name for path in tmp_path.iterdir()] == ["media"]
+    finally:
+        for point in points:
+            with contextlib.suppress(OSError):
+                mounts.detach(point)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_docker import files, subpaths
+from interlink_docker import files, mounts, subpaths
+
+MS_SHARED = 1 << 20
 
 
 def mode(path: Path) -> int:
@@ -113,3 +115,27 @@ def test_a_pin_is_renewed_and_may_be_a_file(tmp_path: Path, pod: Path) -> None:
     assert subpaths.pinned(volume, "a", pod, "main.0", create=True).read_text() == "a file now"
     files.remove_tree(pod)
     assert (volume / "a").read_text() == "a file now"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_mounted_on_the_host_is_in_the_pin_and_outlives_it(tmp_path: Path, pod: Path, shared: bool) -> None:
+    """A removal that follows shared mounts would unmount the host's own."""
+    volume = tmp_path / "v"
+    volume.mkdir()
+    mounts.mount_tmpfs(volume)
+    try:
+        mounts.mount("", volume, "", MS_SHARED)
+        for name in ("before", "later"):
+            (volume / "a" / name).mkdir(parents=True)
+        mounts.mount_tmpfs(volume / "a" / "before")
+        (volume / "a" / "before" / "file").touch()
+        pin = subpaths.pinned(volume, "a", pod, "main.0", create=False, shared=shared)
+        mounts.mount_tmpfs(volume / "a" / "later")
+        (volume / "a" / "later" / "file").touch()
+        assert sorted(str(path.relative_to(pin)) for path in pin.rglob("file")) == ["before/file", "later/file"]
+        subpaths.pinned(volume, "a", pod, "main.0", create=False, shared=shared)
+        files.remove_tree(pod)
+        assert files.mount_points_below(volume) == [str(path) for path in (volume, volume / "a" / "later", volume / "a" / "before")]
+    finally:
+        mounts.detach(volume)

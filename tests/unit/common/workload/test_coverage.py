@@ -21,7 +21,7 @@ ALL = replace(
     Capabilities(),
     **dict[str, Any]({f.name: Support.YES for f in fields(Capabilities) if isinstance(f.default, Support)}),
     restart_policies=frozenset({"Always", "OnFailure", "Never"}),
-    external_volume_kinds=frozenset({"nfs"}),
+    external_volume_kinds=frozenset({"nfs", "persistentVolumeClaim"}),
     device_resources=frozenset({"nvidia.com/*"}),
 )
 C = "pod.spec.containers[c]"
@@ -51,6 +51,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("files_volumes", {"spec": volume(configMap={"name": "x"})}, ["pod.spec.volumes[v]"]),
     ("empty_dir", {"spec": volume(emptyDir={})}, ["pod.spec.volumes[v]"]),
+    ("empty_dir_size_limit", {"spec": volume(emptyDir={"sizeLimit": "1Gi"})}, ["pod.spec.volumes[v].emptyDir.sizeLimit"]),
     ("host_path", {"spec": volume(hostPath={"path": "/x"})}, ["pod.spec.volumes[v]"]),
     ("cvmfs", {"spec": volume(hostPath={"path": "/cvmfs"})}, ["pod.spec.volumes[v]"]),
     (
@@ -91,6 +92,11 @@ ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
         [f"{C}.securityContext.seccompProfile", f"{C}.securityContext.appArmorProfile"],
     ),
     ("fs_group", {"spec": {"securityContext": {"fsGroup": 0}}}, ["pod.spec.securityContext.fsGroup"]),
+    (
+        "fs_group_of_claims",
+        {"spec": {"securityContext": {"fsGroup": 0}, **volume(persistentVolumeClaim={"claimName": "x"})}},
+        ["pod.spec.volumes[v].persistentVolumeClaim"],
+    ),
     ("sysctls", {"spec": {"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}}, ["pod.spec.securityContext.sysctls"]),
     ("host_aliases", {"spec": {"hostAliases": [{"ip": "::1", "hostnames": ["a"]}]}}, ["pod.spec.hostAliases"]),
     (
@@ -183,6 +189,20 @@ def test_capabilities_that_are_sets(translated: Translated, pod: dict[str, Any],
     with pytest.raises(Refused) as caught:
         coverage(translated(**pod), can, "strict")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"spec": volume(emptyDir={"sizeLimit": "1Gi", "medium": "Memory"})},
+        {"spec": volume(persistentVolumeClaim={"claimName": "x"})},
+        {"spec": {"securityContext": {"fsGroup": 0}, **volume(nfs={"server": "s", "path": "/"})}},
+    ],
+    ids=["size of a memory emptyDir", "claim without fsGroup", "fsGroup of nfs, which Kubernetes leaves alone too"],
+)
+def test_nothing_is_missed(translated: Translated, pod: dict[str, Any]) -> None:
+    can = replace(ALL, empty_dir_size_limit=Support.WARN, fs_group_of_claims=Support.WARN)
+    assert coverage(translated(**pod), can, "strict") == ()
 
 
 def test_offered_devices_match_by_pattern(translated: Translated) -> None:
