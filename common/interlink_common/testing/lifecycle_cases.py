@@ -202,7 +202,7 @@ CASES: tuple[LifecycleCase, ...] = (
         "liveness-failure-restarts",
         pod(
             "liveness-failure-restarts",
-            sh("main", f"test -e /work/second && exit 0; touch /work/second; {SERVE}", liveness_probe=probe("false")),
+            sh("main", f"test -e /work/second && exit 0; touch /work/second; {SERVE}", liveness_probe=probe("false", delay=4)),
             policy="OnFailure",
         ),
         {"main": 0},

@@ -33,12 +33,10 @@ from interlink_docker.events import Events
 from interlink_docker.images import read_credentials
 from interlink_docker.logs import read_log
 from interlink_docker.memories import Memories, Remembered
-from interlink_docker.references import mirrored, parse
+from interlink_docker.planning import planned
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
 from interlink_docker.threads import in_thread
-from interlink_docker.translate import container_config, network_config, sandbox_config
-from interlink_docker.volumes import locations, planned_mounts
 
 
 class DockerBackend(Backend):
@@ -167,27 +165,8 @@ class DockerBackend(Backend):
         self._lost.set()
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
-        settings = self._settings
-        policy.require_allowed(workload, settings, as_root=self._as_root)
-        where = locations(workload, settings, as_root=self._as_root)
-        sandbox = sandbox_config(workload, where, settings, planned_image(settings.sandbox.image, settings))
-        planned = [{"name": labels.sandbox_name(workload.uid), **sandbox}]
-        if workload.network.has_scripts and settings.network.image:
-            network = network_config(workload, settings, planned_image(settings.network.image, settings))
-            planned.append({"name": labels.network_name(workload.uid), **network})
-        for container in workload.all_containers:
-            config = container_config(
-                workload,
-                container,
-                0,
-                0.0,
-                mounts=planned_mounts(workload, container, settings, as_root=self._as_root),
-                settings=settings,
-                image=planned_image(container.image, settings),
-                seccomp_profiles=self._seccomp_profiles,
-            )
-            planned.append({"name": labels.container_name(workload.uid, container.name, 0), **config})
-        return planned
+        policy.require_allowed(workload, self._settings, as_root=self._as_root)
+        return planned(workload, self._settings, as_root=self._as_root, seccomp_profiles=self._seccomp_profiles)
 
     async def submit(self, workload: Workload) -> str:
         self.plan(workload)
@@ -317,14 +296,6 @@ class DockerBackend(Backend):
 
     async def check(self) -> list[CheckResult]:
         return await check.results(self._engine, self._settings, as_root=self._as_root)
-
-
-def planned_image(image: str, settings: DockerSettings) -> str:
-    """The name after the mirror map; one that is none stays, and fails as InvalidImageName when it is to be pulled."""
-    try:
-        return str(mirrored(parse(image), settings.images.mirrors))
-    except ValueError:
-        return image
 
 
 def read_profiles(settings: DockerSettings) -> dict[str, str]:

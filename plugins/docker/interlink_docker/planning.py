@@ -1,0 +1,44 @@
+"""What a pod becomes on the engine, before anything was looked at: what `interlink-plugin translate` shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlink_common.workload.model import Workload
+from interlink_docker import labels
+from interlink_docker.references import mirrored, parse
+from interlink_docker.settings import DockerSettings
+from interlink_docker.translate import container_config, network_config, sandbox_config
+from interlink_docker.volumes import locations, planned_mounts
+
+
+def planned(pod: Workload, settings: DockerSettings, *, as_root: bool, seccomp_profiles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Names and bodies of POST /containers/create: sandbox, network container if there is one, first attempts. Raises Refused."""
+    sandbox_image = planned_image(settings.sandbox.image, settings)
+    sandbox = sandbox_config(pod, locations(pod, settings, as_root=as_root), settings, sandbox_image)
+    found = [{"name": labels.sandbox_name(pod.uid), **sandbox}]
+    if pod.network.has_scripts and settings.network.image:
+        network = network_config(pod, settings, planned_image(settings.network.image, settings))
+        found.append({"name": labels.network_name(pod.uid), **network})
+    for container in pod.all_containers:
+        config = container_config(
+            pod,
+            container,
+            0,
+            0.0,
+            mounts=planned_mounts(pod, container, settings, as_root=as_root),
+            settings=settings,
+            image=planned_image(container.image, settings),
+            seccomp_profiles=seccomp_profiles,
+        )
+        found.append({"name": labels.container_name(pod.uid, container.name, 0), **config})
+    return found
+
+
+def planned_image(image: str, settings: DockerSettings) -> str:
+    """The name after the mirror map; one that is none stays, and fails as InvalidImageName when it is to be pulled."""
+    try:
+        return str(mirrored(parse(image), settings.images.mirrors))
+    except ValueError:
+        return image
