@@ -3,6 +3,7 @@ needs no download and no peer, for its interface is a tun device. tests/e2e runs
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from interlink_common.lifecycle.report import Running
 from interlink_common.workload.model import Network, Workload
 from interlink_docker.labels import network_name
 from tests.live.docker.conftest import StartNode
-from tests.live.docker.node import Node, a_pod, container, ended, shell, waiting
+from tests.live.docker.node import PATIENCE_SECONDS, Node, a_pod, container, ended, shell, waiting
 from tests.servers.docker_engine import DockerEngine, busybox_archive
 
 TOOLS = "localhost/network-tools:1"
@@ -79,7 +80,9 @@ async def test_every_container_is_in_the_mesh(carrying: Node) -> None:
         assert "10.7.0.2/32" in told
         assert "10.96.0.0/16 dev mesh0" in told
         assert "nameserver 192.0.2.53" in told
-    assert carriers(carrying, pod) == []
+    async with asyncio.timeout(PATIENCE_SECONDS):  # it goes in the background, when the pod has ended
+        while carriers(carrying, pod):  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.2)
 
 
 async def test_a_mesh_outlives_a_restart_of_the_plugin(carrying: Node) -> None:
