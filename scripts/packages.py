@@ -71,3 +71,16 @@ def docker_packages() -> list[str]:
 
 def busybox_packages() -> list[str]:
     return [] if static_busybox() else ["busybox-static"]
+
+
+def podrunner_packages() -> list[str]:
+    """What is missing of podman, and of what apptainer uses where the distribution has none (see tests/servers/apptainer.py)."""
+    wanted = {"podman": "podman", "runc": "runc"}
+    if find_command("apptainer") is None:
+        wanted |= {
+            "patchelf": "patchelf",
+            "mksquashfs": "squashfs-tools",
+            "squashfuse_ll": "squashfuse",
+            "fuse-overlayfs": "fuse-overlayfs",
+        }
+    return [package for command, package in wanted.items() if find_command(command) is None]

@@ -21,8 +21,8 @@ TEXT = """\
 # Starts podrunner in the directory of this job with the first Python 3.9 or newer.
 directory=${{_CONDOR_SCRATCH_DIR:-$PWD}}
 for python in {pythons}; do
-    if "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-        exec "$python" -I -B "$directory/podrunner.pyz" "$directory"
+    if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+        exec "$python" -I -S -B "$directory/podrunner.pyz" "$directory"
     fi
 done
 echo 'podrunner: {reason}' >&2

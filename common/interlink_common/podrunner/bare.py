@@ -38,8 +38,9 @@ class BareProcess:
         if not container.command:
             words = f"container {container.name} needs a command: on this site pods run as bare processes, without the image's entrypoint"
             raise StartError("RunContainerError", words)
-        if launch.binds and not self._may_mount:
-            words = f"{launch.binds[0].target} can not be mounted for a bare process: this node has no user namespaces"
+        needed = [bind for bind in launch.binds if bind.needed]
+        if needed and not self._may_mount:
+            words = f"{needed[0].target} can not be mounted for a bare process: this node has no user namespaces"
             raise StartError("CreateContainerConfigError", words)
         for name in ("root", "work"):
             (launch.directory / name).mkdir(exist_ok=True)
@@ -48,7 +49,7 @@ class BareProcess:
             {"PATH": USUAL_PATH, **launch.environment},
             container.working_dir or str(launch.directory / "work"),
             root=str(launch.directory / "root"),
-            binds=[(bind.source, bind.target, bind.read_only) for bind in launch.binds],
+            binds=[(bind.source, bind.target, bind.read_only) for bind in launch.binds if self._may_mount],
         )
         return Program(own_program("within"), node_environment(), told, str(launch.directory))
 

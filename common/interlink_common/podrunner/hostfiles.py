@@ -21,7 +21,7 @@ def binds(pod: Workload, hostname: str, directory: Path, taken: Collection[str])
         if target not in taken:
             file = directory / Path(target).name
             file.write_text(text)
-            found.append(Bind(str(file), target, True))
+            found.append(Bind(str(file), target, read_only=True, needed=False))
     return tuple(found)
 
 

@@ -46,6 +46,8 @@ class WorkerRuntime:
         self._images: dict[str, str] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._pumps: set[asyncio.Task[None]] = set()
+        self.end_is_known = asyncio.Event()
+        """Set it when the pod's last report is read: the agent forgets a pod as soon as it is removed."""
 
     async def prepare(self, pod: Workload) -> None:  # noqa: ARG002  there is one
         await self._volumes.prepare()
@@ -82,10 +84,10 @@ class WorkerRuntime:
         message_file = directory / "termination-log"
         message_file.touch(0o666)
         message_file.chmod(0o666)
-        binds = (*self._volumes.binds(container), Bind(str(message_file), "/" + container.termination_message_path.lstrip("/")))
+        message_target = "/" + container.termination_message_path.lstrip("/")
+        binds = (*self._volumes.binds(container), Bind(str(message_file), message_target, needed=False))
         hostname = (pod.hostname or pod.name)[:63].rstrip("-.")
-        if self._tool.name != PROCESS:
-            binds += hostfiles.binds(pod, hostname, directory, taken={bind.target for bind in binds})
+        binds += hostfiles.binds(pod, hostname, directory, taken={bind.target for bind in binds})
         node = {name: os.environ[name] for name in self._config.node_environment if name in os.environ}
         environment = {"HOSTNAME": hostname, **node, **device_environment(pod, container, os.environ), **container.env}
         uid = f"{pod.uid}-{name}"
@@ -130,6 +132,7 @@ class WorkerRuntime:
 
     async def remove(self, pod: Workload) -> None:  # noqa: ARG002
         """Also what the pod's processes started and left behind, and everything on disk but the stream."""
+        await self.end_is_known.wait()
         await self._tunnels.stop()
         for key in list(self._attempts):
             await self._remove(self._attempts.pop(key))

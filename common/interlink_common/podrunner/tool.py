@@ -22,11 +22,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Bind:
-    """`source` on the node appears as `target` in the container."""
+    """`source` on the node appears as `target` in the container. `needed`: the container can't be started without it."""
 
     source: str
     target: str
     read_only: bool = False
+    needed: bool = True
 
 
 @dataclass(frozen=True)
