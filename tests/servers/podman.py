@@ -51,8 +51,8 @@ class Storage:
         options = [word for change in ("ENV PATH=/bin", *changes) for word in ("--change", change)]
         self.run("import", *options, "-", name, stdin=busybox_archive())
 
-    def push(self, name: str, target: str) -> None:
-        self.run("push", "--quiet", "--tls-verify=false", name, f"docker://{target}")
+    def push(self, name: str, target: str, *options: str) -> None:
+        self.run("push", "--quiet", "--tls-verify=false", *options, name, f"docker://{target}")
 
     def containers(self) -> list[str]:
         return self.run("ps", "--all", "--format", "{{.Names}}").split()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
-import shutil
 import signal as signals
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from interlink_common.podrunner.network import Tunnels
 from interlink_common.podrunner.tool import Bind, ContainerTool, Launch, run
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 from interlink_common.workload.model import Container, Workload
+
+log = logging.getLogger(__name__)
 
 EXEC_OUTPUT_BYTES = 10 * 1024
 """What the kubelet keeps of a probe's output (pkg/probe/exec, maxReadLength)."""
@@ -131,16 +134,22 @@ class WorkerRuntime:
         return await asyncio.get_running_loop().run_in_executor(None, self._volumes.excess)
 
     async def remove(self, pod: Workload) -> None:  # noqa: ARG002
-        """Also what the pod's processes started and left behind, and everything on disk but the stream."""
+        """Also what the pod's processes started and left behind, and everything on disk but the stream.
+
+        What can't be removed from the disk is left to the batch system, which empties the job's directory after its end.
+        """
         await self.end_is_known.wait()
         await self._tunnels.stop()
         for key in list(self._attempts):
             await self._remove(self._attempts.pop(key))
         processes.kill_adopted()
-        self._volumes.remove()
-        for name in ("attempts", "runtime", "images"):
-            if (self._directory / name).exists():
-                remove_tree(self._directory / name)
+        try:
+            self._volumes.remove()
+            for name in ("attempts", "runtime", "images"):
+                if (self._directory / name).exists():
+                    remove_tree(self._directory / name)
+        except OSError as error:
+            log.warning("files of the pod stay in %s: %s", self._directory, error.strerror)
 
     async def drain(self) -> None:
         """Returns when every line that the containers wrote is told. After `remove`."""
@@ -149,7 +158,8 @@ class WorkerRuntime:
 
     async def _remove(self, attempt: Attempt) -> None:
         await attempt.remove()
-        shutil.rmtree(attempt.launch.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(attempt.launch.directory)
 
 
 def stop_signal(container: Container) -> int:

@@ -204,7 +204,10 @@ def size_of(directory: Union[str, Path]) -> int:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes it even if its directories are not writable. Raises OSError."""
-    for folder, _, _ in os.walk(directory):
-        Path(folder).chmod(0o700)
+    """Removes it even if there are directories in it that may not be read or written. Raises OSError."""
+    directory.chmod(0o700)
+    for folder, names, _ in os.walk(directory):
+        for path in (Path(folder, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
     shutil.rmtree(directory)

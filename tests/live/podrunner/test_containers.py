@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from interlink_common.podrunner.config import VolumeRules
 from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
@@ -40,7 +41,7 @@ HOSTILE = {
 }
 
 
-def one(image: str, container: Container, name: str = "one", **fields: object) -> Workload:
+def one(image: str, container: Container, name: str = "one", **fields: Any) -> Workload:
     return pod(name, replace(container, image=image), **fields)
 
 
