@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def run_job(arguments: Sequence[str]) -> int:
     try:
         pod = from_json((directory / "pod.json").read_text("utf-8", "surrogatepass"))
         config = decode(json.loads((directory / "runner.json").read_bytes()), RunnerConfig)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), f"the files of the job can not be read: {error}", exitcodes.BAD_BUNDLE))
     wrapper = () if INSIDE in arguments else wrapping(pod, config, directory)
     if wrapper:
@@ -53,6 +54,7 @@ async def _run(pod: Workload, config: RunnerConfig, directory: Path) -> int:
     try:
         return await carry(pod, config, directory, sink)
     except NoRuntime as error:
+        shutil.rmtree(directory / "runtime", ignore_errors=True)
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.NO_RUNTIME]}: {error}", exitcodes.NO_RUNTIME)
     except Exception as error:  # told before it ends, whatever it is
         log.exception("a mistake of podrunner's own")
@@ -84,7 +86,7 @@ def run_wrapped(wrapper: Sequence[str], directory: Path) -> int:
     """podrunner inside of something else; signals go straight to it, for a wrapper need not pass them on."""
     (directory / INSIDE_PID).unlink(missing_ok=True)
     command = (*wrapper, *own_program(str(directory), INSIDE))
-    environment = network.directory_environment(directory)
+    environment = {**os.environ, "TMPDIR": str(network.scratch(directory))}
     child = subprocess.Popen(command, env=environment, cwd=directory, stdin=subprocess.DEVNULL)  # noqa: S603  the operator's words
 
     def pass_on(number: int, _: Optional[FrameType]) -> None:
@@ -94,6 +96,7 @@ def run_wrapped(wrapper: Sequence[str], directory: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, pass_on)
     code = child.wait()
+    shutil.rmtree(network.scratch(directory), ignore_errors=True)
     if not (directory / INSIDE_PID).exists():
         reason = f"podrunner could not be started in {Path(wrapper[0]).name}: exit code {code}"
         return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), reason, exitcodes.BROKEN))
