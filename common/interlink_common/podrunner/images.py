@@ -46,7 +46,7 @@ def resolve(name: str, rules: ImageRules) -> Image:
         return Image(_allowed(name, rules))
     wanted = mapped if mapped is not None else name
     scheme, mark, reference = wanted.rpartition("://")
-    if scheme + mark not in ("", *SCHEMES) or not REFERENCE.fullmatch(reference):
+    if scheme + mark not in ("", *SCHEMES) or not REFERENCE.fullmatch(reference) or ".." in reference.split("/"):
         raise StartError(INVALID, f"{name[:200]} is not the name of an image that a worker node can run")
     return Image(f"{scheme or 'docker'}://{reference}")
 
