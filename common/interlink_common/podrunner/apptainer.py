@@ -60,7 +60,7 @@ class Apptainer:
             location = image.source
         else:
             location = str(await self._pulled(image, container.image_pull_policy, credentials))
-        if location not in self._entries:
+        if not container.command and location not in self._entries:
             self._entries[location] = await self._entry(location)
         return location
 

@@ -16,6 +16,7 @@ from interlink_common.podrunner.cgroups import Cgroups, own_groups
 from interlink_common.podrunner.config import RunnerConfig, VolumeRules
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.hostfiles import hosts, resolv_conf
+from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 from interlink_common.workload.codec import decode, encode
 from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Workload
@@ -106,7 +107,7 @@ def own_group() -> str:
 
 
 def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
-    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig())
+    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None))
     before = PodReport((ended("early", 0, 5.0), ended("obeyed", 0, 15.0), ended("failed", 7, 15.0), ContainerReport("on", Running(1.0))))
     assert stop.explained(before) == before
     stop.cause, stop.since = "why", 10.0
