@@ -147,6 +147,13 @@ def test_a_registry_with_a_login(node: Node, start: StartJob, rules: ImageRules,
         private.remove()
 
 
+def test_an_image_of_an_oras_registry(apptainer_node: Node, start: StartJob, apptainer_image: Path, registry: DockerRegistry) -> None:
+    apptainer.push(apptainer_image, f"oras://{registry.server}/team/sif:1")
+    rules = ImageRules(insecure_registries=(registry.server,))
+    job = run(start, apptainer_node, rules, sh("main", "echo ran", image=f"oras://{registry.server}/team/sif:1", mounts=()))
+    assert job.log() == "ran\n"
+
+
 def test_images_by_path(apptainer_node: Node, apptainer_image: Path, start: StartJob, scratch: Path) -> None:
     """A .sif and a directory, as the operator allows; a map from a name's prefix, as for /cvmfs/unpacked.cern.ch."""
     shelf = scratch / "unpacked"
