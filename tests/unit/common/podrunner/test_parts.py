@@ -79,13 +79,14 @@ def test_limits_in_cgroups_of_version_2(tmp_path: Path) -> None:
     if own_groups(tmp_path).keys() != {""}:
         pytest.fail(f"the fake is not taken for version 2: {own_groups(tmp_path)}")
     groups = Cgroups(tmp_path)
-    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory"
     assert groups.make("none", Resources()) is None
+    assert (own / "cgroup.subtree_control").read_text() == ""
     (own / "podrunner-main").mkdir()
     for name in ("memory.max", "memory.swap.max", "memory.oom.group", "cpu.max"):
         (own / "podrunner-main" / name).touch()
     group = groups.make("main", Resources(cpu_millis=1500, memory_bytes=2**20))
     assert group is not None
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory"
     group.enter(7)
     written = {path.name: path.read_text() for path in (own / "podrunner-main").iterdir()}
     assert written == {
