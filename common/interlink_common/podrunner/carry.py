@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ from interlink_common.podrunner import exitcodes, processes
 from interlink_common.podrunner.config import PODMAN, PROCESS, RunnerConfig
 from interlink_common.podrunner.events import End, ReportChanged
 from interlink_common.podrunner.logs import PodLog
+from interlink_common.podrunner.node import find_program
 from interlink_common.podrunner.runtime import WorkerRuntime
 from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.tool import ContainerTool
@@ -35,7 +35,7 @@ async def find_tool(config: RunnerConfig, directory: Path) -> ContainerTool:
     """The first configured runtime that works here. Raises NoRuntime."""
     objections = []
     for name in config.runtimes:
-        program = config.programs.get(name) or shutil.which(name)
+        program = config.programs.get(name) or find_program(name)
         if name != PROCESS and not program:
             objections.append(f"{name} is not installed")
             continue
