@@ -109,8 +109,34 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             verdict(engine["restart"]["p99_ms"] <= 20),
         ),
         ("creates accepted over 4 connections", f"{library['creates_per_second']} pods/s", "", ""),
+        *podrunner_rows(result["podrunner"]),
     ]
     return found
+
+
+def podrunner_rows(podrunner: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    process, apptainer = podrunner["process"], podrunner["apptainer"]
+
+    def told(times: dict[str, float]) -> str:
+        return f"{times['least']:.0f} ms (median {times['median']:.0f} ms)"
+
+    return [
+        (
+            f"podrunner on a node, from start.sh to the start of the first container: the least of {podrunner['rounds']} starts",
+            f"bare process {told(process['started_ms'])}, apptainer {told(apptainer['started_ms'])}; Python {podrunner['python']}",
+            "less than 150 ms",
+            verdict(process["started_ms"]["least"] < 150),
+        ),
+        (
+            "the same to the container's first line",
+            f"bare process {told(process['first_line_ms'])}, apptainer {told(apptainer['first_line_ms'])}; "
+            f"`apptainer exec` alone {told(apptainer['bare_ms'])}",
+            "",
+            "",
+        ),
+        ("podrunner's memory at its peak", f"{podrunner['mib']} MiB", "less than 30 MiB", verdict(podrunner["mib"] < 30)),
+        ("files of a job, podrunner included", f"{podrunner['bundle_bytes'] // 1024} KiB", "", ""),
+    ]
 
 
 def render(result: dict[str, Any]) -> None:
@@ -155,7 +181,12 @@ def plot(status: dict[str, Any]) -> None:
 
 def main() -> None:
     if "--render" not in sys.argv[1:]:
-        result = {"measured_on": measured_on(), "library": part("library.py"), "engine": part("engine.py")}
+        result = {
+            "measured_on": measured_on(),
+            "library": part("library.py"),
+            "engine": part("engine.py"),
+            "podrunner": part("podrunner.py"),
+        }
         result["measured_on"]["load_average"] = round(os.getloadavg()[1], 1)
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     result = json.loads(RESULTS.read_text())

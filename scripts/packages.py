@@ -71,3 +71,18 @@ def docker_packages() -> list[str]:
 
 def busybox_packages() -> list[str]:
     return [] if static_busybox() else ["busybox-static"]
+
+
+def podrunner_packages() -> list[str]:
+    """What is missing of podman, of what apptainer uses where the distribution has none (see tests/servers/apptainer.py), and a Python
+    that every user may start: jobs run as somebody else."""
+    wanted = {"podman": "podman", "runc": "runc"}
+    if find_command("apptainer") is None:
+        wanted |= {
+            "patchelf": "patchelf",
+            "mksquashfs": "squashfs-tools",
+            "squashfuse_ll": "squashfuse",
+            "fuse-overlayfs": "fuse-overlayfs",
+        }
+    python = [] if shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin") else ["python3"]
+    return python + [package for command, package in wanted.items() if find_command(command) is None]

@@ -5,16 +5,28 @@ Never fails for what a machine can't have: pytest lists the backends that could 
 
 from __future__ import annotations
 
-from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, say
+from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, say
+from tests.servers import apptainer
 
 
 def missing() -> list[str]:
     registry = [] if find_command("docker-registry") else ["docker-registry"]
-    return [*docker_packages(), *busybox_packages(), *registry]
+    return [*docker_packages(), *busybox_packages(), *registry, *podrunner_packages()]
+
+
+def fetch_apptainer() -> None:
+    """Where the distribution's release has no apptainer, that of its newest one."""
+    if apptainer.program() is None:
+        say("Fetching apptainer from Debian's newest release, for the live tests of podrunner")
+        try:
+            apptainer.fetch()
+        except (OSError, RuntimeError) as error:
+            raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
 if __name__ == "__main__":
     try:
-        install(missing(), "The live tests of the Docker plugin")
+        install(missing(), "The live tests")
+        fetch_apptainer()
     except Missing as gap:
         say(str(gap))

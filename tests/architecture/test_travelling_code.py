@@ -19,6 +19,7 @@ FILES = sorted(
         PACKAGE / "workload/codec.py",
         *(PACKAGE / "lifecycle").rglob("*.py"),
         *(PACKAGE / "agent").rglob("*.py"),
+        *(PACKAGE / "podrunner").rglob("*.py"),
         *(PACKAGE / name / "__init__.py" for name in (".", "workload")),
     ]
 )

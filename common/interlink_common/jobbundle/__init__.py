@@ -1,0 +1,1 @@
+"""The files of a batch job that carries a pod. Pure: `build` makes them in memory."""

@@ -1,0 +1,75 @@
+"""No container runtime: the pod's commands as processes of the node, if the operator's policy says so.
+
+A process sees the node's files, with the pod's volumes at their paths, in a mount namespace of its own: nothing of the node changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Optional
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.podrunner import processes, within
+from interlink_common.podrunner.config import PROCESS
+from interlink_common.podrunner.images import Image
+from interlink_common.podrunner.node import USUAL_PATH, node_environment, own_program
+from interlink_common.podrunner.tool import Launch, Program, Refusal
+from interlink_common.workload.model import Container, RegistryCredential
+
+
+class BareProcess:
+    """`ContainerTool` without containers."""
+
+    name = PROCESS
+    limits_itself = False
+
+    def __init__(self) -> None:
+        self._may_mount = os.geteuid() == 0 or processes.has_user_namespaces()
+
+    async def objection(self) -> str:
+        return ""
+
+    async def pull(self, image: Image, container: Container, credentials: Sequence[RegistryCredential]) -> str:  # noqa: ARG002
+        return ""
+
+    async def program(self, launch: Launch) -> Program:
+        container = launch.container
+        if not container.command:
+            words = f"container {container.name} needs a command: on this site pods run as bare processes, without the image's entrypoint"
+            raise StartError("RunContainerError", words)
+        needed = [bind for bind in launch.binds if bind.needed]
+        if needed and not self._may_mount:
+            words = f"{needed[0].target} can not be mounted for a bare process: this node has no user namespaces"
+            raise StartError("CreateContainerConfigError", words)
+        for name in ("root", "work"):
+            (launch.directory / name).mkdir(exist_ok=True)
+        told = within.request(
+            container.command + (container.args or ()),
+            {"PATH": USUAL_PATH, **launch.environment},
+            container.working_dir or str(launch.directory / "work"),
+            root=str(launch.directory / "root"),
+            binds=[(bind.source, bind.target, bind.read_only) for bind in launch.binds if self._may_mount],
+        )
+        return Program(own_program("within"), node_environment(), told, str(launch.directory))
+
+    def first_process(self, launch: Launch, pid: int) -> Optional[int]:  # noqa: ARG002
+        """It is podrunner's small program that becomes the command."""
+        return None if processes.arguments(pid) == own_program("within") else pid
+
+    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
+        directory = launch.container.working_dir or str(launch.directory / "work")
+        told = within.request(command, {"PATH": USUAL_PATH, **launch.environment}, directory, join=first_process)
+        return Program(own_program("within"), node_environment(), told)
+
+    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
+        mark, told = within.COMPLAINT, last_words.strip().splitlines()[-1:]
+        if exit_code in (within.NOT_FOUND, within.CANNOT_EXECUTE) and told and told[0].startswith(mark):
+            return Refusal(exit_code, told[0][len(mark) :])
+        return None
+
+    async def was_out_of_memory(self, launch: Launch) -> bool:  # noqa: ARG002
+        return False
+
+    async def forget(self, launch: Launch) -> None:
+        """A process is gone when it has ended."""

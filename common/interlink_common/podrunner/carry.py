@@ -1,0 +1,183 @@
+"""Carries one pod from its start to its end, telling of it on the way, and stops it in order when the batch system ends the job."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional
+
+from interlink_common.agent.agent import NodeAgent
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated
+from interlink_common.podrunner import exitcodes, processes
+from interlink_common.podrunner.config import PODMAN, PROCESS, RunnerConfig
+from interlink_common.podrunner.events import End, ReportChanged
+from interlink_common.podrunner.logs import PodLog
+from interlink_common.podrunner.node import find_program
+from interlink_common.podrunner.runtime import WorkerRuntime
+from interlink_common.podrunner.sinks import Sink
+from interlink_common.podrunner.tool import ContainerTool
+from interlink_common.workload.model import Workload
+
+RESYNC_SECONDS = 10.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+STOPPED = "the batch system ended the job"
+TERMINATED = 143
+"""What a container is told to have ended with that ended with 0 only because it was stopped."""
+
+
+class NoRuntime(Exception):  # noqa: N818  a state of the node
+    """None of the configured container runtimes works; the text says why not, one by one."""
+
+
+async def find_tool(config: RunnerConfig, directory: Path) -> ContainerTool:
+    """The first configured runtime that works here. Raises NoRuntime."""
+    objections = []
+    for name in config.runtimes:
+        program = config.programs.get(name) or find_program(name)
+        if name != PROCESS and not program:
+            objections.append(f"{name} is not installed")
+            continue
+        tool = _tool(name, program or "", config, directory)
+        objection = await tool.objection()
+        if not objection:
+            return tool
+        objections.append(f"{name} does not work ({objection})")
+    raise NoRuntime("; ".join(objections) or "no container runtime is configured")
+
+
+def _tool(name: str, program: str, config: RunnerConfig, directory: Path) -> ContainerTool:
+    """Imports only what is asked for: every millisecond of it comes before the first container."""
+    if name == PROCESS:
+        from interlink_common.podrunner.bare import BareProcess  # noqa: PLC0415
+
+        return BareProcess()
+    if name == PODMAN:
+        from interlink_common.podrunner.podman import Podman  # noqa: PLC0415
+
+        return Podman(program, config, directory)
+    from interlink_common.podrunner.apptainer import Apptainer  # noqa: PLC0415
+
+    return Apptainer(name, program, config, directory)
+
+
+async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink) -> int:
+    """Runs the pod to its end and returns podrunner's exit code. Raises NoRuntime before anything is started."""
+    tool = await find_tool(config, directory)
+    processes.adopt_orphans()
+    log = PodLog(sink, config.stream)
+    runtime = WorkerRuntime(pod, config, directory, tool=tool, log=log, on_event=lambda: agent.wake(pod.uid))
+    agent = NodeAgent(runtime, save=_remember_nothing, timing=config.timing, resync_seconds=RESYNC_SECONDS)
+    stop = Stop(agent, pod, config, sink)
+    stop.listen()
+    teller = Teller(sink, stop)
+    telling = asyncio.create_task(teller.run(), name="states")
+    agent.add(pod)
+    async for _, report in agent.reports():
+        teller.tell(report)
+        if report.finished:
+            break
+    runtime.end_is_known.set()
+    await agent.remove(pod, 0)
+    await runtime.drain()
+    teller.close()
+    await telling
+    await agent.close()
+    stop.ignore()
+    report = stop.explained(teller.report)
+    exit_code = exitcodes.STOPPED if stop.cause and not _ended_before(report, stop.since) else exitcodes.of_report(report)
+    await sink.end(End(report, exit_code, stop.cause, time.time_ns()))
+    return exit_code
+
+
+class Stop:
+    """What to do when the batch system ends the job: on SIGTERM (walltime, eviction, removal) the pod is stopped as by a deletion."""
+
+    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig, sink: Sink) -> None:
+        self._agent = agent
+        self._pod = pod
+        self._config = config
+        self._sink = sink
+        self._removal: Optional[asyncio.Task[None]] = None
+        self.cause = ""
+        self.since = 0.0
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self.begin, number)
+
+    def ignore(self) -> None:
+        """There is nothing to stop any more, only an end to be told, with the exit code that goes with it."""
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+    def begin(self, number: int) -> None:
+        """The first signal counts."""
+        if self._removal is None:
+            self.cause = f"{STOPPED} ({signal.Signals(number).name}: walltime, eviction or removal)"
+            self.since = time.time()
+            self._removal = asyncio.create_task(self._stop(), name="stop")
+
+    async def _stop(self) -> None:
+        grace_seconds = await self._sink.grace_seconds()
+        if grace_seconds is None:
+            grace_seconds = float(self._pod.grace_seconds)
+        await self._agent.remove(self._pod.uid, min(grace_seconds, self._config.stop_seconds))
+
+    def explained(self, report: PodReport) -> PodReport:
+        """The report with the cause in every container that ended because of it; none of them has succeeded."""
+        if not self.cause:
+            return report
+        return replace(report, containers=tuple(map(self._explained, report.containers)))
+
+    def _explained(self, entry: ContainerReport) -> ContainerReport:
+        state = entry.state
+        if not isinstance(state, Terminated) or (state.finished_at or self.since) < self.since:
+            return entry
+        message = f"{self.cause}: {state.message}" if state.message else self.cause
+        code = state.exit_code or TERMINATED
+        reason = state.reason if state.exit_code else "Error"
+        return replace(entry, state=replace(state, exit_code=code, reason=reason, message=message))
+
+
+class Teller:
+    """Tells the sink of states, the newest only, without ever holding up the agent."""
+
+    def __init__(self, sink: Sink, stop: Stop) -> None:
+        self._sink = sink
+        self._stop = stop
+        self._news = asyncio.Event()
+        self._closed = False
+        self.report = PodReport(())
+
+    def tell(self, report: PodReport) -> None:
+        self.report = report
+        self._news.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._news.set()
+
+    async def run(self) -> None:
+        told = PodReport(())
+        while not self._closed:
+            await self._news.wait()
+            self._news.clear()
+            if self.report != told:
+                told = self.report
+                await self._sink.report(ReportChanged(self._stop.explained(told), time.time_ns()))
+
+
+def _ended_before(report: PodReport, moment: float) -> bool:
+    """Whether every main container had ended by itself."""
+    states = [entry.state for entry in report.containers]
+    return all(isinstance(state, Terminated) and state.finished_at is not None and state.finished_at < moment for state in states)
+
+
+def _remember_nothing(uid: str, memory_json: str) -> None:
+    """A pod does not outlive its podrunner."""

@@ -1,0 +1,173 @@
+"""podman: containers by its command line, attached, so that output, signals and exit codes are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.podrunner import processes
+from interlink_common.podrunner.config import PODMAN, RunnerConfig
+from interlink_common.podrunner.images import DOCKER, INVALID, Image, cache_directory, login
+from interlink_common.podrunner.node import node_environment
+from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
+from interlink_common.workload.model import Container, RegistryCredential, Security
+
+CHECK_SECONDS = 60.0
+PID_FILE = "pid"
+RUNTIMES = ("", "runc", "crun", "youki")
+PODMAN_FAILED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
+
+
+class Podman:
+    """`ContainerTool`. `program` is its path; images and containers are in its own storage, or below the cache directory if one is set."""
+
+    name = PODMAN
+    limits_itself = True
+
+    def __init__(self, program: str, config: RunnerConfig, directory: Path) -> None:
+        self._config = config
+        self._directory = directory
+        self._program = program
+
+    async def objection(self) -> str:
+        try:
+            done = await self._run("info", "--format", "{{.Host.OCIRuntime.Name}}", timeout_seconds=CHECK_SECONDS)
+        except (OSError, asyncio.TimeoutError) as error:
+            return str(error) or "it does not answer"
+        return "" if done.exit_code == 0 else done.last_words
+
+    async def pull(self, image: Image, container: Container, credentials: Sequence[RegistryCredential]) -> str:
+        if image.is_local:
+            if not await run_in_thread(Path(image.source).is_dir):
+                raise StartError("ErrImagePull", f"podman runs images from registries and directories, and {image.source} is no directory")
+            return image.source
+        if not image.source.startswith(DOCKER):
+            raise StartError(INVALID, f"podman can not run {image.source}: it knows images of docker registries only")
+        name = image.source[len(DOCKER) :]
+        policy = container.image_pull_policy
+        if policy != "Always" and (await self._run("image", "exists", name, timeout_seconds=CHECK_SECONDS)).exit_code == 0:
+            return name
+        if policy == "Never":
+            raise StartError("ErrImageNeverPull", f"image {name} is not on this node and imagePullPolicy is Never")
+        await self._pull(image, name, login(image, credentials))
+        return name
+
+    async def _pull(self, image: Image, name: str, credential: Optional[RegistryCredential]) -> None:
+        options = ["--tls-verify=false"] if image.registry in self._config.images.insecure_registries else []
+        seconds = self._config.images.pull_timeout_seconds
+        file = self._directory / "runtime" / "auth.json"
+        try:
+            if credential is not None:
+                file.parent.mkdir(exist_ok=True)
+                server = image.registry or "docker.io"
+                login_options = ("login", "--username", credential.username, "--password-stdin", "--authfile", str(file), *options, server)
+                done = await self._run(*login_options, stdin=credential.password.encode(), timeout_seconds=CHECK_SECONDS)
+                if done.exit_code != 0:
+                    raise StartError("ErrImagePull", f"the login at {server} failed: {done.last_words}")
+                options += ["--authfile", str(file)]
+            done = await self._run("pull", "--quiet", *options, name, timeout_seconds=seconds)
+        except asyncio.TimeoutError:
+            raise StartError("ErrImagePull", f"image {name} could not be pulled in {seconds:g} s") from None
+        finally:
+            if file.exists():
+                file.unlink()
+        if done.exit_code != 0:
+            raise StartError("ErrImagePull", done.last_words)
+
+    async def program(self, launch: Launch) -> Program:
+        """Variables come in a file, so that they are in no list of processes; a file can hold no newlines, podman's secrets can."""
+        container = launch.container
+        await self.forget(launch)
+        options = ["--name", launch.name, "--network", "host", "--log-driver", "none", "--pull", "never", "--http-proxy=false"]
+        options += ["--pidfile", str(launch.directory / PID_FILE)]
+        options += ["--hostname", launch.hostname] if launch.hostname else []
+        options += ["--workdir", container.working_dir] if container.working_dir else []
+        options += ["--read-only"] if container.security.read_only_root_filesystem else []
+        options += user_option(container.security)
+        if container.limits.memory_bytes:
+            options += [f"--memory={container.limits.memory_bytes}", f"--memory-swap={container.limits.memory_bytes}"]
+        if container.limits.cpu_millis:
+            options += [f"--cpus={container.limits.cpu_millis / 1000:g}"]
+        options += await self._variables(launch)
+        for bind in launch.binds:
+            if "," in bind.source + bind.target:
+                raise StartError("CreateContainerConfigError", f"podman can not mount a path that holds a comma: {bind.target[:200]}")
+            options += ["--mount", f"type=bind,src={bind.source},dst={bind.target}{',ro=true' if bind.read_only else ''}"]
+        options += self._config.options.get(PODMAN, ())
+        command: tuple[str, ...] = container.args or ()
+        if container.command:
+            options += ["--entrypoint", container.command[0]]
+            command = container.command[1:] + command
+        image: tuple[str, ...] = (launch.image,)
+        if launch.image.startswith("/"):
+            link = launch.directory / "rootfs"  # for podman, a colon in the path would begin an option
+            link.symlink_to(launch.image)
+            image = ("--rootfs", f"{link}:O")
+        return Program((*self._base, "run", *options, *image, *command), node_environment(), directory=str(launch.directory))
+
+    async def _variables(self, launch: Launch) -> list[str]:
+        file = launch.directory / "environment"
+        lines = [f"{name}={value}\n" for name, value in launch.environment.items() if "\n" not in value]
+        file.touch(0o600)
+        file.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+        options = ["--env-file", str(file)]
+        for secret, name in _secrets(launch).items():
+            value = launch.environment[name].encode("utf-8", "surrogateescape")
+            done = await self._run("secret", "create", secret, "-", stdin=value, timeout_seconds=CHECK_SECONDS)
+            if done.exit_code != 0:
+                raise StartError("CreateContainerError", f"podman can not pass the variable {name}: {done.last_words}")
+            options += ["--secret", f"{secret},type=env,target={name}"]
+        return options
+
+    @property
+    def _base(self) -> tuple[str, ...]:
+        """Raises StartError."""
+        if not self._config.images.cache_directory:
+            return (self._program,)
+        return (self._program, "--root", str(cache_directory(self._config.images, self._directory) / "podman"))
+
+    def first_process(self, launch: Launch, pid: int) -> Optional[int]:  # noqa: ARG002  no child of podman's
+        """Before it is the container's, it is the runtime's `runc init` or `crun`."""
+        try:
+            found = int((launch.directory / PID_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+        return None if Path((processes.arguments(found) or ("",))[0]).name in RUNTIMES else found
+
+    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:  # noqa: ARG002
+        return Program((*self._base, "exec", launch.name, *command), node_environment())
+
+    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
+        lines = [line for line in last_words.splitlines() if line.startswith("Error: ")]
+        if exit_code in (PODMAN_FAILED, CANNOT_EXECUTE, NOT_FOUND) and lines:
+            return Refusal(128 if exit_code == PODMAN_FAILED else exit_code, lines[-1][len("Error: ") :])
+        return None
+
+    async def was_out_of_memory(self, launch: Launch) -> bool:
+        done = await self._run("inspect", "--format", "{{.State.OOMKilled}}", launch.name, timeout_seconds=CHECK_SECONDS)
+        return done.output.strip() == b"true"
+
+    async def forget(self, launch: Launch) -> None:
+        await self._run("rm", "--force", "--time", "0", "--ignore", launch.name, timeout_seconds=CHECK_SECONDS)
+        for secret in _secrets(launch):
+            await self._run("secret", "rm", secret, timeout_seconds=CHECK_SECONDS)
+
+    async def _run(self, *arguments: str, timeout_seconds: float, stdin: bytes = b"") -> Done:
+        return await run(Program((*self._base, *arguments), node_environment(), stdin), timeout_seconds)
+
+
+def user_option(security: Security) -> list[str]:
+    """runAsUser and runAsGroup; a group alone needs the image's user, which podman does not tell."""
+    if security.run_as_user is None:
+        return []
+    group = "" if security.run_as_group is None else f":{security.run_as_group}"
+    return ["--user", f"{security.run_as_user}{group}"]
+
+
+def _secrets(launch: Launch) -> dict[str, str]:
+    """Name of the secret -> name of the variable, for each that holds a newline."""
+    names = [name for name, value in launch.environment.items() if "\n" in value]
+    return {f"{launch.name}-{index}": name for index, name in enumerate(names)}

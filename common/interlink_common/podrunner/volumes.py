@@ -1,0 +1,214 @@
+"""A pod's volumes as paths of the node, below podrunner's own directory where they are the pod's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+from interlink_common.agent.runtime import StartError
+from interlink_common.podrunner import cvmfs
+from interlink_common.podrunner.config import RunnerConfig
+from interlink_common.podrunner.tool import Bind
+from interlink_common.workload.model import (
+    Container,
+    CvmfsVolume,
+    EmptyDirVolume,
+    ExternalVolume,
+    FilesVolume,
+    HostPathVolume,
+    Mount,
+    Workload,
+)
+
+FAILED_MOUNT = "FailedMount"
+MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs
+READ_ONLY = ":ro"
+
+
+@dataclass(frozen=True)
+class Place:
+    path: str
+    read_only: bool = False
+
+
+class Volumes:
+    """Those of one pod."""
+
+    def __init__(self, pod: Workload, config: RunnerConfig, directory: Path) -> None:
+        self._pod = pod
+        self._config = config
+        self._directory = directory / "volumes"
+        self._memory = Path(MEMORY) / f"podrunner-{os.getuid()}-{pod.uid}"
+        self._places: dict[str, Place] = {}
+
+    async def prepare(self) -> None:
+        """Makes or finds each volume. Raises StartError with FailedMount."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for volume in self._pod.volumes:
+            if volume.name in self._places:
+                continue
+            try:
+                if isinstance(volume, FilesVolume):
+                    self._places[volume.name] = self._written(volume)
+                elif isinstance(volume, EmptyDirVolume):
+                    self._places[volume.name] = self._empty(volume)
+                elif isinstance(volume, HostPathVolume):
+                    self._places[volume.name] = _host_path(volume, self._config.volumes.host_paths)
+                elif isinstance(volume, ExternalVolume):
+                    self._places[volume.name] = self._external(volume)
+                else:
+                    await cvmfs.check(volume, self._config.cvmfs)
+                    self._places[volume.name] = Place(str(Path(self._config.cvmfs.path, volume.sub_path)), True)
+            except OSError as error:
+                raise StartError(FAILED_MOUNT, f"volume {volume.name} can not be made: {error.strerror}") from error
+
+    def binds(self, container: Container) -> tuple[Bind, ...]:
+        """What to mount into the container, outer targets before those in them. Raises StartError."""
+        found = sorted((self._bind(container, mount) for mount in container.mounts), key=lambda bind: bind.target.count("/"))
+        for index, bind in enumerate(found):
+            outer = [other for other in found[:index] if bind.target.startswith(other.target.rstrip("/") + "/")]
+            if outer:
+                _make_target(Path(outer[-1].source) / os.path.relpath(bind.target, outer[-1].target), bind)
+        return tuple(found)
+
+    def excess(self) -> str:
+        """A sentence if an emptyDir holds more than its sizeLimit, else ""."""
+        for volume in self._pod.volumes:
+            limit = volume.size_limit_bytes if isinstance(volume, EmptyDirVolume) else None
+            if limit is not None and volume.name in self._places and size_of(self._places[volume.name].path) > limit:
+                return f"Usage of EmptyDir volume {volume.name} exceeds the limit {limit} bytes."
+        return ""
+
+    def remove(self) -> None:
+        """Everything that is the pod's own; raises OSError if something stays."""
+        for directory in (self._directory, self._memory):
+            if directory.exists():
+                remove_tree(directory)
+        self._places.clear()
+
+    def _written(self, volume: FilesVolume) -> Place:
+        root = self._directory / volume.name
+        if root.exists():
+            remove_tree(root)
+        root.mkdir(mode=0o755)
+        for file in volume.files:
+            path = root / file.path
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(file.data)
+                os.fchmod(descriptor, file.mode)
+        return Place(str(root), True)
+
+    def _empty(self, volume: EmptyDirVolume) -> Place:
+        """In memory where that can be: what is in the node's /dev, apptainer does not show in a container's /dev, and says nothing."""
+        in_dev = any(m.volume == volume.name and m.path.startswith("/dev/") for c in self._pod.all_containers for m in c.mounts)
+        in_memory = volume.in_memory and not in_dev and os.access(MEMORY, os.W_OK)
+        parent = self._memory if in_memory else self._directory
+        parent.mkdir(mode=0o700, exist_ok=True)
+        root = parent / volume.name
+        root.mkdir(exist_ok=True)
+        root.chmod(0o777)
+        return Place(str(root))
+
+    def _external(self, volume: ExternalVolume) -> Place:
+        key = f"{volume.kind}/{volume.key}"
+        target = self._config.volumes.external.get(key)
+        if target is None:
+            raise StartError(FAILED_MOUNT, f"volume {volume.name}: this site has nothing for {key}")
+        path, read_only = _split(os.path.expandvars(target))
+        if not Path(path).exists():
+            raise StartError(FAILED_MOUNT, f"volume {volume.name}: {path} of this site is not there on the node")
+        return Place(path, read_only or volume.read_only)
+
+    def _bind(self, container: Container, mount: Mount) -> Bind:
+        volume, place = self._pod.volume(mount.volume), self._places[mount.volume]
+        source = os.path.realpath(place.path)
+        if mount.sub_path:
+            source = self._sub_path(container, mount, place)
+        return Bind(source, mount.path, mount.read_only or place.read_only or isinstance(volume, (FilesVolume, CvmfsVolume)))
+
+    def _sub_path(self, container: Container, mount: Mount, place: Place) -> str:
+        """The real path of subPath, which must not lead out of the volume; a missing one becomes a directory, as in Kubernetes."""
+        root = os.path.realpath(place.path)
+        source = os.path.realpath(Path(root, mount.sub_path))
+        if source != root and not source.startswith(f"{root}/"):
+            raise StartError("CreateContainerConfigError", f"container {container.name}: subPath {mount.sub_path} leads out of its volume")
+        try:
+            if not os.path.lexists(source):
+                Path(source).mkdir(parents=True)
+        except OSError as error:
+            words = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
+            raise StartError("CreateContainerConfigError", words) from error
+        return source
+
+
+def _make_target(place: Path, bind: Bind) -> None:
+    """A mount point inside of another volume, as container runtimes make it. Raises StartError."""
+    try:
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if Path(bind.source).is_dir():
+                place.mkdir()
+            else:
+                place.touch()
+    except OSError as error:
+        words = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
+        raise StartError("CreateContainerConfigError", words) from error
+
+
+def _host_path(volume: HostPathVolume, allowed: tuple[str, ...]) -> Place:
+    """The path, if the operator allows it and it is what the pod says it is."""
+    real = os.path.realpath(volume.path)
+    rule = next((rule for rule in map(_split, allowed) if f"{real}/".startswith(os.path.realpath(rule[0]).rstrip("/") + "/")), None)
+    if rule is None:
+        raise StartError(FAILED_MOUNT, f"volume {volume.name}: this site does not allow the host path {volume.path}")
+    if volume.type == "DirectoryOrCreate":
+        Path(real).mkdir(parents=True, exist_ok=True)
+    elif volume.type == "FileOrCreate" and not os.path.lexists(real):
+        Path(real).touch()
+    is_right = KINDS.get(volume.type, Path.exists)
+    if not is_right(Path(real)):
+        raise StartError(FAILED_MOUNT, f"volume {volume.name}: host path {volume.path} is no {volume.type or 'file or directory'}")
+    return Place(real, rule[1])
+
+
+KINDS = {
+    "Directory": Path.is_dir,
+    "DirectoryOrCreate": Path.is_dir,
+    "File": Path.is_file,
+    "FileOrCreate": Path.is_file,
+    "Socket": Path.is_socket,
+    "CharDevice": Path.is_char_device,
+    "BlockDevice": Path.is_block_device,
+}
+
+
+def _split(target: str) -> tuple[str, bool]:
+    read_only = target.endswith(READ_ONLY)
+    return (target[: -len(READ_ONLY)] if read_only else target), read_only
+
+
+def size_of(directory: Union[str, Path]) -> int:
+    """Bytes on disk of everything below it."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):  # removed meanwhile
+                total += Path(folder, name).lstat().st_blocks * 512
+    return total
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes it even if its directories may not be read or written, as the kernel's own in an overlay's work directory. Raises OSError."""
+    from shutil import rmtree  # noqa: PLC0415  needed at the end only: see node.find_program
+
+    directory.chmod(0o700)
+    for folder, folders, _ in os.walk(directory):
+        for path in (Path(folder, name) for name in folders):
+            if not path.is_symlink():
+                path.chmod(0o700)  # before the walk looks into it
+    rmtree(directory)

@@ -1,0 +1,193 @@
+"""The small pure parts: exit codes, host files, devices, cgroups, and the cause of a stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from interlink_common.agent.agent import NodeAgent
+from interlink_common.agent.runtime import StartError
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.podrunner import exitcodes
+from interlink_common.podrunner.carry import Stop
+from interlink_common.podrunner.cgroups import Cgroups, own_groups
+from interlink_common.podrunner.config import RunnerConfig, SecurityRules, VolumeRules
+from interlink_common.podrunner.devices import device_environment
+from interlink_common.podrunner.hostfiles import hosts, resolv_conf
+from interlink_common.podrunner.permissions import objection
+from interlink_common.podrunner.sinks import Sink
+from interlink_common.podrunner.volumes import Volumes, remove_tree
+from interlink_common.workload.codec import decode, encode
+from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Security, Workload
+
+
+def ended(name: str, code: int, finished_at: float = 1.0) -> ContainerReport:
+    return ContainerReport(name, Terminated(code, "Error" if code else "Completed", finished_at=finished_at))
+
+
+@pytest.mark.parametrize(
+    ("containers", "code"),
+    [
+        ((ended("a", 0), ended("b", 0)), 0),
+        ((ended("a", 4, 2.0), ended("b", 9, 1.0)), 9),
+        ((ended("a", 255),), 239),
+        ((ended("a", -1),), 1),
+        ((), 0),
+    ],
+)
+def test_exit_codes(containers: tuple[ContainerReport, ...], code: int) -> None:
+    assert exitcodes.of_report(PodReport(containers)) == code
+
+
+def test_every_own_code_has_a_meaning() -> None:
+    own = {value for name, value in vars(exitcodes).items() if name.isupper() and isinstance(value, int)}
+    assert own == set(exitcodes.MEANINGS)
+    assert min(own) >= exitcodes.BAD_BUNDLE
+
+
+def test_hosts() -> None:
+    assert hosts("127.0.0.1 localhost", "pod", ()) == "127.0.0.1 localhost\n127.0.0.1\tpod\n"
+
+
+def test_resolv_conf() -> None:
+    node = "# of the node\nnameserver 10.0.0.1\nsearch example.org\noptions ndots:1\n"
+    wanted = Dns(nameservers=("1.1.1.1",), searches=("a", "example.org"), options=("ndots:5",))
+    assert resolv_conf(node, wanted) == "nameserver 10.0.0.1\nnameserver 1.1.1.1\nsearch example.org a\noptions ndots:1 ndots:5\n"
+    assert resolv_conf(node, Dns("None", ("1.1.1.1",))) == "nameserver 1.1.1.1\n"
+
+
+def test_each_container_gets_its_share_of_the_jobs_devices() -> None:
+    def gpu(name: str, count: int, sidecar: bool = False) -> Container:
+        return Container(name, "x", limits=Resources(devices={"nvidia.com/gpu": count}), sidecar=sidecar)
+
+    init, side, one, none, two = gpu("init", 2), gpu("side", 1, True), gpu("one", 1), Container("none", "x"), gpu("two", 2)
+    pod = Workload("u", "n", "ns", (one, none, two), (init, side))
+    node = {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b,GPU-c,GPU-d", "ROCR_VISIBLE_DEVICES": "0"}
+    shares = [device_environment(pod, container, node).get("CUDA_VISIBLE_DEVICES") for container in (init, side, one, none, two)]
+    assert shares == ["GPU-a,GPU-b", "GPU-a", "GPU-b", None, "GPU-c,GPU-d"]
+    assert device_environment(pod, one, {}) == {}
+
+
+def test_limits_in_cgroups_of_version_2(tmp_path: Path) -> None:
+    """On files like those of a delegated group, for this machine need not have one."""
+    own = tmp_path / own_group().lstrip("/")
+    for folder in {tmp_path, own}:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("cgroup.procs", ""), ("cgroup.subtree_control", ""), ("cgroup.controllers", "cpuset cpu io memory pids")):
+            (folder / name).write_text(text)
+    if own_groups(tmp_path).keys() != {""}:
+        pytest.fail(f"the fake is not taken for version 2: {own_groups(tmp_path)}")
+    groups = Cgroups(tmp_path)
+    assert groups.make("none", Resources()) is None
+    assert (own / "cgroup.subtree_control").read_text() == ""
+    (own / "podrunner-main").mkdir()
+    for name in ("memory.max", "memory.swap.max", "memory.oom.group", "cpu.max"):
+        (own / "podrunner-main" / name).touch()
+    group = groups.make("main", Resources(cpu_millis=1500, memory_bytes=2**20))
+    assert group is not None
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory"
+    group.enter(7)
+    written = {path.name: path.read_text() for path in (own / "podrunner-main").iterdir()}
+    assert written == {
+        "memory.max": "1048576",
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+        "cpu.max": "150000 100000",
+        "cgroup.procs": "7",
+    }
+    (own / "podrunner-main" / "memory.events").write_text("low 0\noom 1\noom_kill 3\n")
+    assert group.kills() == 3
+
+
+def own_group() -> str:
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return "/"
+
+
+def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
+    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None))
+    before = PodReport((ended("early", 0, 5.0), ended("obeyed", 0, 15.0), ended("failed", 7, 15.0), ContainerReport("on", Running(1.0))))
+    assert stop.explained(before) == before
+    stop.cause, stop.since = "why", 10.0
+    states = [entry.state for entry in stop.explained(before).containers]
+    assert states == [
+        Terminated(0, "Completed", finished_at=5.0),
+        Terminated(143, "Error", "why", finished_at=15.0),
+        Terminated(7, "Error", "why", finished_at=15.0),
+        Running(1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("security", "rules", "user", "words"),
+    [
+        (Security(), SecurityRules(), 0, ""),
+        (Security(privileged=True), SecurityRules(), 5, "asks for privileged"),
+        (Security(privileged=True), SecurityRules(privileged=True), 5, ""),
+        (Security(run_as_user=1000), SecurityRules(), 5, "asks for the user 1000; on this site it is the job's, 5"),
+        (Security(run_as_user=5), SecurityRules(), 5, ""),
+        (Security(run_as_user=1000), SecurityRules(run_as=True), 5, ""),
+        (Security(run_as_non_root=True), SecurityRules(), 5, ""),
+        (Security(run_as_non_root=True), SecurityRules(), 0, "must not run as root"),
+        (Security(run_as_non_root=True, run_as_user=7), SecurityRules(run_as=True), 0, ""),
+        (Security(run_as_non_root=True, run_as_user=0), SecurityRules(run_as=True), 0, "must not run as root"),
+    ],
+)
+def test_permissions(security: Security, rules: SecurityRules, user: int, words: str) -> None:
+    told = objection(Container("main", "x", security=security), rules, user)
+    assert words in told
+    assert bool(words) == bool(told)
+
+
+def test_options_travel_as_json() -> None:
+    assert encode(RunnerConfig(), RunnerConfig) == {}
+    assert decode({}, RunnerConfig) == RunnerConfig()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "words"),
+    [
+        ("", "allowed/file", ""),
+        ("File", "allowed/file", ""),
+        ("Directory", "allowed/file", "is no Directory"),
+        ("", "allowed/none", "is no file or directory"),
+        ("DirectoryOrCreate", "allowed/new", ""),
+        ("FileOrCreate", "allowed/new", ""),
+        ("", "allowed/link", "does not allow"),
+        ("", "allowed/../other", "does not allow"),
+        ("", "other", "does not allow"),
+        ("", "allowed-too", "does not allow"),
+    ],
+)
+async def test_host_paths(tmp_path: Path, kind: str, path: str, words: str) -> None:
+    for name in ("allowed", "other", "allowed-too"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "allowed/file").touch()
+    (tmp_path / "allowed/link").symlink_to(tmp_path / "other")
+    container = Container("main", "x", mounts=(Mount("it", "/it"),))
+    pod = Workload("u", "n", "ns", (container,), volumes=(HostPathVolume("it", str(tmp_path / path), kind),))
+    volumes = Volumes(pod, RunnerConfig(volumes=VolumeRules(host_paths=(f"{tmp_path}/allowed:ro",))), tmp_path / "job")
+    if words:
+        with pytest.raises(StartError, match=words):
+            await volumes.prepare()
+    else:
+        await volumes.prepare()
+        assert volumes.binds(container)[0].read_only
+
+
+def test_a_tree_is_removed_whatever_its_modes_and_links_are(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "kept").mkdir(parents=True)
+    outside.chmod(0o751)
+    (tmp_path / "tree/closed/deep").mkdir(parents=True)
+    (tmp_path / "tree/link").symlink_to(outside)
+    (tmp_path / "tree/closed/deep").chmod(0)
+    (tmp_path / "tree/closed").chmod(0)
+    remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+    assert (outside / "kept").is_dir()
+    assert outside.stat().st_mode & 0o777 == 0o751
