@@ -16,7 +16,7 @@ from interlink_kueue.client import ApiRefusal, Cluster
 from interlink_kueue.kueue import GROUP, Admission, read_workload
 from interlink_kueue.labels import Place
 from interlink_kueue.reflector import Kind, news
-from interlink_kueue.states import RemotePod, read_pod
+from interlink_kueue.states import RemotePod, read_pod, remembering
 
 log = structlog.get_logger(__name__)
 
@@ -171,7 +171,9 @@ class Mirror:
     def _present(self, cluster: str, pod: RemotePod, *, quiet: bool = False) -> None:
         if not pod.pod_uid:
             return
-        self._runs.setdefault(pod.pod_uid, {})[pod.run] = Known(cluster, pod)
+        runs = self._runs.setdefault(pod.pod_uid, {})
+        before = runs.get(pod.run)
+        runs[pod.run] = Known(cluster, remembering(pod, before.pod) if before and before.pod.uid == pod.uid else pod)
         self._carried[pod.uid] = pod.pod_uid
         if not quiet:
             self._changed(pod.pod_uid)

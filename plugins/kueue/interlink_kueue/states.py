@@ -169,6 +169,25 @@ def _seconds(text: str | None) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
 
 
+def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
+    """The pod with the last states that its kubelet has forgotten since: it does so when it cleans up an ended container."""
+
+    def filled(now: ContainerReport, then: ContainerReport) -> ContainerReport:
+        if now.last_state is not None or now.restart_count == 0:
+            return now
+        ended = then.state if then.restart_count < now.restart_count else then.last_state
+        return replace(now, last_state=ended if isinstance(ended, Terminated) else None)
+
+    def merged(now: tuple[ContainerReport, ...], then: tuple[ContainerReport, ...]) -> tuple[ContainerReport, ...]:
+        return tuple(filled(*pair) for pair in zip(now, then, strict=True)) if len(now) == len(then) else now
+
+    return replace(
+        pod,
+        containers=merged(pod.containers, before.containers),
+        init_containers=merged(pod.init_containers, before.init_containers),
+    )
+
+
 def eviction(pod: RemotePod) -> str:
     """The reason, "" if nobody evicted the pod. Kueue's are told without its prefix."""
     reason = pod.disruption[0]

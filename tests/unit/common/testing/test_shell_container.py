@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -35,7 +38,8 @@ def test_it_runs_until_it_is_stopped() -> None:
         assert process.stdout.readline() == "here\n"
         process.terminate()
         assert process.wait(60) == 143
-        subprocess.run(["kill", "-KILL", f"-{process.pid}"], check=False, stderr=subprocess.DEVNULL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_several_exit_codes_need_a_volume_to_count_in() -> None:
