@@ -82,6 +82,8 @@ class Node:
                 str(self._assets / "kubelet"), f"--config={self.directory / 'kubelet.yaml'}", f"--kubeconfig={kubeconfig}",
                 f"--root-dir={self.directory / 'kubelet'}", f"--cert-dir={self.directory / 'kubelet-pki'}",
                 f"--hostname-override={NODE}", f"--node-ip={self._address}",
+                # By default a kubelet forgets all attempts of an ended container but the last, and their logs.
+                "--maximum-dead-containers-per-container=2",
             ],
         )  # fmt: skip
         self.kubelet.until(self._ready)

@@ -287,7 +287,7 @@ class KueueBackend(Backend):
         if known is None or admission is None or not known.pod.group:
             return
         members = [other for other in self._mirror.all_latest() if other.pod.group == known.pod.group and not other.gone]
-        if admission.evicted or all(other.pod.deleted_at is not None or other.pod.ended for other in members):
+        if admission.evicted or all(other.pod.deleted or other.pod.ended for other in members):
             version = self._mirror.sites[known.cluster, known.pod.namespace].kueue
             path = f"/apis/{GROUP}/{version}/namespaces/{known.pod.namespace}/workloads/{admission.name}"
             await creating.delete(self._clusters[known.cluster], path)

@@ -47,7 +47,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemotePod:
-    """What counts of a v1.Pod; times are unix seconds. `deleted_at` is when somebody asked for its deletion."""
+    """What counts of a v1.Pod. `succumbed`: it ended because somebody deleted or evicted it, or so it must be taken."""
 
     name: str
     namespace: str
@@ -62,7 +62,8 @@ class RemotePod:
     reason: str
     message: str
     node: str
-    deleted_at: float | None
+    deleted: bool
+    succumbed: bool
     disruption: tuple[str, str]
     unscheduled: str
     containers: tuple[ContainerReport, ...]
@@ -87,6 +88,7 @@ def read_pod(pod: Json) -> RemotePod:
     named, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
     unscheduled: Json = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled" and c["status"] == "False"), {})
+    disruption = _disruption(conditions)
     run = named.get(labels.RUN, "0")
     return RemotePod(
         name=metadata["name"],
@@ -102,8 +104,9 @@ def read_pod(pod: Json) -> RemotePod:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         node=spec.get("nodeName", ""),
-        deleted_at=_deleted_at(metadata),
-        disruption=_disruption(conditions),
+        deleted="deletionTimestamp" in metadata,
+        succumbed=_succumbed(metadata, status, disruption),
+        disruption=disruption,
         unscheduled=unscheduled.get("message", "") if unscheduled.get("reason") == "Unschedulable" else "",
         containers=_reports(spec.get("containers"), status.get("containerStatuses")),
         init_containers=_reports(spec.get("initContainers"), status.get("initContainerStatuses")),
@@ -113,10 +116,20 @@ def read_pod(pod: Json) -> RemotePod:
     )
 
 
-def _deleted_at(metadata: Json) -> float | None:
-    """deletionTimestamp is when the grace ends."""
-    at = _seconds(metadata.get("deletionTimestamp"))
-    return None if at is None else at - (metadata.get("deletionGracePeriodSeconds") or 0)
+def _succumbed(metadata: Json, status: Json, disruption: tuple[str, str]) -> bool:
+    """Of a pod that is seen for the first time; `remembering` knows better of others.
+
+    deletionTimestamp is the request's time plus the grace, until the kubelet's last call sets both to now and 0: from then on nobody can
+    tell what came first (apiserver pkg/registry/rest/delete.go). Neither can be told within one second.
+    """
+    if "deletionTimestamp" not in metadata:
+        return bool(_eviction(disruption[0]))
+    grace_seconds = metadata.get("deletionGracePeriodSeconds") or 0
+    ends = [_seconds((one.get("state") or {}).get("terminated", {}).get("finishedAt")) for one in status.get("containerStatuses") or ()]
+    known = [end for end in ends if end is not None]
+    if not grace_seconds or not ends or len(known) < len(ends):
+        return True
+    return max(known) >= (_seconds(metadata["deletionTimestamp"]) or 0.0) - grace_seconds
 
 
 def _disruption(conditions: dict[str, Json]) -> tuple[str, str]:
@@ -170,7 +183,12 @@ def _seconds(text: str | None) -> float | None:
 
 
 def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
-    """The pod with the last states that its kubelet has forgotten since: it does so when it cleans up an ended container."""
+    """The pod, with what can't be read from it any more: last states that its kubelet has cleaned up, and whether it had ended before
+    somebody deleted it."""
+    if before.ended:
+        pod = replace(pod, succumbed=before.succumbed)
+    elif before.deleted or eviction(before):
+        pod = replace(pod, succumbed=True)
 
     def filled(now: ContainerReport, then: ContainerReport) -> ContainerReport:
         if now.last_state is not None or now.restart_count == 0:
@@ -190,7 +208,10 @@ def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
 
 def eviction(pod: RemotePod) -> str:
     """The reason, "" if nobody evicted the pod. Kueue's are told without its prefix."""
-    reason = pod.disruption[0]
+    return _eviction(pod.disruption[0])
+
+
+def _eviction(reason: str) -> str:
     if reason.startswith(EVICTED_BY_KUEUE):
         return reason.removeprefix(EVICTED_BY_KUEUE)
     return reason if reason == PREEMPTED_BY_SCHEDULER else ""
@@ -200,7 +221,7 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str) -> Fate:
     """What is to be done about a pod that is not being deleted by us. `gone`: it is not on the remote cluster any more."""
     if not gone and _goes_on(pod):
         return Fate.STAYS
-    if _finished_before_deletion(pod):
+    if _ended_by_itself(pod):
         return Fate.RELEASE
     if evicted := eviction(pod):
         again = pod.on_preemption == "rerun" and not is_final(evicted) and not pod.group
@@ -212,18 +233,12 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str) -> Fate:
 def _goes_on(pod: RemotePod) -> bool:
     """Whether its kubelet still has something to tell, or nobody wants it to go."""
     if pod.ended:
-        return pod.deleted_at is None and not eviction(pod)
-    return pod.deleted_at is None or bool(pod.node)
+        return not pod.deleted and not eviction(pod)
+    return not pod.deleted or bool(pod.node)
 
 
-def _finished_before_deletion(pod: RemotePod) -> bool:
-    """Whether the pod had ended by itself. Within one second, which is all that the times tell, it counts as ended by the deletion."""
-    if not pod.ended:
-        return False
-    if pod.deleted_at is None:
-        return not eviction(pod)
-    ends = [c.state.finished_at for c in pod.containers if isinstance(c.state, Terminated) and c.state.finished_at]
-    return len(ends) == len(pod.containers) and max(ends) < pod.deleted_at
+def _ended_by_itself(pod: RemotePod) -> bool:
+    return pod.ended and not pod.succumbed
 
 
 def report(
@@ -234,7 +249,7 @@ def report(
     if decided is Fate.RERUN:
         reason = eviction(pod) or DELETED
         return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), finished=False)
-    if (gone or decided is Fate.RELEASE) and not _finished_before_deletion(pod):
+    if (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
         reason = eviction(pod) or pod.disruption[0] or DELETED
         return _ended(pod, Terminated(KILLED_CODE, reason, _why(pod)), override_success=True)
     if pod.ended:

@@ -88,7 +88,7 @@ class Upkeep:
         decided = states.fate(known.pod, gone=known.gone, on_deletion=self.on_deletion(carried))
         if decided is Fate.RERUN and carried is not None:
             self._tasks.begin(rerun_task(uid), lambda: self._rerun(known, carried))
-        elif decided is Fate.RELEASE and not known.gone and known.pod.deleted_at and labels.FINALIZER in known.pod.finalizers:
+        elif decided is Fate.RELEASE and not known.gone and known.pod.deleted and labels.FINALIZER in known.pod.finalizers:
             self._tasks.begin(f"release {known.pod.name}", lambda: self._release(known))
         for earlier in self._mirror.runs(uid)[:-1]:
             if not earlier.gone and known.pod.complete:

@@ -64,7 +64,7 @@ def mounted(mount: Mount, carried: Carried) -> Mount:
         volume=mount.volume,
         path=mount.path,
         read_only=mount.read_only or carried.read_only,
-        sub_path=posixpath.join(carried.sub_path, mount.sub_path) if carried.sub_path else mount.sub_path,
+        sub_path=posixpath.join(carried.sub_path, mount.sub_path).rstrip("/"),
         propagation=mount.propagation or carried.propagation,
     )
 
