@@ -12,15 +12,18 @@ from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import BackendUnavailable, Refused
+from interlink_common.tracking.faultpoints import fault_point
 from interlink_kueue import labels
 from interlink_kueue.client import ApiRefusal, Cluster
 from interlink_kueue.translate import Objects
 
 Json = dict[str, Any]
 
+POD_CREATED, FILES_CREATED = "kueue-pod-created", "kueue-files-created"
+"""Fault points of this backend."""
 STRICT = {"fieldValidation": "Strict"}
 STRATEGIC = "application/strategic-merge-patch+json"
-_OBJECT = re.compile(r"^(pods|configmaps|secrets) ”[^”]*” is (invalid|forbidden): ")
+_OBJECT = re.compile(r"^[A-Za-z]+ ”[^”]*” is (invalid|forbidden): ")
 _SERVICE_ACCOUNT_RACE = "error looking up service account"
 
 
@@ -33,6 +36,7 @@ async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
         if not (error.is_conflict and error.reason == "AlreadyExists"):
             raise explained(error, namespace) from error
         pod = await _existing(cluster, pods, made)
+    fault_point(POD_CREATED)
     if labels.GATE not in gates(pod):
         return pod
     queue = made.pod["metadata"]["labels"].get(labels.QUEUE_NAME)
@@ -46,6 +50,7 @@ async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
     except Refused:
         await remove(cluster, pod)
         raise
+    fault_point(FILES_CREATED)
     return await ungate(cluster, pod)
 
 

@@ -379,9 +379,8 @@ def test_a_second_run_has_another_name_and_tells_of_the_first() -> None:
 
 
 def test_names_are_safe_and_never_meet() -> None:
-    def named(**fields: str) -> str:
-        merged = {"uid": UID, "name": "demo", "namespace": "team", **fields}
-        return pod_name(Workload(containers=(MAIN,), **merged), 0)
+    def named(uid: str = UID, name: str = "demo", namespace: str = "team") -> str:
+        return pod_name(Workload(uid, name, namespace, (MAIN,)), 0)
 
     long = "x" * 200
     names = [named(), named(name=long + "a"), named(name=long + "b"), named(namespace="tea", name="m-demo"), named(uid="other")]
