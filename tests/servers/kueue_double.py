@@ -223,6 +223,8 @@ class KueueDouble:
             self._conditions(workload, Finished=("True", "Failed" if "Failed" in phases else "Succeeded", "Pods finished"))
             return
         asked = _requests(members)
+        if queue is not None and "pods" in queue["spec"]["resourceGroups"][0]["coveredResources"]:
+            asked["pods"] = len(members)
         if _true(workload, "Admitted"):
             if queue is None or queue["spec"].get("stopPolicy") == "HoldAndDrain":
                 self._evict(workload, "ClusterQueueStopped", "The ClusterQueue is stopped")

@@ -73,6 +73,7 @@ class KueueBackend(Backend):
         dns_config=Support.YES,
         share_process_namespace=Support.YES,
         image_pull_secrets=Support.YES,
+        runtime_class=Support.YES,
     )
 
     def __init__(self, settings: PluginSettings) -> None:
@@ -141,7 +142,7 @@ class KueueBackend(Backend):
             async for items, _ in cluster.listed(f"/api/v1/namespaces/{namespace}/pods", selector):
                 for item in items:
                     pod = states.read_pod(item)
-                    if not pod.complete and pod.run == 0 and pod.pod_uid not in self._submitting:
+                    if not pod.complete and not self._is_at_work(pod.pod_uid):
                         await creating.remove(cluster, item)
                     elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:
                         workload = labels.adoptable(item["metadata"].get("annotations") or {})
@@ -192,6 +193,10 @@ class KueueBackend(Backend):
 
     async def check(self) -> list[CheckResult]:
         return await check.results(self._clusters, self._queues, self._settings)
+
+    def _is_at_work(self, uid: str) -> bool:
+        """Whether a run of that pod is being created now."""
+        return uid in self._submitting or self._tasks.running(rerun_task(uid))
 
     def _sites(self) -> list[tuple[str, str]]:
         """(cluster, namespace) of the settings, and of the pods on record."""

@@ -179,9 +179,13 @@ class Mirror:
             self._changed(pod.pod_uid)
 
     def _gone(self, pod_uid: str, name: str) -> None:
-        for run, known in self._runs.get(pod_uid, {}).items():
+        """A run that was never complete is forgotten: it was undone."""
+        runs = self._runs.get(pod_uid, {})
+        for run, known in list(runs.items()):
             if known.pod.name == name and not known.gone:
-                self._runs[pod_uid][run] = replace(known, gone=True)
+                runs[run] = replace(known, gone=True)
+                if not known.pod.complete:
+                    del runs[run]
                 self._changed(pod_uid)
 
     def _workloads(self, site: Site) -> _Taker:

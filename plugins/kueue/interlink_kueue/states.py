@@ -219,7 +219,7 @@ def _eviction(reason: str) -> str:
 
 def fate(pod: RemotePod, *, gone: bool, on_deletion: str) -> Fate:
     """What is to be done about a pod that is not being deleted by us. `gone`: it is not on the remote cluster any more."""
-    if not gone and _goes_on(pod):
+    if not pod.complete or (not gone and _goes_on(pod)):
         return Fate.STAYS
     if _ended_by_itself(pod):
         return Fate.RELEASE
@@ -249,7 +249,7 @@ def report(
     if decided is Fate.RERUN:
         reason = eviction(pod) or DELETED
         return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), finished=False)
-    if (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
+    if pod.complete and (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
         reason = eviction(pod) or pod.disruption[0] or DELETED
         return _ended(pod, Terminated(KILLED_CODE, reason, _why(pod)), override_success=True)
     if pod.ended:

@@ -69,6 +69,9 @@ class Tasks:
 
         task.add_done_callback(ended)
 
+    def running(self, name: str) -> bool:
+        return name in self._running
+
     async def end(self, *names: str) -> None:
         """Cancels those tasks, all of them if none is named, and waits for their end."""
         tasks = [task for name, task in self._running.items() if not names or name in names]
