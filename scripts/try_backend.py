@@ -1,6 +1,7 @@
 """`make try BACKEND=docker`: serves a plugin on .run/docker.sock until Ctrl-C, and brings up what it needs meanwhile.
 
-Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine or a cluster of its own they go with it.
+Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine or a cluster of its own
+they go with it.
 """
 
 from __future__ import annotations

@@ -82,12 +82,12 @@ async def test_an_ended_pod_that_somebody_deletes_keeps_its_end(remote: Remote) 
 
 async def test_a_pod_that_somebody_deletes_runs_again_where_the_operator_wants_it(start_remote: StartRemote) -> None:
     remote = await start_remote(queues={"on_deletion": "rerun"})
-    pod = a_pod(shell("cat /cm/word; sleep 600", mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
+    pod = a_pod(shell("cat /cm/word; echo; sleep 600", mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
     await remote.running(pod)
     name = remote.remote_pod(pod)["metadata"]["name"]
     remote.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
     await remote.until(pod, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
-    assert await anext(aiter(remote.log_stream(pod, follow=True))) == b"s3cret"
+    assert await anext(aiter(remote.log_stream(pod, follow=True))) == b"s3cret\n"
 
 
 async def test_a_pod_that_vanished_while_the_plugin_was_away_failed(remote: Remote) -> None:
