@@ -106,6 +106,11 @@ class KueueDouble:
             self._api.call("PATCH", path, {"spec": {"active": False}}, MERGE)
             self._evict(self._api.call("GET", path), "Deactivated", "The workload is deactivated")
 
+    def dispatch(self, namespace: str, workload: str, worker: str) -> None:
+        """As MultiKueue says where a workload runs."""
+        path = f"{BASE}/namespaces/{namespace}/workloads/{workload}/status"
+        self._api.call("PATCH", path, {"status": {"clusterName": worker}}, MERGE)
+
     def workload_of(self, pod: Json) -> str:
         """The name of the workload that owns a remote pod. Raises LookupError."""
         for workload in self.workloads(pod["metadata"]["namespace"]):

@@ -26,7 +26,7 @@ from interlink_kueue.client import Cluster
 from interlink_kueue.kueue import GROUP
 from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
-from interlink_kueue.mirror import Mirror
+from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.queues import Queues
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
@@ -98,6 +98,7 @@ class KueueBackend(Backend):
         for job in jobs:
             with suppress(ValueError):
                 self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
+            await asyncio.sleep(0)
         for cluster, namespace in self._sites():
             await self._follow(cluster, namespace)
         period_seconds = self._settings.queues.positions_seconds
@@ -170,7 +171,7 @@ class KueueBackend(Backend):
         known = self._mirror.latest(job.pod_uid)
         if known is None or known.gone:
             raise NotFound(f"the remote pod of {job.workload.name} is gone, and its logs with it")
-        async for chunk in read_log(self._clusters[known.cluster], known.pod, query):
+        async for chunk in read_log(self._runs_on(known), known.pod, query):
             yield chunk
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
@@ -181,8 +182,8 @@ class KueueBackend(Backend):
             places = {Place(known.cluster, known.pod.namespace, known.pod.name) for known in self._mirror.runs(uid) if not known.gone}
             with suppress(ValueError):
                 places.add(Place.parse(job.jid))
-            await asyncio.gather(*(self._remove(place, grace_seconds) for place in places))
-            await self._until_gone(uid, places, grace_seconds)
+            there = await asyncio.gather(*(self._remove(place, grace_seconds) for place in places))
+            await self._until_gone(uid, [place for place, stays in zip(places, there, strict=True) if stays], grace_seconds)
             self._jobs.pop(uid, None)
             self._mirror.forget(uid)
         finally:
@@ -193,6 +194,19 @@ class KueueBackend(Backend):
 
     async def check(self) -> list[CheckResult]:
         return await check.results(self._clusters, self._queues, self._settings)
+
+    def _runs_on(self, known: Known) -> Cluster:
+        """MultiKueue runs a pod on a worker cluster, under the same name; the manager's log of it is empty. Raises NotFound."""
+        admission = self._mirror.admission(known)
+        if admission is None or not admission.worker:
+            return self._clusters[known.cluster]
+        name = self._settings.queues.worker_clusters.get(admission.worker, "")
+        if name not in self._clusters:
+            raise NotFound(
+                f"the pod runs on the worker cluster {admission.worker} of MultiKueue;"
+                " the operator can name its credentials in queues.worker_clusters, so that logs can be read"
+            )
+        return self._clusters[name]
 
     def _is_at_work(self, uid: str) -> bool:
         """Whether a run of that pod is being created now."""
@@ -264,15 +278,15 @@ class KueueBackend(Backend):
                 for known in waiting:
                     self._changed(known.pod.pod_uid)
 
-    async def _remove(self, place: Place, grace_seconds: int) -> None:
+    async def _remove(self, place: Place, grace_seconds: int) -> bool:
+        """Whether it is still there. A grace of 0 would take the object away while its containers still run."""
         cluster = self._clusters.get(place.cluster)
         if cluster is None:
             raise BackendUnavailable(f"cluster {place.cluster} is no longer in the settings")
-        path = f"/api/v1/namespaces/{place.namespace}/pods/{place.name}"
-        await creating.release(cluster, path)
-        await creating.delete(cluster, path, grace_seconds)
+        await creating.release(cluster, place.path)
+        return await creating.delete(cluster, place.path, max(grace_seconds, 1))
 
-    async def _until_gone(self, uid: str, places: set[Place], grace_seconds: int) -> None:
+    async def _until_gone(self, uid: str, places: Sequence[Place], grace_seconds: int) -> None:
         """Raises BackendUnavailable if the pod is still there long after its grace: its node may be away."""
         try:
             async with asyncio.timeout(grace_seconds + GONE_SECONDS):
@@ -280,6 +294,8 @@ class KueueBackend(Backend):
                     change = self._removed
                     await self._free_group(uid)
                     await change.wait()
+                for place in places:  # the watch may not have told of it at all yet
+                    await creating.until_gone(self._clusters[place.cluster], place.path)
         except TimeoutError:
             known = self._mirror.latest(uid)
             where = f" on node {known.pod.node}" if known and known.pod.node else ""

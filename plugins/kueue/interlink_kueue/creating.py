@@ -21,6 +21,7 @@ Json = dict[str, Any]
 
 POD_CREATED, FILES_CREATED = "kueue-pod-created", "kueue-files-created"
 """Fault points of this backend."""
+LOOK_SECONDS = 0.5
 STRICT = {"fieldValidation": "Strict"}
 STRATEGIC = "application/strategic-merge-patch+json"
 _OBJECT = re.compile(r"^[A-Za-z]+ ”[^”]*” is (invalid|forbidden): ")
@@ -118,16 +119,30 @@ async def release(cluster: Cluster, path: str) -> None:
             raise BackendUnavailable(f"the remote pod can not be released: {error}") from error
 
 
-async def delete(cluster: Cluster, path: str, grace_seconds: int | None = None) -> None:
-    """Asks for a deletion; what is not there is no error."""
+async def delete(cluster: Cluster, path: str, grace_seconds: int | None = None) -> bool:
+    """Asks for a deletion; what is not there is no error. Tells whether it is still there, being ended."""
     body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
     if grace_seconds is not None:
         body["gracePeriodSeconds"] = grace_seconds
     try:
-        await cluster.call("DELETE", path, body=body)
+        answer = await cluster.call("DELETE", path, body=body)
     except ApiRefusal as error:
         if not error.is_missing:
             raise BackendUnavailable(f"{path} can not be deleted: {error}") from error
+        return False
+    return "deletionTimestamp" in (answer.get("metadata") or {})
+
+
+async def until_gone(cluster: Cluster, path: str) -> None:
+    """Asks until it is gone. Raises BackendUnavailable."""
+    while True:
+        try:
+            await cluster.call("GET", path)
+        except ApiRefusal as error:
+            if error.is_missing:
+                return
+            raise BackendUnavailable(f"{path} can not be read: {error}") from error
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def explained(error: ApiRefusal, namespace: str) -> Refused | BackendUnavailable:

@@ -31,7 +31,7 @@ FINAL_EVICTIONS = ("Deactivated",)
 
 @dataclass(frozen=True)
 class Admission:
-    """What Kueue says of one workload. `evicted`: the reason of an eviction in force, else empty."""
+    """What Kueue says of one workload. `evicted`: the reason of an eviction in force. `worker`: MultiKueue's cluster that runs it."""
 
     name: str
     queue: str
@@ -42,6 +42,7 @@ class Admission:
     evicted: str = ""
     reason: str = ""
     message: str = ""
+    worker: str = ""
 
 
 def read_workload(workload: Json) -> Admission:
@@ -66,6 +67,7 @@ def read_workload(workload: Json) -> Admission:
         evicted=evicted["reason"] if evicted else "",
         reason=told.get("reason", ""),
         message=told.get("message", ""),
+        worker=(workload.get("status") or {}).get("clusterName", ""),
     )
 
 

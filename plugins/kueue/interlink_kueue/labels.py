@@ -44,7 +44,7 @@ SKELETON_BYTES = 128 * 1024
 
 @dataclass(frozen=True)
 class Place:
-    """Where a remote object is. Its text is the pod's JID."""
+    """Where a remote pod is. Its text is the pod's JID."""
 
     cluster: str
     namespace: str
@@ -52,6 +52,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.cluster}/{self.namespace}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
     @classmethod
     def parse(cls, jid: str) -> Place:

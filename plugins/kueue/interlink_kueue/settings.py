@@ -56,6 +56,9 @@ class QueueSettings(Group):
     positions_seconds: float | None = Field(
         15.0, gt=0, description="How often the positions of waiting pods are asked of the visibility API; null: never."
     )
+    worker_clusters: dict[str, str] = Field(
+        default_factory=dict, description="MultiKueue's worker cluster -> entry of clusters with credentials there, to read logs with."
+    )
     priority_class: str = Field("", description="WorkloadPriorityClass of every queued pod. Empty: none.")
 
 

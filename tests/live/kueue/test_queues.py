@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from interlink_common.errors import BackendUnavailable, Refused
+from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.lifecycle.report import Running, Waiting
 from interlink_common.workload.model import Resources
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
@@ -161,6 +162,23 @@ async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, 
     for pod in (one, two):
         state = ended(await queued.until(pod, lambda report: report.finished))
         assert (state.exit_code, state.reason) == (137, "Preempted")
+
+
+async def test_logs_come_from_the_worker_cluster_of_multikueue(
+    start_remote: StartRemote, kueue: KueueDouble, queue: str, kubeconfig: Path
+) -> None:
+    """One cluster plays both: what is proven is which credentials are used."""
+    clusters = {"default": {"kubeconfig": kubeconfig}, "east": {"kubeconfig": kubeconfig}}
+    remote = await start_remote(tenants={"*": {"queue": queue}}, clusters=clusters, queues={"worker_clusters": {"worker-east": "east"}})
+    pod = a_pod(shell("echo from the worker; sleep 600", requests=cpu(100)))
+    await remote.running(pod)
+    workload = kueue.workload_of(remote.remote_pod(pod))
+    kueue.dispatch(NAMESPACE, workload, "worker-east")
+    assert await remote.log(pod) == "from the worker\n"
+    kueue.dispatch(NAMESPACE, workload, "worker-west")
+    await asyncio.sleep(1)  # until the watch has told of it
+    with pytest.raises(NotFound, match=r"worker cluster worker-west of MultiKueue; the operator can name its credentials"):
+        await remote.log(pod)
 
 
 async def test_capacity_is_the_quota(queued: Remote) -> None:
