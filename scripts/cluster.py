@@ -59,7 +59,7 @@ def cluster() -> Iterator[Remote]:
             remote = Remote(tenant_kubeconfig(control_plane, NAMESPACE))
             double.queue(NAMESPACE, QUEUE, QUOTA)
             say(f"Kubernetes {kubernetes_programs.version()}: a control plane and a node, for this command alone")
-            say(say(f"Queue: {QUEUE}, by a double of Kueue, with quota for {', '.join(f'{n} {name}' for name, n in QUOTA.items())}"))
+            say(f"Queue: {QUEUE}, by a double of Kueue, with quota for {', '.join(f'{n} {name}' for name, n in QUOTA.items())}")
             yield remote
         finally:
             if double is not None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import ssl
 import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -23,12 +22,12 @@ import httpx
 from interlink_common.workload.quantities import milli, whole
 from tests.servers.kubernetes import Cluster, free_port
 from tests.servers.kubernetes_plugin import Api
+from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, Webhook, configuration
 
 Json = dict[str, Any]
 
-GROUP, VERSION = "kueue.x-k8s.io", "v1beta2"
+VERSION = "v1beta2"
 BASE = f"/apis/{GROUP}/{VERSION}"
-QUEUE, MANAGED, GATE = f"{GROUP}/queue-name", f"{GROUP}/managed", f"{GROUP}/admission"
 GROUP_NAME, GROUP_COUNT = f"{GROUP}/pod-group-name", f"{GROUP}/pod-group-total-count"
 KINDS = {
     "Workload": ("workloads", "Namespaced"),
@@ -125,25 +124,7 @@ class KueueDouble:
 
     def install_webhook(self) -> None:
         ca = base64.b64encode((self._cluster.pki / "ca.crt").read_bytes()).decode()
-        webhook = {
-            "name": "mpod.kb.io",
-            "clientConfig": {"url": f"https://127.0.0.1:{self._port}/mutate--v1-pod", "caBundle": ca},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-            "namespaceSelector": {
-                "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kueue-system"]}]
-            },
-            "failurePolicy": "Fail",
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-            "timeoutSeconds": 10,
-        }
-        body = {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "kueue-mutating-webhook-configuration"},
-            "webhooks": [webhook],
-        }
-        self._api.call("POST", WEBHOOK, body)
+        self._api.call("POST", WEBHOOK, configuration(f"https://127.0.0.1:{self._port}/mutate--v1-pod", ca))
 
     def remove_webhook(self) -> None:
         """As where Kueue's pod integration is off: queued pods would simply run."""
@@ -152,7 +133,7 @@ class KueueDouble:
     def serve_webhook(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._cluster.pki / "kueue.crt", self._cluster.pki / "kueue.key")
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), _Webhook)
+        server = ThreadingHTTPServer(("127.0.0.1", self._port), Webhook)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="kueue-webhook").start()
         self._server = server
@@ -327,40 +308,6 @@ class KueueDouble:
 
     def _object(self, kind: str, name: str, spec: Json) -> Json:
         return {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-class _Webhook(BaseHTTPRequestHandler):
-    """One connection for each call (HTTP/1.0), so that stopping it stops it."""
-
-    def do_POST(self) -> None:
-        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        request = review["request"]
-        answer: Json = {"uid": request["uid"], "allowed": True}
-        if patch := mutation(request["object"]):
-            answer |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
-        body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-def mutation(pod: Json) -> list[Json]:
-    """What the real webhook does to a pod with a queue: label, finalizer, gate."""
-    metadata, spec = pod["metadata"], pod["spec"]
-    if QUEUE not in (metadata.get("labels") or {}):
-        return []
-    gates = [*(spec.get("schedulingGates") or ()), {"name": GATE}]
-    finalizers = [*(metadata.get("finalizers") or ()), MANAGED]
-    return [
-        {"op": "add", "path": "/metadata/labels/kueue.x-k8s.io~1managed", "value": "true"},
-        {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        {"op": "add", "path": "/spec/schedulingGates", "value": gates},
-    ]
 
 
 def definition(kind: str, plural: str, scope: str) -> Json:

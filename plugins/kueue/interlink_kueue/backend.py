@@ -28,6 +28,7 @@ from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
 from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.queues import Queues
+from interlink_kueue.remotepod import read_pod
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
 from interlink_kueue.upkeep import Carried, Tasks, Upkeep, rerun_task
@@ -142,7 +143,7 @@ class KueueBackend(Backend):
             cluster = self._clusters[name]
             async for items, _ in cluster.listed(f"/api/v1/namespaces/{namespace}/pods", selector):
                 for item in items:
-                    pod = states.read_pod(item)
+                    pod = read_pod(item)
                     if not pod.complete and not self._is_at_work(pod.pod_uid):
                         await creating.remove(cluster, item)
                     elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:

@@ -9,7 +9,7 @@ from interlink_common.backend import LogQuery
 from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.logselect import rfc3339_nano
 from interlink_kueue.client import ApiRefusal, Cluster
-from interlink_kueue.states import RemotePod
+from interlink_kueue.remotepod import RemotePod
 
 
 async def read_log(cluster: Cluster, pod: RemotePod, query: LogQuery) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from interlink_kueue.client import ApiRefusal, Cluster
 from interlink_kueue.kueue import GROUP, Admission, read_workload
 from interlink_kueue.labels import Place
 from interlink_kueue.reflector import Kind, news
-from interlink_kueue.states import RemotePod, read_pod, remembering
+from interlink_kueue.remotepod import RemotePod, read_pod, remembering
 
 log = structlog.get_logger(__name__)
 

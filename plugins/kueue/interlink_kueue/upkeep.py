@@ -17,6 +17,7 @@ from interlink_kueue import creating, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.labels import Place
 from interlink_kueue.mirror import Known, Mirror
+from interlink_kueue.remotepod import eviction
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.states import Fate
 from interlink_kueue.translate import objects, target
@@ -123,7 +124,7 @@ class Upkeep:
             created = await creating.create(self._clusters[ended.cluster], ended.pod.namespace, made)
             self._mirror.note(ended.cluster, created)
 
-        reason = states.eviction(ended.pod) or states.DELETED
+        reason = eviction(ended.pod) or states.DELETED
         log.info("pod runs again", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, run=ended.pod.run + 1, reason=reason)
         await _until_done(create)
 

@@ -10,7 +10,8 @@ import pytest
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue.history import Past, folded, read, restarts
 from interlink_kueue.kueue import Admission
-from interlink_kueue.states import DELETED, Fate, RemotePod, fate, next_past, read_pod, remembering, report, vanished
+from interlink_kueue.remotepod import RemotePod, read_pod, remembering
+from interlink_kueue.states import DELETED, Fate, fate, next_past, report, vanished
 
 STARTED, ENDED = "2026-11-26T01:00:00Z", "2026-11-26T01:00:05Z"
 T0 = 1795654800.0
