@@ -113,7 +113,7 @@ class KueueBackend(Backend):
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
         made = objects(workload, target(workload, self._settings), self._settings)
-        return [made.pod, *made.files]
+        return [made.pod, *made.others]
 
     async def submit(self, workload: Workload) -> str:
         where = target(workload, self._settings)

@@ -22,6 +22,7 @@ Json = dict[str, Any]
 POD_CREATED, FILES_CREATED = "kueue-pod-created", "kueue-files-created"
 """Fault points of this backend."""
 LOOK_SECONDS = 0.5
+PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
 STRICT = {"fieldValidation": "Strict"}
 STRATEGIC = "application/strategic-merge-patch+json"
 _OBJECT = re.compile(r"^[A-Za-z]+ ”[^”]*” is (invalid|forbidden): ")
@@ -47,7 +48,7 @@ async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
                 f"queue {queue} can not be used: Kueue does not manage pods in the remote namespace {namespace},"
                 " so the pod would run at once; its pod integration and webhook must cover that namespace"
             )
-        await asyncio.gather(*(_create_file(cluster, namespace, file, pod) for file in made.files))
+        await asyncio.gather(*(_create_other(cluster, namespace, other, pod) for other in made.others))
     except Refused:
         await remove(cluster, pod)
         raise
@@ -74,16 +75,32 @@ async def _existing(cluster: Cluster, pods: str, made: Objects) -> Json:
     return pod
 
 
-async def _create_file(cluster: Cluster, namespace: str, file: Json, pod: Json) -> None:
-    """One ConfigMap or Secret, owned by the pod, so that it goes when the pod goes."""
+async def _create_other(cluster: Cluster, namespace: str, other: Json, pod: Json) -> None:
+    """An object that the pod owns, so that it goes when the pod goes."""
     owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
-    body = {**file, "metadata": {**file["metadata"], "namespace": namespace, "ownerReferences": [owner]}}
-    kind = {"ConfigMap": "configmaps", "Secret": "secrets"}[file["kind"]]
+    body = {**other, "metadata": {**other["metadata"], "namespace": namespace, "ownerReferences": [owner]}}
+    path = f"/api/v1/namespaces/{namespace}/{PLURALS[other['kind']]}"
     try:
-        await cluster.call("POST", f"/api/v1/namespaces/{namespace}/{kind}", query=STRICT, body=body)
+        await cluster.call("POST", path, query=STRICT, body=body)
     except ApiRefusal as error:
         if not (error.is_conflict and error.reason == "AlreadyExists"):
             raise explained(error, namespace) from error
+        if other["kind"] == "Service":
+            await _share(cluster, f"{path}/{other['metadata']['name']}", other, owner)
+
+
+async def _share(cluster: Cluster, path: str, wanted: Json, owner: Json) -> None:
+    """The pod becomes one more owner of a Service that is there. Raises Refused if it is not ours."""
+    name = wanted["metadata"]["name"]
+    try:
+        found = await cluster.call("GET", path)
+        if any((found["metadata"].get("labels") or {}).get(key) != value for key, value in wanted["metadata"]["labels"].items()):
+            raise Refused(f"spec.subdomain {name}: the remote namespace has another Service of that name; choose another subdomain")
+        if found["metadata"].get("deletionTimestamp"):
+            raise BackendUnavailable(f"the Service {name} of earlier pods is still being deleted", retry_after_seconds=1)
+        await cluster.call("PATCH", path, body={"metadata": {"ownerReferences": [owner]}}, content_type=STRATEGIC)
+    except ApiRefusal as error:
+        raise BackendUnavailable(f"the Service {name} can not be shared: {error}", retry_after_seconds=1) from error
 
 
 def _placed(pod: Json, namespace: str) -> Json:

@@ -17,7 +17,7 @@ from interlink_common.workload.names import safe_name
 PREFIX = "interlink.eu/"
 INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"
 POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
-GROUP = f"{PREFIX}group"
+GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
 SKELETON = f"{PREFIX}workload"
 """Annotation with what adoption needs; see `codec.skeleton`."""
 PAST = f"{PREFIX}past"
@@ -83,6 +83,11 @@ def group_name(pod: Workload) -> str:
     """The pod's group on the remote cluster, "" if it is in none: those of two virtual namespaces never meet."""
     group = pod.labels.get(GROUP_NAME, "")
     return safe_name(pod.namespace, group) if group else ""
+
+
+def subdomain(pod: Workload) -> str:
+    """Those of two virtual namespaces never meet."""
+    return safe_name(pod.namespace, pod.subdomain)
 
 
 def ours(instance: str, pod: Workload, run: int) -> dict[str, str]:

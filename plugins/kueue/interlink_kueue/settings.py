@@ -123,6 +123,7 @@ class SecuritySettings(Group):
 class NetworkSettings(Group):
     """Network of the remote pods."""
 
+    services: bool = Field(True, description="Makes a headless Service for each subdomain, by which its pods find each other.")
     dns_policy: Literal["", "ClusterFirst", "Default"] = Field(
         "", description="Overrides dnsPolicy ClusterFirst of pods, for clusters without a DNS service. Empty: as the pod says."
     )

@@ -7,6 +7,7 @@
     Pending, no node                                          waiting: Unschedulable, the scheduler's words
     Pending or Running                                        as the remote kubelet tells of each container
     Unknown, or its node does not answer                      as it was: nothing is known to have ended
+    being ended by somebody else                              not ready, with the reason
     Succeeded or Failed                                       ended, with the remote codes, reasons and messages
     Failed without a container's status (evicted, rejected)   ended with 137 and the pod's reason
     evicted by Kueue or the scheduler, ended                  waiting for the next run, or ended with 137, by setting
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated, Waiting
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue import history, labels
 from interlink_kueue.history import End, Past
 from interlink_kueue.kueue import Admission, is_final, waiting_message
@@ -69,7 +70,7 @@ def report(
     decided = fate(pod, gone=gone, on_deletion=on_deletion)
     if decided is Fate.RERUN:
         reason = eviction(pod) or DELETED
-        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), finished=False)
+        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), all_wait=True)
     if pod.complete and (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
         reason = eviction(pod) or pod.disruption[0] or DELETED
         return _ended(pod, Terminated(KILLED_CODE, reason, _why(pod)), override_success=True)
@@ -77,7 +78,7 @@ def report(
         words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
         code = 0 if pod.phase == "Succeeded" else KILLED_CODE
         return _ended(pod, Terminated(code, pod.reason, words), override_success=pod.phase == "Failed")
-    return _told(pod, _not_yet(pod, admission, position), finished=False)
+    return _told(pod, _not_yet(pod, admission, position))
 
 
 def _why(pod: RemotePod) -> str:
@@ -101,20 +102,22 @@ def _not_yet(pod: RemotePod, admission: Admission | None, position: int | None) 
     return Waiting("ContainerCreating", f"{again}on node {pod.node}" if pod.node else f"{again}waiting for a node".strip())
 
 
-def _told(pod: RemotePod, missing: Waiting, *, finished: bool) -> PodReport:
-    def entry(found: ContainerReport, *, replaced: bool) -> ContainerReport:
+def _told(pod: RemotePod, missing: Waiting, *, all_wait: bool = False) -> PodReport:
+    """A pod that has not ended. `missing` is what containers without a status wait for, or all of them."""
+
+    def entry(found: ContainerReport) -> ContainerReport:
         state = found.state
-        if replaced or (isinstance(state, Waiting) and not state.reason):
+        if all_wait or (isinstance(state, Waiting) and not state.reason):
             state = missing
         if isinstance(state, Waiting) and pod.warnings:
             state = replace(state, message=f"{state.message} {pod.warnings}".strip())
+        if isinstance(state, Running) and pod.deleted:
+            # It may be ended by its node, or the node may be away: then this stays so until somebody gives the node up.
+            found = replace(found, ready=False, message=f"being ended: {pod.disruption[0] or DELETED}: {_why(pod)}")
         return _with_past(pod, replace(found, state=state))
 
-    again = missing.message.endswith("it runs again")
     return PodReport(
-        containers=tuple(entry(found, replaced=again) for found in pod.containers),
-        init_containers=tuple(entry(found, replaced=again) for found in pod.init_containers),
-        finished=finished,
+        containers=tuple(entry(found) for found in pod.containers), init_containers=tuple(entry(found) for found in pod.init_containers)
     )
 
 

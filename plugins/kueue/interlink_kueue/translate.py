@@ -1,4 +1,4 @@
-"""A Workload as objects of the remote cluster: one Pod for each run, and the ConfigMaps and Secrets that go with it. Pure."""
+"""A Workload as objects of the remote cluster: one Pod for each run, and the ConfigMaps, Secrets and Services that go with it. Pure."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Objects:
-    """One run of a pod. `files` are ConfigMaps and Secrets without owner: the pod's UID is not known before it is created."""
+    """One run of a pod. `others` are objects that it will own: its UID is not known before it is created."""
 
     pod: Json
-    files: list[Json] = field(default_factory=list)
+    others: list[Json] = field(default_factory=list)
 
 
 def target(pod: Workload, settings: KueueSettings) -> Target:
@@ -88,7 +88,7 @@ def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0,
     policy.require_allowed(pod, settings.security)
     carried = {volume.name: carry(volume, pod, run, settings) for volume in pod.volumes}
     credentials = _registry_secret(pod, settings, run)
-    files = [made for volume in carried.values() for made in volume.objects] + credentials
+    others = [made for volume in carried.values() for made in volume.objects] + credentials + _services(pod, settings)
     placed, warnings = place(pod.placement, settings.placement)
 
     def container(source: Any) -> Json:
@@ -117,7 +117,7 @@ def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0,
         "hostIPC": pod.host_ipc,
         "shareProcessNamespace": pod.share_process_namespace,
         "securityContext": _security(pod),
-        "schedulingGates": [{"name": labels.GATE}] if files or where.queue else [],
+        "schedulingGates": [{"name": labels.GATE}] if others or where.queue else [],
         **_dns(pod, settings),
     }
     spec |= {name: value for name, value in optional.items() if value not in (None, "", False, [], {})}
@@ -130,7 +130,7 @@ def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0,
             "metadata": _metadata(pod, where, settings, run=run, past=past, warnings=warnings),
             "spec": spec,
         },
-        files,
+        others,
     )
 
 
@@ -138,10 +138,11 @@ def _metadata(
     pod: Workload, where: Target, settings: KueueSettings, *, run: int, past: tuple[Past, ...], warnings: tuple[str, ...]
 ) -> Json:
     named: dict[str, str] = {**labels.ours(settings.instance, pod, run), labels.ROLE: "pod"}
-    annotations = labels.told(pod)
+    annotations = {**labels.told(pod), labels.CHOSEN_REACTION: where.on_preemption}
+    if pod.subdomain:
+        named[labels.SUBDOMAIN] = labels.subdomain(pod)
     if where.queue:
         named[labels.QUEUE_NAME] = where.queue
-        annotations[labels.CHOSEN_REACTION] = where.on_preemption
         if settings.queues.priority_class:
             named[labels.PRIORITY_CLASS] = settings.queues.priority_class
         if group := labels.group_name(pod):
@@ -185,6 +186,15 @@ def _dns(pod: Workload, settings: KueueSettings) -> Json:
     options = [dict(zip(("name", "value"), option.split(":", 1), strict=False)) for option in dns.options]
     config = {"nameservers": list(dns.nameservers), "searches": list(dns.searches), "options": options}
     return {"dnsPolicy": policy_name, "dnsConfig": {name: value for name, value in config.items() if value}}
+
+
+def _services(pod: Workload, settings: KueueSettings) -> list[Json]:
+    """The headless Service by which the pods of one subdomain find each other; they share it."""
+    if not pod.subdomain or not settings.network.services:
+        return []
+    chosen = {labels.INSTANCE: settings.instance, labels.SUBDOMAIN: labels.subdomain(pod)}
+    spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": chosen}
+    return [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": pod.subdomain, "labels": chosen}, "spec": spec}]
 
 
 def _registry_secret(pod: Workload, settings: KueueSettings, run: int) -> list[Json]:

@@ -151,7 +151,7 @@ class Remote:
         return max(self.objects("pods", pod), key=lambda found: int(found["metadata"]["labels"][labels.RUN]))
 
     def leftovers(self) -> list[str]:
-        kinds = ("pods", "configmaps", "secrets")
+        kinds = ("pods", "configmaps", "secrets", "services")
         return [f"{kind}/{found['metadata']['name']}" for kind in kinds for found in self.objects(kind)]
 
     async def until_nothing_is_left(self) -> None:

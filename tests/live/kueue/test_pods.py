@@ -31,7 +31,7 @@ from interlink_common.workload.model import (
     TcpAction,
 )
 from tests.live.kueue.conftest import StartRemote
-from tests.live.kueue.remote import Remote, a_pod, container, ended, shell, waiting
+from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell, waiting
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE
 from tests.servers.kubernetes_plugin import Api
 
@@ -272,6 +272,26 @@ async def test_hostname_host_aliases_and_shared_processes(remote: Remote) -> Non
     await remote.until(pod, lambda report: isinstance(container(report).state, Terminated))
     assert (await remote.log(pod)).split()[:3] == ["ring-0", "10.9.8.7", "db.local"]
     assert int((await remote.log(pod)).split()[-1]) >= 1
+
+
+async def test_pods_of_one_subdomain_find_each_other(remote: Remote) -> None:
+    """There is no DNS service here: what such a service answers with are the addresses of the EndpointSlices."""
+    pods = [replace(a_pod(shell("sleep 600")), hostname=f"ring-{number}", subdomain="ring") for number in range(2)]
+    for pod in pods:
+        await remote.running(pod)
+    addresses = {remote.remote_pod(pod)["spec"]["hostname"]: remote.remote_pod(pod)["status"]["podIP"] for pod in pods}
+
+    def found() -> dict[str, str]:
+        slices = remote.api.items(
+            f"/apis/discovery.k8s.io/v1/namespaces/{remote.namespace}/endpointslices", "kubernetes.io/service-name=ring"
+        )  # fmt: skip
+        return {one["hostname"]: one["addresses"][0] for made in slices for one in made["endpoints"] or ()}
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while found() != addresses:  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.1)
+    await remote.delete(pods[0])
+    assert len(remote.objects("services")) == 1
 
 
 async def test_pod_security_is_one_clear_sentence(start_remote: StartRemote, api: Api) -> None:

@@ -130,7 +130,11 @@ def test_a_position_in_the_queue_is_told() -> None:
 
 
 def test_a_pod_is_running_while_its_deletion_is_under_way() -> None:
-    assert one(remote(status(RUNNING), phase="Running", metadata=DELETION)).state == Running(T0)
+    lost = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "deleting due to NoExecute taint"}
+    found = one(remote(status(RUNNING, ready=True), phase="Running", metadata=DELETION, conditions=[lost]))
+    assert (found.state, found.ready, found.message) == (
+        Running(T0), False, "being ended: DeletionByTaintManager: deleting due to NoExecute taint"
+    )  # fmt: skip
 
 
 def test_what_ended_before_somebody_deleted_it_keeps_its_end() -> None:

@@ -57,7 +57,7 @@ def spec(workload: Workload, where: Target = DIRECT, with_settings: KueueSetting
 def test_the_least_pod() -> None:
     workload = pod()
     made = objects(workload, DIRECT, settings())
-    assert made.files == []
+    assert made.others == []
     assert made.pod == {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -70,6 +70,7 @@ def test_the_least_pod() -> None:
                 "interlink.eu/pod-namespace": "team",
                 "interlink.eu/pod-uid": UID,
                 "interlink.eu/workload": codec.to_json(codec.skeleton(workload)),
+                "kueue.interlink.eu/on-preemption": "rerun",
             },
             "finalizers": ["interlink.eu/outcome"],
         },
@@ -120,6 +121,7 @@ def test_a_pod_with_everything() -> None:
         "enableServiceLinks": False,
         "hostname": "demo",
         "subdomain": "ring",
+        "schedulingGates": [{"name": "interlink.eu/incomplete"}],
         "activeDeadlineSeconds": 60,
         "serviceAccountName": "runner",
         "imagePullSecrets": [{"name": "site"}],
@@ -233,7 +235,7 @@ def test_files_become_objects_that_the_pod_projects() -> None:
     main = Container("main", "busybox:1.36", mounts=(Mount("cm", "/cm"),))
     workload = pod(main, volumes=(FilesVolume("cm", files), FilesVolume("pw", (File("p", 0o400, b"x"),), secret=True), FilesVolume("none")))
     made = objects(workload, DIRECT, settings())
-    config_map, secret = made.files
+    config_map, secret = made.others
     labels = {"interlink.eu/instance": "node-1", "interlink.eu/pod-uid": UID, "interlink.eu/run": "0"}
     assert config_map == {
         "apiVersion": "v1",
@@ -274,7 +276,7 @@ def test_files_become_objects_that_the_pod_projects() -> None:
 def test_files_that_are_too_much_for_one_object_are_spread() -> None:
     half = b"x" * (OBJECT_BYTES // 2 + 1)
     made = objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half), File("b", 0o644, half))),)), DIRECT, settings())
-    assert len({one["metadata"]["name"] for one in made.files}) == 2
+    assert len({one["metadata"]["name"] for one in made.others}) == 2
     assert len(made.pod["spec"]["volumes"][0]["projected"]["sources"]) == 2
     with pytest.raises(Refused, match="larger than"):
         objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half + half),)),)), DIRECT, settings())
@@ -348,11 +350,25 @@ def test_volumes_that_the_operator_has_not_mapped(volume: Any, groups: dict[str,
 
 def test_a_login_becomes_a_pull_secret() -> None:
     made = objects(pod(registry_credentials=(RegistryCredential("r.example.org", "me", "secret"),)), DIRECT, settings())
-    (secret,) = made.files
+    (secret,) = made.others
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     document = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     assert document == {"auths": {"r.example.org": {"auth": base64.b64encode(b"me:secret").decode()}}}
     assert made.pod["spec"]["imagePullSecrets"] == [{"name": secret["metadata"]["name"]}]
+
+
+def test_pods_of_a_subdomain_share_a_headless_service() -> None:
+    made = objects(pod(subdomain="ring"), DIRECT, settings())
+    (service,) = made.others
+    chosen = {"interlink.eu/instance": "node-1", "interlink.eu/subdomain": service["spec"]["selector"]["interlink.eu/subdomain"]}
+    assert service == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "ring", "labels": chosen},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": chosen},
+    }
+    assert chosen.items() <= made.pod["metadata"]["labels"].items()
+    assert objects(pod(subdomain="ring"), DIRECT, settings(network={"services": False})).others == []
 
 
 def test_a_queued_pod() -> None:
