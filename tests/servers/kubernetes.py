@@ -74,12 +74,12 @@ class Cluster:
         self.server = f"https://127.0.0.1:{self.port}"
         self.admin = directory / "admin.kubeconfig"
 
-    def start(self, *, scheduler: bool = False) -> None:
-        """Returns when pods can be created. Raises RuntimeError."""
+    def start(self, *, scheduler: bool = False, fsync: bool = False) -> None:
+        """Returns when pods can be created. `fsync`: etcd writes as carefully as it would for operators. Raises RuntimeError."""
         (self.directory / "log").mkdir(parents=True)
         self._certificates()
         client, peer = free_port(), free_port()
-        self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}")
+        self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}", fsync=fsync)
         self._start_apiserver(f"http://127.0.0.1:{client}")
         self._start_controllers()
         if scheduler:
@@ -116,11 +116,12 @@ class Cluster:
     def _command(self, *arguments: str) -> list[str]:
         return [str(self._assets / "kubectl"), "--kubeconfig", str(self.admin), *arguments]
 
-    def _start_etcd(self, client: str, peer: str) -> None:
+    def _start_etcd(self, client: str, peer: str, *, fsync: bool) -> None:
         self.process(
             "etcd",
             [
-                str(self._assets / "etcd"), f"--data-dir={self.directory / 'etcd'}", "--log-level=error", "--unsafe-no-fsync",
+                str(self._assets / "etcd"), f"--data-dir={self.directory / 'etcd'}", "--log-level=error",
+                f"--unsafe-no-fsync={str(not fsync).lower()}",
                 f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
                 f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
             ],
