@@ -144,14 +144,15 @@ def render(result: dict[str, Any]) -> None:
         "# Benchmarks",
         "",
         f"Measured on {on['date']} at revision {on['revision']}: {on['cores']} cores of {on['processor']}, Linux {on['kernel']}, "
-        f"Python {on['python']}, Docker engine {result['engine']['engine']}, Kubernetes {result['cluster']['kubernetes']}. Client, plugin and yardstick shared these cores; "
-        "each pair was measured in turn, call by call, so compare ratios rather than times. `make bench` measures again.",
+        f"Python {on['python']}, Docker engine {result['engine']['engine']}, Kubernetes {result['cluster']['kubernetes']}. "
+        "Client, plugin and yardstick shared these cores; each pair was measured in turn, call by call, so compare ratios rather than "
+        "times. `make bench` measures again.",
         "",
         f"The status request is the recorded one of a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
         "The yardstick is a FastAPI route on a unix socket that reads nothing and returns the same bytes.",
         "",
-        "The Kueue plugin stood in front of a control plane of etcd, API server and controllers on the same cores, without a node: the states of the remote "
-        "pods were written by hand.",
+        "The Kueue plugin stood in front of etcd, an API server and the controllers on the same cores, without a node: the states of the "
+        "remote pods were written by hand.",
         "",
         "| what | measured | goal | |",
         "|---|---|---|---|",
