@@ -31,7 +31,7 @@ from interlink_kueue.queues import Queues
 from interlink_kueue.remotepod import read_pod
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
-from interlink_kueue.upkeep import Carried, Tasks, Upkeep, rerun_task
+from interlink_kueue.upkeep import Carried, Tasks, Upkeep, is_repeatable, rerun_task
 
 GONE_SECONDS = 60.0
 """How long after its grace a deleted pod may still be there before that counts as trouble."""
@@ -186,6 +186,7 @@ class KueueBackend(Backend):
             there = await asyncio.gather(*(self._remove(place, grace_seconds) for place in places))
             await self._until_gone(uid, [place for place, stays in zip(places, there, strict=True) if stays], grace_seconds)
             self._jobs.pop(uid, None)
+            self._upkeep.refused.pop(uid, None)
             self._mirror.forget(uid)
         finally:
             self._cancelling.discard(uid)
@@ -251,11 +252,20 @@ class KueueBackend(Backend):
         known, carried = self._mirror.latest(uid), self._jobs.get(uid)
         if known is None:
             return self._vanished(uid)
+        if carried is not None and (why := self._upkeep.refused.get(uid)):
+            return Observation(uid, states.vanished(carried.containers, carried.init_containers, why))
         self._upkeep.act(uid, known, carried)
         admission = self._mirror.admission(known)
         position = self._positions.get(admission.name) if admission else None
-        on_deletion = self._upkeep.on_deletion(carried)
-        return Observation(uid, states.report(known.pod, admission, gone=known.gone, on_deletion=on_deletion, position=position))
+        report = states.report(
+            known.pod,
+            admission,
+            gone=known.gone,
+            on_deletion=self._settings.queues.on_deletion,
+            repeatable=is_repeatable(carried),
+            position=position,
+        )
+        return Observation(uid, report)
 
     def _vanished(self, uid: str) -> Observation | None:
         """A pod on record of which the cluster knows nothing. Only a complete list can tell that."""

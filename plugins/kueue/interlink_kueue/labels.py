@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interlink_common.errors import Refused
 from interlink_common.workload import codec
@@ -23,6 +23,8 @@ SKELETON = f"{PREFIX}workload"
 PAST = f"{PREFIX}past"
 """Annotation with what became of earlier runs; see `history`."""
 WARNINGS = f"{PREFIX}warnings"
+ADOPTED = f"{PREFIX}adopted"
+"""Annotation of a workload that was read from remote labels: it has no contents, so it can't be started again."""
 FINALIZER = f"{PREFIX}outcome"
 """Keeps a pod that somebody deletes readable until its end is known here."""
 GATE = f"{PREFIX}incomplete"
@@ -105,8 +107,8 @@ def told(pod: Workload) -> dict[str, str]:
 
 
 def adoptable(annotations: Mapping[str, str]) -> Workload | None:
-    """The skeleton in a pod's annotations; None if there is none that can be read."""
+    """The skeleton in a pod's annotations, marked as one; None if there is none that can be read."""
     try:
-        return codec.from_json(annotations[SKELETON])
+        return replace(codec.from_json(annotations[SKELETON]), annotations={ADOPTED: "true"})
     except (KeyError, ValueError):
         return None

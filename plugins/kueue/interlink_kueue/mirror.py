@@ -112,6 +112,10 @@ class Mirror:
         for known in self._runs.pop(pod_uid, {}).values():
             self._carried.pop(known.pod.uid, None)
 
+    def stir(self, pod_uid: str) -> None:
+        """Something else that counts for this pod has changed."""
+        self._changed(pod_uid)
+
     def note(self, cluster: str, pod: Json) -> None:
         """What a call has answered is known before the watch tells of it."""
         self._present(cluster, read_pod(pod))

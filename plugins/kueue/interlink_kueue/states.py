@@ -39,8 +39,11 @@ class Fate(StrEnum):
     """It ended by an eviction: another run begins, then it may go."""
 
 
-def fate(pod: RemotePod, *, gone: bool, on_deletion: str) -> Fate:
-    """What is to be done about a pod that is not being deleted by us. `gone`: it is not on the remote cluster any more."""
+def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = True) -> Fate:
+    """What is to be done about a pod that is not being deleted by us.
+
+    `gone`: it is not on the remote cluster any more. `repeatable`: its contents are known here.
+    """
     if not pod.complete or (not gone and _goes_on(pod)):
         return Fate.STAYS
     if _ended_by_itself(pod):
@@ -49,7 +52,7 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str) -> Fate:
         again = pod.on_preemption == "rerun" and not is_final(evicted) and not pod.group
     else:
         again = on_deletion == "rerun" and not pod.group
-    return Fate.RERUN if again else Fate.RELEASE
+    return Fate.RERUN if again and repeatable else Fate.RELEASE
 
 
 def _goes_on(pod: RemotePod) -> bool:
@@ -64,10 +67,16 @@ def _ended_by_itself(pod: RemotePod) -> bool:
 
 
 def report(
-    pod: RemotePod, admission: Admission | None, *, gone: bool = False, on_deletion: str = "fail", position: int | None = None
+    pod: RemotePod,
+    admission: Admission | None,
+    *,
+    gone: bool = False,
+    on_deletion: str = "fail",
+    repeatable: bool = True,
+    position: int | None = None,
 ) -> PodReport:
     """What is told of the pod. Its entries are those of the remote spec, which has every container of the virtual one."""
-    decided = fate(pod, gone=gone, on_deletion=on_deletion)
+    decided = fate(pod, gone=gone, on_deletion=on_deletion, repeatable=repeatable)
     if decided is Fate.RERUN:
         reason = eviction(pod) or DELETED
         return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), all_wait=True)
@@ -166,9 +175,12 @@ def next_past(pod: RemotePod) -> tuple[Past, ...]:
     return history.folded((*pod.past, Past(reason, _why(pod), ends, {c.name: c.restart_count for c in everyone})))
 
 
-def vanished(containers: Iterable[tuple[str, str]], init_containers: Iterable[tuple[str, str]]) -> PodReport:
-    """A pod on record that is not on the remote cluster; the arguments are (name, image) of each container."""
-    ended = Terminated(KILLED_CODE, DELETED, "the remote pod is gone: somebody deleted it, and its end was not seen")
+def vanished(containers: Iterable[tuple[str, str]], init_containers: Iterable[tuple[str, str]], why: str = "") -> PodReport:
+    """A pod on record that is not on the remote cluster; the arguments are (name, image) of each container, and why it could not
+    run again, if that is known."""
+    ended = Terminated(
+        KILLED_CODE, "NotRepeated" if why else DELETED, why or "the remote pod is gone: somebody deleted it, and its end was not seen"
+    )
     return PodReport(
         containers=tuple(ContainerReport(name, ended, image=image) for name, image in containers),
         init_containers=tuple(ContainerReport(name, ended, image=image) for name, image in init_containers),

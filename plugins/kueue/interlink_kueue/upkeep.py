@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from interlink_common.errors import BackendUnavailable, Permanent
+from interlink_common.errors import BackendUnavailable, Refused
 from interlink_common.workload import codec
 from interlink_common.workload.model import Container, Workload
 from interlink_kueue import creating, labels, states
@@ -39,13 +39,20 @@ class Carried:
     containers: tuple[tuple[str, str], ...]
     init_containers: tuple[tuple[str, str], ...]
     packed: bytes
+    adopted: bool
 
     @classmethod
     def of(cls, pod: Workload, place: Place) -> Carried:
         def named(containers: tuple[Container, ...]) -> tuple[tuple[str, str], ...]:
             return tuple((container.name, container.image) for container in containers)
 
-        return cls(place, named(pod.containers), named(pod.init_containers), zlib.compress(codec.to_json(pod).encode(), 1))
+        return cls(
+            place,
+            named(pod.containers),
+            named(pod.init_containers),
+            zlib.compress(codec.to_json(pod).encode(), 1),
+            labels.ADOPTED in pod.annotations,
+        )
 
     def workload(self) -> Workload:
         return codec.from_json(zlib.decompress(self.packed).decode())
@@ -86,10 +93,13 @@ class Upkeep:
 
     def __init__(self, clusters: Mapping[str, Cluster], mirror: Mirror, settings: KueueSettings, tasks: Tasks) -> None:
         self._clusters, self._mirror, self._settings, self._tasks = clusters, mirror, settings, tasks
+        self._on_deletion = settings.queues.on_deletion
+        self.refused: dict[str, str] = {}
+        """UID of a pod that can't run again -> why."""
 
     def act(self, uid: str, known: Known, carried: Carried | None) -> None:
         """Begins what is due for a pod whose last run is `known`."""
-        decided = states.fate(known.pod, gone=known.gone, on_deletion=self.on_deletion(carried))
+        decided = states.fate(known.pod, gone=known.gone, on_deletion=self._on_deletion, repeatable=is_repeatable(carried))
         if decided is Fate.RERUN and carried is not None:
             self._tasks.begin(rerun_task(uid), lambda: self._rerun(known, carried))
         elif decided is Fate.RELEASE and not known.gone and known.pod.deleted and labels.FINALIZER in known.pod.finalizers:
@@ -97,10 +107,6 @@ class Upkeep:
         for earlier in self._mirror.runs(uid)[:-1]:
             if not earlier.gone and known.pod.complete:
                 self._tasks.begin(f"remove {earlier.pod.name}", lambda earlier=earlier: self._remove(earlier))  # type: ignore[misc]
-
-    def on_deletion(self, carried: Carried | None) -> str:
-        """A pod whose contents are not known can't run again."""
-        return "fail" if carried is None else self._settings.queues.on_deletion
 
     async def _release(self, known: Known) -> None:
         await asyncio.sleep(RELEASE_SECONDS)
@@ -121,7 +127,12 @@ class Upkeep:
         made = objects(pod, where, self._settings, ended.pod.run + 1, states.next_past(ended.pod))
 
         async def create() -> None:
-            created = await creating.create(self._clusters[ended.cluster], ended.pod.namespace, made)
+            try:
+                created = await creating.create(self._clusters[ended.cluster], ended.pod.namespace, made)
+            except Refused as error:
+                self.refused[pod.uid] = f"run {ended.pod.run + 1} ended ({reason}), and the pod can not run again: {error}"
+                self._mirror.stir(pod.uid)
+                return
             self._mirror.note(ended.cluster, created)
 
         reason = eviction(ended.pod) or states.DELETED
@@ -129,18 +140,20 @@ class Upkeep:
         await _until_done(create)
 
 
+def is_repeatable(carried: Carried | None) -> bool:
+    """Whether the pod's contents are known: not those of a pod that was adopted from its labels."""
+    return carried is not None and not carried.adopted
+
+
 def rerun_task(uid: str) -> str:
     return f"rerun {uid}"
 
 
 async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
-    """Repeats what failed for want of the cluster; a refusal is logged, and nothing more can be done."""
+    """Repeats what failed for want of the cluster."""
     while True:
         try:
             return await action()
         except BackendUnavailable as error:
             log.warning("repeated later", error=str(error))
             await asyncio.sleep(error.retry_after_seconds or RETRY_SECONDS)
-        except Permanent as error:
-            log.error("given up", error=str(error))
-            return None

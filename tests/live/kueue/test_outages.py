@@ -112,6 +112,7 @@ async def test_a_restart_of_the_plugin_and_adoption_without_a_database(remote: R
     assert (found.pod_uid, found.jid) == (pod.uid, remote.jobs[pod.uid].jid)
     assert found.workload is not None
     assert (found.workload.name, found.workload.namespace) == (pod.name, "team")
+    assert found.workload.annotations == {"interlink.eu/adopted": "true"}
 
 
 async def verdict(remote: Remote, wanted: Verdict) -> None:

@@ -100,6 +100,22 @@ async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, ku
     await queued.until_true(lambda: len(queued.objects("pods", pod)) == 1)
 
 
+async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, kueue: KueueDouble) -> None:
+    pod = a_pod(forever())  # type: ignore[arg-type]
+    await queued.running(pod)
+    workload = kueue.workload_of(queued.remote_pod(pod))
+    kueue.remove_webhook()
+    try:
+        await asyncio.sleep(1)  # the API server learns of it by a watch
+        kueue.evict(NAMESPACE, workload)
+        state = ended(await queued.until(pod, lambda report: report.finished))
+        assert state.exit_code == 137
+        assert state.message.startswith("run 1 ended (Preempted), and the pod can not run again: queue ")
+    finally:
+        kueue.install_webhook()
+        await asyncio.sleep(1)
+
+
 async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: KueueDouble) -> None:
     pod = replace(a_pod(forever()), annotations={"kueue.interlink.eu/on-preemption": "fail"})  # type: ignore[arg-type]
     await queued.running(pod)

@@ -172,6 +172,12 @@ def test_fates_of_ended_pods(condition: dict[str, Any] | None, metadata: dict[st
         assert fate(pod, gone=False, on_deletion=on_deletion) is expected
 
 
+def test_a_pod_whose_contents_are_not_known_can_not_run_again() -> None:
+    pod = remote(status(terminated(143)), phase="Failed", conditions=[PREEMPTED], metadata=DELETION)
+    assert fate(pod, gone=False, on_deletion="rerun", repeatable=False) is Fate.RELEASE
+    assert report(pod, None, repeatable=False).finished
+
+
 def test_an_eviction_never_looks_like_a_success() -> None:
     """Although the container ended with 0."""
     pod = remote(status(terminated(0)), phase="Succeeded", conditions=[DEACTIVATED], metadata=DELETION)
@@ -190,6 +196,11 @@ def test_a_pod_that_was_never_seen_to_end() -> None:
     assert vanished([("a", "x")], [("i", "y")]) == PodReport(
         (ContainerReport("a", ended, image="x"),), (ContainerReport("i", ended, image="y"),), finished=True
     )
+
+
+def test_a_run_that_is_refused_says_why() -> None:
+    (told,) = vanished([("a", "x")], [], "it can not run again").containers
+    assert told.state == Terminated(137, "NotRepeated", "it can not run again")
 
 
 def test_earlier_runs_count_as_restarts() -> None:
