@@ -23,18 +23,17 @@ from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
 from interlink_kueue import capacity, check, creating, labels, states
 from interlink_kueue.client import Cluster
-from interlink_kueue.kueue import GROUP
 from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
 from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.queues import Queues
 from interlink_kueue.remotepod import read_pod
+from interlink_kueue.removing import Removing
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
 from interlink_kueue.upkeep import Carried, Tasks, Upkeep, is_repeatable, rerun_task
 
-GONE_SECONDS = 60.0
-"""How long after its grace a deleted pod may still be there before that counts as trouble."""
+KUEUE_RETRY_SECONDS = 5.0
 
 
 class KueueBackend(Backend):
@@ -83,6 +82,7 @@ class KueueBackend(Backend):
         self._clusters = {name: Cluster(name, chosen) for name, chosen in self._settings.clusters.items()}
         self._queues = {name: Queues(cluster) for name, cluster in self._clusters.items()}
         self._mirror = Mirror(self._settings.instance, self._changed, self._stirred)
+        self._removing = Removing(self._clusters, self._mirror)
         self._tasks = Tasks()
         self._upkeep = Upkeep(self._clusters, self._mirror, self._settings, self._tasks)
         self._jobs: dict[str, Carried] = {}
@@ -91,8 +91,6 @@ class KueueBackend(Backend):
         self._positions: dict[str, int] = {}
         self._dirty: dict[str, None] = {}
         self._news = asyncio.Event()
-        self._removed = asyncio.Event()
-        """Set and replaced at each change, for those who wait for a pod to go."""
 
     async def start(self, jobs: Sequence[Job]) -> None:
         await asyncio.gather(*(cluster.connect() for cluster in self._clusters.values()))
@@ -101,7 +99,7 @@ class KueueBackend(Backend):
                 self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
             await asyncio.sleep(0)
         for cluster, namespace in self._sites():
-            await self._follow(cluster, namespace)
+            self._follow(cluster, namespace)
         period_seconds = self._settings.queues.positions_seconds
         if period_seconds is not None:
             self._tasks.begin("positions", lambda: self._keep_positions(period_seconds))
@@ -127,7 +125,7 @@ class KueueBackend(Backend):
         self._submitting.add(workload.uid)
         try:
             created = await creating.create(cluster, namespace, made)
-            await self._follow(where.cluster, namespace, queued=bool(where.queue))
+            self._follow(where.cluster, namespace, queued=bool(where.queue))
             self._mirror.note(where.cluster, created)
         finally:
             self._submitting.discard(workload.uid)
@@ -183,8 +181,7 @@ class KueueBackend(Backend):
             places = {Place(known.cluster, known.pod.namespace, known.pod.name) for known in self._mirror.runs(uid) if not known.gone}
             with suppress(ValueError):
                 places.add(Place.parse(job.jid))
-            there = await asyncio.gather(*(self._remove(place, grace_seconds) for place in places))
-            await self._until_gone(uid, [place for place, stays in zip(places, there, strict=True) if stays], grace_seconds)
+            await self._removing.remove(uid, places, grace_seconds)
             self._jobs.pop(uid, None)
             self._upkeep.refused.pop(uid, None)
             self._mirror.forget(uid)
@@ -224,12 +221,21 @@ class KueueBackend(Backend):
         recorded = [(carried.place.cluster, carried.place.namespace) for carried in self._jobs.values()]
         return [site for site in dict.fromkeys((*named, *recorded, *self._mirror.sites)) if site[0] in self._clusters]
 
-    async def _follow(self, name: str, namespace: str, *, queued: bool = False) -> None:
+    def _follow(self, name: str, namespace: str, *, queued: bool = False) -> None:
         cluster = self._clusters[name]
         site = self._mirror.follow(cluster, namespace)
         tenants = [tenant for tenant in self._settings.tenants.values() if tenant.cluster == name and tenant.queue]
         if not site.kueue and (queued or any((tenant.namespace or cluster.namespace) == namespace for tenant in tenants)):
-            self._mirror.follow(cluster, namespace, kueue=await self._queues[name].version())
+            self._tasks.begin(f"find Kueue for {name}/{namespace}", lambda: self._follow_workloads(name, namespace))
+
+    async def _follow_workloads(self, name: str, namespace: str) -> None:
+        """As soon as it is known which API Kueue speaks there."""
+        version = ""
+        while not version:
+            with suppress(BackendUnavailable):
+                version = await self._queues[name].version()
+            await asyncio.sleep(0 if version else KUEUE_RETRY_SECONDS)
+        self._mirror.follow(self._clusters[name], namespace, kueue=version)
 
     def _down(self) -> str:
         """Why there is no news of any pod, "" while there is: one cluster that is away does not hide the others."""
@@ -242,8 +248,6 @@ class KueueBackend(Backend):
 
     def _stirred(self) -> None:
         self._news.set()
-        self._removed.set()
-        self._removed = asyncio.Event()
 
     def _told(self, uid: str) -> Observation | None:
         """The pod's state now, with what is due because of it begun. None: nothing is to be told."""
@@ -288,38 +292,3 @@ class KueueBackend(Backend):
                 self._positions = found
                 for known in waiting:
                     self._changed(known.pod.pod_uid)
-
-    async def _remove(self, place: Place, grace_seconds: int) -> bool:
-        """Whether it is still there. A grace of 0 would take the object away while its containers still run."""
-        cluster = self._clusters.get(place.cluster)
-        if cluster is None:
-            raise BackendUnavailable(f"cluster {place.cluster} is no longer in the settings")
-        await creating.release(cluster, place.path)
-        return await creating.delete(cluster, place.path, max(grace_seconds, 1))
-
-    async def _until_gone(self, uid: str, places: Sequence[Place], grace_seconds: int) -> None:
-        """Raises BackendUnavailable if the pod is still there long after its grace: its node may be away."""
-        try:
-            async with asyncio.timeout(grace_seconds + GONE_SECONDS):
-                while any(self._mirror.has(place) for place in places):
-                    change = self._removed
-                    await self._free_group(uid)
-                    await change.wait()
-                for place in places:  # the watch may not have told of it at all yet
-                    await creating.until_gone(self._clusters[place.cluster], place.path)
-        except TimeoutError:
-            known = self._mirror.latest(uid)
-            where = f" on node {known.pod.node}" if known and known.pod.node else ""
-            raise BackendUnavailable(f"the remote pod{where} is deleted and not gone yet") from None
-
-    async def _free_group(self, uid: str) -> None:
-        """Members of an evicted group stay until Kueue's workload goes, and that waits for them."""
-        known = self._mirror.latest(uid)
-        admission = self._mirror.admission(known) if known else None
-        if known is None or admission is None or not known.pod.group:
-            return
-        members = [other for other in self._mirror.all_latest() if other.pod.group == known.pod.group and not other.gone]
-        if admission.evicted or all(other.pod.deleted or other.pod.ended for other in members):
-            version = self._mirror.sites[known.cluster, known.pod.namespace].kueue
-            path = f"/apis/{GROUP}/{version}/namespaces/{known.pod.namespace}/workloads/{admission.name}"
-            await creating.delete(self._clusters[known.cluster], path)

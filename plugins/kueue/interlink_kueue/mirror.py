@@ -58,7 +58,9 @@ class Mirror:
 
     def __init__(self, instance: str, changed: Callable[[str], None], stirred: Callable[[], None]) -> None:
         self._selector = f"{labels.INSTANCE}={instance}"
-        self._changed, self._stirred = changed, stirred
+        self._tell, self._stirred = changed, stirred
+        self.change = asyncio.Event()
+        """Set at the next change of anything, and replaced then."""
         self.sites: dict[tuple[str, str], Site] = {}
         self._runs: dict[str, dict[int, Known]] = {}
         self._admissions: dict[str, Admission] = {}
@@ -111,6 +113,11 @@ class Mirror:
     def forget(self, pod_uid: str) -> None:
         for known in self._runs.pop(pod_uid, {}).values():
             self._carried.pop(known.pod.uid, None)
+
+    def _changed(self, pod_uid: str) -> None:
+        self.change.set()
+        self.change = asyncio.Event()
+        self._tell(pod_uid)
 
     def stir(self, pod_uid: str) -> None:
         """Something else that counts for this pod has changed."""
@@ -191,6 +198,8 @@ class Mirror:
                 if not known.pod.complete:
                     del runs[run]
                 self._changed(pod_uid)
+        if not runs:
+            self._runs.pop(pod_uid, None)
 
     def _workloads(self, site: Site) -> _Taker:
         seen: set[str] = set()
