@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def measure() -> dict[str, Any]:
             api = Api(cluster)
             socket, state = root / "plugin.sock", root / "state"
             arguments = (str(state), str(tenant_kubeconfig(cluster, NAMESPACE)))
-            result: dict[str, Any] = {"kubernetes": kubernetes_programs.version(), "pods": COUNT}
+            today = datetime.now(UTC).strftime("%Y-%m-%d")
+            result: dict[str, Any] = {"date": today, "kubernetes": kubernetes_programs.version(), "pods": COUNT}
             with server("remote.py", socket, *arguments) as (process, _):
                 result["idle_mib"] = resident_mib(process.pid)
                 client = RawClient(socket)

@@ -151,8 +151,8 @@ def render(result: dict[str, Any]) -> None:
         f"The status request is the recorded one of a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
         "The yardstick is a FastAPI route on a unix socket that reads nothing and returns the same bytes.",
         "",
-        "The Kueue plugin stood in front of etcd, an API server and the controllers on the same cores, without a node: the states of the "
-        "remote pods were written by hand.",
+        f"The Kueue plugin (measured on {result['cluster']['date']}) stood in front of etcd, an API server and the controllers on the same "
+        "cores, without a node: the states of the remote pods were written by hand.",
         "",
         "| what | measured | goal | |",
         "|---|---|---|---|",
