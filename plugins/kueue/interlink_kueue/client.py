@@ -40,6 +40,8 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 OVERLOADED = (429, 503, 504)
 UNCERTAIN = (500, 502)
+TOO_LARGE = ("request is too large", "larger than max")
+"""etcd's words, which the API server passes on as 500, although trying again changes nothing."""
 
 FOREIGN_ERRORS = (
     httpx.HTTPError,
@@ -85,6 +87,8 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> ApiRefu
         words, reason = str(told["message"]), str(told.get("reason", ""))
     except (msgspec.MsgspecError, TypeError, KeyError, AttributeError):
         words, reason = body[:2000].decode(errors="replace"), ""
+    if status in UNCERTAIN and any(sign in words for sign in TOO_LARGE):
+        return ApiRefusal(413, "RequestEntityTooLarge", sentence(words))
     if status in OVERLOADED or status in UNCERTAIN:
         seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
         return BackendUnavailable(f"the remote cluster can not do it now: {sentence(words) or status}", retry_after_seconds=seconds)

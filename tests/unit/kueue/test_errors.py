@@ -48,6 +48,13 @@ def test_answers(status: int, kind: type[Exception]) -> None:
     assert not set("<>&\"'\n") & set(str(found))
 
 
+@pytest.mark.parametrize("words", ["etcdserver: request is too large", "rpc error: trying to send message larger than max (1 vs. 2)"])
+def test_an_object_that_etcd_does_not_take_is_refused(words: str) -> None:
+    found = answer(500, words)
+    assert isinstance(found, ApiRefusal)
+    assert found.status == 413
+
+
 def test_the_servers_wish_to_wait_is_kept() -> None:
     found = answer(429, "too many requests")
     assert isinstance(found, BackendUnavailable)
