@@ -265,7 +265,7 @@ class KueueBackend(Backend):
             known.pod,
             admission,
             gone=known.gone,
-            on_deletion=self._settings.queues.on_deletion,
+            on_deletion=self._settings.evictions.deleted,
             repeatable=is_repeatable(carried),
             position=position,
         )

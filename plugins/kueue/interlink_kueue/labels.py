@@ -36,8 +36,8 @@ GROUP_COUNT, RETRIABLE = f"{KUEUE}pod-group-total-count", f"{KUEUE}retriable-in-
 KUEUE_GATE, KUEUE_FINALIZER = f"{KUEUE}admission", f"{KUEUE}managed"
 
 CHOSEN_QUEUE = "kueue.interlink.eu/queue-name"
-CHOSEN_REACTION = "kueue.interlink.eu/on-preemption"
-"""Annotations by which a pod chooses; see settings.queues."""
+ON_EVICTION = f"{PREFIX}on-eviction"
+"""Annotations by which a pod chooses; see settings.queues and settings.evictions."""
 
 UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 SKELETON_BYTES = 128 * 1024

@@ -31,7 +31,7 @@ class RemotePod:
     gates: tuple[str, ...]
     queue: str
     group: str
-    on_preemption: str
+    on_eviction: str
     phase: str
     reason: str
     message: str
@@ -73,7 +73,7 @@ def read_pod(pod: Json) -> RemotePod:
         gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
         queue=named.get(labels.QUEUE_NAME, ""),
         group=named.get(labels.GROUP, ""),
-        on_preemption=annotations.get(labels.CHOSEN_REACTION, ""),
+        on_eviction=annotations.get(labels.ON_EVICTION, ""),
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
         message=status.get("message", ""),

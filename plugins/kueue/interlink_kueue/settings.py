@@ -17,7 +17,7 @@ ANY = "*"
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
-OnPreemption = Literal["rerun", "fail"]
+OnEviction = Literal["rerun", "fail"]
 
 
 class ClusterSettings(Group):
@@ -40,18 +40,13 @@ class TenantSettings(Group):
     queue: str = Field("", description="LocalQueue of that namespace. Empty: no queue, the pods run at once.")
     service_account: str = Field("", description="Account that the pods run under. Empty: the namespace's default, without a token.")
     image_pull_secrets: list[str] = Field(default_factory=list, description="Secrets of that namespace with registry logins.")
-    on_preemption: OnPreemption | None = Field(None, description="Overrides queues.on_preemption; null: as there.")
+    on_eviction: OnEviction | None = Field(None, description="Overrides evictions.policy; null: as there.")
 
 
 class QueueSettings(Group):
     """Kueue."""
 
     annotation: bool = Field(True, description="Pods may choose a LocalQueue of their namespace by kueue.interlink.eu/queue-name.")
-    on_preemption: OnPreemption = Field(
-        "rerun",
-        description="A pod evicted by Kueue: rerun waits for its turn again, fail ends it. Pods may say kueue.interlink.eu/on-preemption.",
-    )
-    on_deletion: OnPreemption = Field("fail", description="A remote pod that somebody deleted: rerun starts it again, fail ends it.")
     borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow as well as its nominal quota.")
     positions_seconds: float | None = Field(
         15.0, gt=0, description="How often the positions of waiting pods are asked of the visibility API; null: never."
@@ -60,6 +55,15 @@ class QueueSettings(Group):
         default_factory=dict, description="MultiKueue's worker cluster -> entry of clusters with credentials there, to read logs with."
     )
     priority_class: str = Field("", description="WorkloadPriorityClass of every queued pod. Empty: none.")
+
+
+class EvictionSettings(Group):
+    """What becomes of a pod that Kueue or the scheduler evicts, or that somebody deletes. Annotation interlink.eu/on-eviction wins."""
+
+    policy: OnEviction = Field(
+        "rerun", description="An eviction. rerun: from the start, when its turn comes again. fail: the pod has failed."
+    )
+    deleted: OnEviction = Field("fail", description="A remote pod that somebody deleted; likewise, and no annotation changes it.")
 
 
 class PlacementSettings(Group):
@@ -153,6 +157,7 @@ class KueueSettings(PluginSettings):
         default_factory=lambda: {ANY: TenantSettings()}, description="Virtual namespace -> where its pods run; * for all others."
     )
     queues: QueueSettings = QueueSettings()
+    evictions: EvictionSettings = EvictionSettings()
     placement: PlacementSettings = PlacementSettings()
     volumes: VolumeSettings = VolumeSettings()
     cvmfs: CvmfsSettings = CvmfsSettings()

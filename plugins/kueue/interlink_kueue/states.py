@@ -49,7 +49,7 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = Tru
     if _ended_by_itself(pod):
         return Fate.RELEASE
     if evicted := eviction(pod):
-        again = pod.on_preemption == "rerun" and not is_final(evicted) and not pod.group
+        again = pod.on_eviction == "rerun" and not is_final(evicted) and not pod.group
     else:
         again = on_deletion == "rerun" and not pod.group
     return Fate.RERUN if again and repeatable else Fate.RELEASE

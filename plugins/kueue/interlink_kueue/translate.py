@@ -15,7 +15,7 @@ from interlink_kueue import labels, policy
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import Past
 from interlink_kueue.placement import place
-from interlink_kueue.settings import ANY, NAMESPACE, KueueSettings, OnPreemption
+from interlink_kueue.settings import ANY, NAMESPACE, KueueSettings, OnEviction
 from interlink_kueue.volumes import carry, mounted
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ class Target:
     cluster: str
     namespace: str
     queue: str
-    on_preemption: OnPreemption
+    on_eviction: OnEviction
     service_account: str = ""
     image_pull_secrets: tuple[str, ...] = ()
 
@@ -55,7 +55,7 @@ def target(pod: Workload, settings: KueueSettings) -> Target:
         cluster=tenant.cluster,
         namespace=namespace,
         queue=_queue(pod, tenant.queue, settings),
-        on_preemption=_reaction(pod, tenant.on_preemption or settings.queues.on_preemption),
+        on_eviction=_reaction(pod, tenant.on_eviction or settings.evictions.policy),
         service_account=tenant.service_account,
         image_pull_secrets=tuple(tenant.image_pull_secrets),
     )
@@ -72,15 +72,15 @@ def _queue(pod: Workload, default: str, settings: KueueSettings) -> str:
     return chosen
 
 
-def _reaction(pod: Workload, default: OnPreemption) -> OnPreemption:
-    match pod.annotations.get(labels.CHOSEN_REACTION):
+def _reaction(pod: Workload, default: OnEviction) -> OnEviction:
+    match pod.annotations.get(labels.ON_EVICTION):
         case None:
             return default
         case "rerun":
             return "rerun"
         case "fail":
             return "fail"
-    raise Refused(f"metadata.annotations {labels.CHOSEN_REACTION} must be rerun or fail")
+    raise Refused(f"metadata.annotations {labels.ON_EVICTION} must be rerun or fail")
 
 
 def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0, past: tuple[Past, ...] = ()) -> Objects:
@@ -138,7 +138,7 @@ def _metadata(
     pod: Workload, where: Target, settings: KueueSettings, *, run: int, past: tuple[Past, ...], warnings: tuple[str, ...]
 ) -> Json:
     named: dict[str, str] = {**labels.ours(settings.instance, pod, run), labels.ROLE: "pod"}
-    annotations = {**labels.told(pod), labels.CHOSEN_REACTION: where.on_preemption}
+    annotations = {**labels.told(pod), labels.ON_EVICTION: where.on_eviction}
     if pod.subdomain:
         named[labels.SUBDOMAIN] = labels.subdomain(pod)
     if where.queue:

@@ -93,7 +93,7 @@ class Upkeep:
 
     def __init__(self, clusters: Mapping[str, Cluster], mirror: Mirror, settings: KueueSettings, tasks: Tasks) -> None:
         self._clusters, self._mirror, self._settings, self._tasks = clusters, mirror, settings, tasks
-        self._on_deletion = settings.queues.on_deletion
+        self._on_deletion = settings.evictions.deleted
         self.refused: dict[str, str] = {}
         """UID of a pod that can't run again -> why."""
 

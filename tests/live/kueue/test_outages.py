@@ -81,7 +81,7 @@ async def test_an_ended_pod_that_somebody_deletes_keeps_its_end(remote: Remote) 
 
 
 async def test_a_pod_that_somebody_deletes_runs_again_where_the_operator_wants_it(start_remote: StartRemote) -> None:
-    remote = await start_remote(queues={"on_deletion": "rerun"})
+    remote = await start_remote(evictions={"deleted": "rerun"})
     pod = a_pod(shell("cat /cm/word; echo; sleep 600", mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
     await remote.running(pod)
     name = remote.remote_pod(pod)["metadata"]["name"]
@@ -132,7 +132,7 @@ async def test_rights_that_are_missing_are_named(start_remote: StartRemote, api:
         pod = a_pod(shell("exit 0"))
         await verdict(remote, Verdict.FAILED)
         row = (await remote.backend.check())[1]
-        assert row.detail == f"namespace {NAMESPACE}: no right to create pods, create configmaps, create secrets"
+        assert row.detail == f"namespace {NAMESPACE}: no right to create pods, create configmaps, create secrets, create services"
         with pytest.raises(BackendUnavailable, match="lacks a right on the remote cluster: pods is forbidden"):
             await remote.submit(pod)
     finally:

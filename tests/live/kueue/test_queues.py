@@ -117,7 +117,7 @@ async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, k
 
 
 async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: KueueDouble) -> None:
-    pod = replace(a_pod(forever()), annotations={"kueue.interlink.eu/on-preemption": "fail"})  # type: ignore[arg-type]
+    pod = replace(a_pod(forever()), annotations={"interlink.eu/on-eviction": "fail"})  # type: ignore[arg-type]
     await queued.running(pod)
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
     state = ended(await queued.until(pod, lambda report: report.finished))

@@ -35,7 +35,7 @@ def remote(*statuses: dict[str, Any], metadata: dict[str, Any] | None = None, sp
                 "namespace": "ns",
                 "uid": "remote-uid",
                 "labels": {"interlink.eu/pod-uid": "uid", "interlink.eu/run": "0"},
-                "annotations": {"kueue.interlink.eu/on-preemption": "rerun"},
+                "annotations": {"interlink.eu/on-eviction": "rerun"},
                 "finalizers": ["interlink.eu/outcome"],
                 **(metadata or {}),
             },
@@ -156,7 +156,7 @@ def test_what_ended_before_somebody_deleted_it_keeps_its_end() -> None:
     [
         (PREEMPTED, {}, "fail", Fate.RERUN),
         ({**PREEMPTED, "type": "DisruptionTarget", "reason": "PreemptionByScheduler"}, {}, "fail", Fate.RERUN),
-        (PREEMPTED, {"annotations": {"kueue.interlink.eu/on-preemption": "fail"}}, "rerun", Fate.RELEASE),
+        (PREEMPTED, {"annotations": {"interlink.eu/on-eviction": "fail"}}, "rerun", Fate.RELEASE),
         (PREEMPTED, {"labels": {"interlink.eu/pod-uid": "uid", "interlink.eu/group": "g"}}, "rerun", Fate.RELEASE),
         (DEACTIVATED, {}, "rerun", Fate.RELEASE),
         ({**PREEMPTED, "type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, DELETION, "fail", Fate.RELEASE),

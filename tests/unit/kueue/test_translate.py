@@ -45,8 +45,8 @@ from interlink_kueue.translate import Target, objects, target
 from interlink_kueue.volumes import OBJECT_BYTES
 from tests.unit.kueue.pods import MAIN, UID, pod, settings
 
-DIRECT = Target(cluster="default", namespace="remote", queue="", on_preemption="rerun")
-QUEUED = Target(cluster="default", namespace="remote", queue="batch", on_preemption="rerun")
+DIRECT = Target(cluster="default", namespace="remote", queue="", on_eviction="rerun")
+QUEUED = Target(cluster="default", namespace="remote", queue="batch", on_eviction="rerun")
 
 
 def spec(workload: Workload, where: Target = DIRECT, with_settings: KueueSettings | None = None) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_the_least_pod() -> None:
                 "interlink.eu/pod-namespace": "team",
                 "interlink.eu/pod-uid": UID,
                 "interlink.eu/workload": codec.to_json(codec.skeleton(workload)),
-                "kueue.interlink.eu/on-preemption": "rerun",
+                "interlink.eu/on-eviction": "rerun",
             },
             "finalizers": ["interlink.eu/outcome"],
         },
@@ -409,9 +409,9 @@ def test_names_are_safe_and_never_meet() -> None:
     [
         ({}, {}, Target("default", "", "", "rerun")),
         ({"tenants": {"team": {"namespace": "x-{namespace}", "queue": "q"}}}, {}, Target("default", "x-team", "q", "rerun")),
-        ({"tenants": {"*": {"queue": "q", "on_preemption": "fail"}}}, {}, Target("default", "", "q", "fail")),
+        ({"tenants": {"*": {"queue": "q", "on_eviction": "fail"}}}, {}, Target("default", "", "q", "fail")),
         ({}, {"kueue.interlink.eu/queue-name": "mine"}, Target("default", "", "mine", "rerun")),
-        ({"queues": {"on_preemption": "fail"}}, {"kueue.interlink.eu/on-preemption": "rerun"}, Target("default", "", "", "rerun")),
+        ({"evictions": {"policy": "fail"}}, {"interlink.eu/on-eviction": "rerun"}, Target("default", "", "", "rerun")),
     ],
 )
 def test_where_a_pod_goes(groups: dict[str, Any], annotations: dict[str, str], expected: Target) -> None:
@@ -424,7 +424,7 @@ def test_where_a_pod_goes(groups: dict[str, Any], annotations: dict[str, str], e
         ({"tenants": {"other": {}}}, {}, "is not served here"),
         ({"queues": {"annotation": False}}, {"kueue.interlink.eu/queue-name": "mine"}, "does not let pods choose"),
         ({}, {"kueue.interlink.eu/queue-name": "a b"}, "name of a LocalQueue"),
-        ({}, {"kueue.interlink.eu/on-preemption": "maybe"}, "must be rerun or fail"),
+        ({}, {"interlink.eu/on-eviction": "maybe"}, "must be rerun or fail"),
     ],
 )
 def test_where_a_pod_may_not_go(groups: dict[str, Any], annotations: dict[str, str], words: str) -> None:
