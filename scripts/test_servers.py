@@ -5,17 +5,23 @@ Never fails for what a machine can't have: pytest lists the backends that could 
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+
+from scripts import kubernetes_programs
+from scripts.cluster import node_packages
 from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, say
 from tests.servers import apptainer
 
 
-def missing() -> list[str]:
+def docker() -> None:
     registry = [] if find_command("docker-registry") else ["docker-registry"]
-    return [*docker_packages(), *busybox_packages(), *registry, *podrunner_packages()]
+    install([*docker_packages(), *busybox_packages(), *registry], "The live tests of the Docker plugin")
 
 
-def fetch_apptainer() -> None:
+def podrunner() -> None:
     """Where the distribution's release has no apptainer, that of its newest one."""
+    install(podrunner_packages(), "The live tests of podrunner")
     if apptainer.program() is None:
         say("Fetching apptainer from Debian's newest release, for the live tests of podrunner")
         try:
@@ -24,9 +30,21 @@ def fetch_apptainer() -> None:
             raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
+def kubernetes() -> None:
+    """Only where Go is, or was: whoever has neither Go nor the programs can't run those tests."""
+    programs = (*kubernetes_programs.CONTROL_PLANE, *kubernetes_programs.NODE)
+    if kubernetes_programs.missing(*programs) and shutil.which("go") is None:
+        raise Missing(
+            "The live tests of the Kueue plugin need Go, to build Kubernetes' programs, or KUBEBUILDER_ASSETS: they will not run."
+        )
+    install(node_packages(), "The live tests of the Kueue plugin")
+    kubernetes_programs.build(*programs)
+
+
 if __name__ == "__main__":
-    try:
-        install(missing(), "The live tests")
-        fetch_apptainer()
-    except Missing as gap:
-        say(str(gap))
+    steps: tuple[Callable[[], None], ...] = (docker, podrunner, kubernetes)
+    for step in steps:
+        try:
+            step()
+        except Missing as gap:
+            say(str(gap))

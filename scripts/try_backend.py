@@ -1,10 +1,12 @@
 """`make try BACKEND=docker`: serves a plugin on .run/docker.sock until Ctrl-C, and brings up what it needs meanwhile.
 
-Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine of its own they go with it.
+Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine or a cluster of its own
+they go with it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scripts.cluster import QUEUE, cluster
 from scripts.engine import PAUSE_IMAGE, demo_images, engine
 from scripts.packages import Missing, say
 from scripts.rundir import run_directory
@@ -28,7 +31,21 @@ def try_docker() -> int:
                 shutil.rmtree(state, ignore_errors=True)
 
 
-BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker}
+def try_kueue() -> int:
+    with cluster() as remote, run_directory() as folder:
+        state = folder / "kueue-state"
+        settings = {
+            "CLUSTERS": json.dumps({"default": {"kubeconfig": str(remote.kubeconfig)}}),
+            "TENANTS": json.dumps({"*": {"queue": QUEUE}}),
+            "NETWORK__DNS_POLICY": "Default",
+        }
+        try:
+            return serve("kueue", folder, state, settings)
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker, "kueue": try_kueue}
 
 
 def serve(name: str, folder: Path, state: Path, settings: Mapping[str, str]) -> int:

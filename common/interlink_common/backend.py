@@ -82,6 +82,7 @@ class Capabilities:
     dns_config: Support = Support.WARN
     share_process_namespace: Support = Support.WARN
     image_pull_secrets: Support = Support.WARN
+    runtime_class: Support = Support.WARN
     mesh_network: Support = Support.WARN
 
 

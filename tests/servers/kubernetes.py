@@ -1,6 +1,6 @@
 """A Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager. All of it lives in one directory.
 
-There is no scheduler: pods name their node. There are no nodes either, until somebody brings one.
+There is no scheduler unless asked for: pods name their node. There are no nodes either, until somebody brings one (`kubernetes_node`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import yaml
 
 START_SECONDS = 90.0
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 def free_port() -> int:
@@ -30,10 +31,14 @@ class Process:
     """A server in its own session, with a log; `stop` is orderly, `kill` is not."""
 
     def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
-        self.name, self.log = name, log
-        with log.open("ab") as output:
+        self.name, self.log, self._command, self._env = name, log, command, env
+        self.start()
+
+    def start(self) -> None:
+        """Begun by the constructor; again after `stop` or `kill`."""
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=env
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=self._env
             )  # fmt: skip
 
     @property
@@ -69,14 +74,16 @@ class Cluster:
         self.server = f"https://127.0.0.1:{self.port}"
         self.admin = directory / "admin.kubeconfig"
 
-    def start(self) -> None:
-        """Returns when pods can be created. Raises RuntimeError."""
+    def start(self, *, scheduler: bool = False, fsync: bool = False) -> None:
+        """Returns when pods can be created. `fsync`: etcd writes as carefully as it would for operators. Raises RuntimeError."""
         (self.directory / "log").mkdir(parents=True)
         self._certificates()
         client, peer = free_port(), free_port()
-        self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}")
+        self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}", fsync=fsync)
         self._start_apiserver(f"http://127.0.0.1:{client}")
         self._start_controllers()
+        if scheduler:
+            self._start_scheduler()
 
     def close(self) -> None:
         for process in reversed(self._processes):
@@ -109,11 +116,12 @@ class Cluster:
     def _command(self, *arguments: str) -> list[str]:
         return [str(self._assets / "kubectl"), "--kubeconfig", str(self.admin), *arguments]
 
-    def _start_etcd(self, client: str, peer: str) -> None:
+    def _start_etcd(self, client: str, peer: str, *, fsync: bool) -> None:
         self.process(
             "etcd",
             [
-                str(self._assets / "etcd"), f"--data-dir={self.directory / 'etcd'}", "--log-level=error", "--unsafe-no-fsync",
+                str(self._assets / "etcd"), f"--data-dir={self.directory / 'etcd'}", "--log-level=error",
+                f"--unsafe-no-fsync={str(not fsync).lower()}",
                 f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
                 f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
             ],
@@ -121,7 +129,7 @@ class Cluster:
 
     def _start_apiserver(self, etcd: str) -> None:
         pki = self.directory / "pki"
-        apiserver = self.process(
+        self.apiserver = self.process(
             "kube-apiserver",
             [
                 str(self._assets / "kube-apiserver"), f"--etcd-servers={etcd}", "--bind-address=127.0.0.1",
@@ -134,7 +142,10 @@ class Cluster:
                 "--kubelet-preferred-address-types=InternalIP",
             ],
         )  # fmt: skip
-        apiserver.until(lambda: self._kubectl("get", "--raw", "/readyz").returncode == 0)
+        self.wait_for_apiserver()
+
+    def wait_for_apiserver(self) -> None:
+        self.apiserver.until(lambda: self._kubectl("get", "--raw", "/readyz").returncode == 0)
 
     def _start_controllers(self) -> None:
         pki = self.directory / "pki"
@@ -148,36 +159,53 @@ class Cluster:
         )  # fmt: skip
         controllers.until(lambda: self._kubectl("get", "serviceaccount", "default", "-n", "default").returncode == 0)
 
+    def _start_scheduler(self) -> None:
+        self.process(
+            "kube-scheduler",
+            [
+                str(self._assets / "kube-scheduler"), f"--kubeconfig={self.admin}", "--leader-elect=false", "--secure-port=0",
+                "--kube-api-qps=500", "--kube-api-burst=1000",
+            ],
+        )  # fmt: skip
+
     def _certificates(self) -> None:
-        pki = self.directory / "pki"
-        pki.mkdir(mode=0o700)
+        self.pki.mkdir(mode=0o700)
+        self._openssl("req", "-x509", *NEW_KEY, "-days", "2", "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.crt")
+        self._openssl("genrsa", "-out", "sa.key", "2048")
+        self._openssl("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
+        self.issue("apiserver", "/CN=kube-apiserver", "IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc")
+        self.issue("admin", "/O=system:masters/CN=admin")
+        self.kubeconfig("admin", {"client-certificate-data": self._inline("admin.crt"), "client-key-data": self._inline("admin.key")})
 
-        def openssl(*arguments: str) -> None:
-            subprocess.run(["openssl", *arguments], cwd=pki, check=True, capture_output=True)
+    @property
+    def pki(self) -> Path:
+        """The test CA, and what it has issued."""
+        return self.directory / "pki"
 
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.crt")
-        openssl("genrsa", "-out", "sa.key", "2048")
-        openssl("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
-        names = "subjectAltName=IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc\n"
-        for name, subject, extra in (("apiserver", "/CN=kube-apiserver", names), ("admin", "/O=system:masters/CN=admin", "")):
-            (pki / f"{name}.ext").write_text(f"extendedKeyUsage=serverAuth,clientAuth\n{extra}")
-            openssl("req", *key, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-            signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{name}.ext")
-            openssl("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
-        self._write_kubeconfig(pki)
+    def issue(self, name: str, subject: str, names: str = "") -> None:
+        """NAME.crt and NAME.key of the test CA; `names` as in subjectAltName."""
+        (self.pki / f"{name}.ext").write_text(f"extendedKeyUsage=serverAuth,clientAuth\n{names and f'subjectAltName={names}'}\n")
+        self._openssl("req", *NEW_KEY, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", f"{name}.ext")
+        self._openssl("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
 
-    def _write_kubeconfig(self, pki: Path) -> None:
-        def inline(name: str) -> str:
-            return base64.b64encode((pki / name).read_bytes()).decode()
-
+    def kubeconfig(self, name: str, user: dict[str, Any], namespace: str = "default") -> Path:
+        """NAME.kubeconfig for a client with those credentials (a `user` of a kubeconfig)."""
+        path = self.directory / f"{name}.kubeconfig"
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
-            "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority-data": inline("ca.crt")}}],
-            "users": [{"name": "admin", "user": {"client-certificate-data": inline("admin.crt"), "client-key-data": inline("admin.key")}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}],
+            "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority-data": self._inline("ca.crt")}}],
+            "users": [{"name": name, "user": user}],
         }
-        self.admin.touch(mode=0o600)
-        self.admin.write_text(yaml.safe_dump(config))
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def _inline(self, name: str) -> str:
+        return base64.b64encode((self.pki / name).read_bytes()).decode()
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self.pki, check=True, capture_output=True)

@@ -54,14 +54,14 @@ class PluginProcess(RunningPlugin):
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
+    def wait(self) -> None:
+        """Returns when the plugin has ended by itself."""
+        if self._process is not None:
+            self._process.wait(START_SECONDS)
+
     async def restart(self) -> None:
         await asyncio.to_thread(self.kill)
         await asyncio.to_thread(self.start)
-
-    def wait(self) -> None:
-        """Until it has ended by itself."""
-        if self._process is not None:
-            self._process.wait(START_SECONDS)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from interlink_common.backend import Backend
 from interlink_common.cli import configuration
 from interlink_common.testing.bodies import NodeOptions, VirtualPod
 from interlink_common.testing.manifests import load_manifests
 from interlink_common.tracking.intake import admit
 from interlink_docker.backend import DockerBackend
-from interlink_docker.settings import DockerSettings
+from interlink_kueue.backend import KueueBackend
 from scripts.demo import PODS
 from scripts.engine import IMAGES
 
@@ -25,12 +27,13 @@ def test_the_demo_runs_every_pod() -> None:
     assert sorted(name for name, _, _ in PODS) == [file.stem for file in MANIFESTS]
 
 
+@pytest.mark.parametrize("backend", [DockerBackend, KueueBackend], ids=lambda backend: backend.name)
 @pytest.mark.parametrize("skip", [False, True], ids=["env resolved", "env raw"])
 @pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: file.stem)
-def test_pod(file: Path, skip: bool, tmp_path: Path) -> None:
-    settings = DockerSettings(state_dir=tmp_path, skip_downward_api_resolution=skip)
+def test_pod(file: Path, skip: bool, backend: type[Backend], tmp_path: Path) -> None:
+    settings = backend.settings_type(state_dir=tmp_path, skip_downward_api_resolution=skip)
     pod = VirtualPod.admit(load_manifests(file.read_text()), NodeOptions(skip_downward_api_resolution=skip), now=0)
-    workload = admit(json.dumps(pod.create_body()).encode(), DockerBackend(settings), settings)
+    workload = admit(json.dumps(pod.create_body()).encode(), backend(settings), settings)
     assert (workload.name, workload.warnings) == (file.stem, ())
     assert {container.image for container in workload.all_containers} <= set(IMAGES)
 
@@ -39,6 +42,7 @@ def test_pod(file: Path, skip: bool, tmp_path: Path) -> None:
 def test_configuration(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(configuration.PREFIX)]:
         monkeypatch.delenv(name)
-    loaded = configuration.load(DockerSettings, file=file)
+    (plugin,) = entry_points(group="interlink.plugins", name=file.stem)
+    loaded = configuration.load(plugin.load().settings_type, file=file)
     assert loaded.warnings == ()
     assert {origin.kind for origin in loaded.origins.values()} == {"default", "file"}

@@ -87,6 +87,7 @@ def _pod(workload: Workload, can: Capabilities) -> Iterator[Finding]:
         f"{spec}.dnsConfig": (workload.dns.nameservers or workload.dns.searches or workload.dns.options, can.dns_config),
         f"{spec}.dnsPolicy": (workload.dns.policy not in ("ClusterFirst", "ClusterFirstWithHostNet"), can.dns_config),
         f"{spec}.imagePullSecrets": (workload.registry_credentials, can.image_pull_secrets),
+        f"{spec}.runtimeClassName": (workload.placement.runtime_class, can.runtime_class),
         f"{context}.fsGroup": (workload.fs_group is not None, can.fs_group),
         f"{context}.sysctls": (workload.sysctls, can.sysctls),
         "pod.metadata.annotations.slurm-job.vk.io/pre-exec": (network.mesh_script, can.mesh_network),

@@ -59,8 +59,6 @@ def _of_pod(spec: PodSpec) -> Iterator[Finding]:
         yield Finding("pod.spec.os.name", "must be linux", Support.REFUSE)
     if extra.get("hostUsers") is False:
         yield Finding("pod.spec.hostUsers", "has no effect: the pod gets no user namespace of its own", Support.WARN)
-    if spec.runtime_class_name:
-        yield Finding("pod.spec.runtimeClassName", "has no effect: the backend chooses its runtime", Support.WARN)
     if spec.resources and spec.resources.limits:
         yield Finding("pod.spec.resources.limits", "has no effect: set limits on the containers", Support.WARN)
 

@@ -104,6 +104,7 @@ ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"spec": {"dnsPolicy": "None", "dnsConfig": {"searches": ["a"]}}},
         ["pod.spec.dnsConfig", "pod.spec.dnsPolicy"],
     ),
+    ("runtime_class", {"spec": {"runtimeClassName": "x"}}, ["pod.spec.runtimeClassName"]),
     ("share_process_namespace", {"spec": {"shareProcessNamespace": True}}, ["pod.spec.shareProcessNamespace"]),
     (
         "image_pull_secrets",
@@ -226,7 +227,6 @@ REFUSED, WARNED = Support.REFUSE, Support.WARN
             {"metadata": {"annotations": {"slurm-job.vk.io/pre-exec": "module load root"}}},
             [("pod.metadata.annotations.slurm-job.vk.io/pre-exec", WARNED)],
         ),
-        ({"spec": {"runtimeClassName": "x"}}, [("pod.spec.runtimeClassName", WARNED)]),
         ({"spec": {"setHostnameAsFQDN": True}}, [("pod.spec.setHostnameAsFQDN", WARNED)]),
         ({"spec": {"fromTheFuture": {"a": 1}}}, [("pod.spec.fromTheFuture", WARNED)]),
         ({"spec": {"resources": {"limits": {"cpu": "1"}}}}, [("pod.spec.resources.limits", WARNED)]),

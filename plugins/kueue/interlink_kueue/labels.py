@@ -1,0 +1,114 @@
+"""Names, labels and annotations of everything a pod has on the remote cluster: they alone are enough to find it again.
+
+A name is made of the pod's namespace, name and UID and of the run, so creating something twice is a conflict, never a second one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from interlink_common.errors import Refused
+from interlink_common.workload import codec
+from interlink_common.workload.model import Workload
+from interlink_common.workload.names import safe_name
+
+PREFIX = "interlink.eu/"
+INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"
+POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
+GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
+SKELETON = f"{PREFIX}workload"
+"""Annotation with what adoption needs; see `codec.skeleton`."""
+PAST = f"{PREFIX}past"
+"""Annotation with what became of earlier runs; see `history`."""
+WARNINGS = f"{PREFIX}warnings"
+ADOPTED = f"{PREFIX}adopted"
+"""Annotation of a workload that was read from remote labels: it has no contents, so it can't be started again."""
+FINALIZER = f"{PREFIX}outcome"
+"""Keeps a pod that somebody deletes readable until its end is known here."""
+GATE = f"{PREFIX}incomplete"
+"""Scheduling gate of a pod whose files are not all there yet, or of which it is not known yet that Kueue holds it."""
+
+KUEUE = "kueue.x-k8s.io/"
+QUEUE_NAME, PRIORITY_CLASS, GROUP_NAME = f"{KUEUE}queue-name", f"{KUEUE}priority-class", f"{KUEUE}pod-group-name"
+GROUP_COUNT, RETRIABLE = f"{KUEUE}pod-group-total-count", f"{KUEUE}retriable-in-group"
+KUEUE_GATE, KUEUE_FINALIZER = f"{KUEUE}admission", f"{KUEUE}managed"
+
+CHOSEN_QUEUE = "kueue.interlink.eu/queue-name"
+ON_EVICTION = f"{PREFIX}on-eviction"
+"""Annotations by which a pod chooses; see settings.queues and settings.evictions."""
+
+UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+SKELETON_BYTES = 128 * 1024
+"""All annotations of an object may have 256 KiB (apimachinery, TotalAnnotationSizeLimitB)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a remote pod is. Its text is the pod's JID."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/{self.namespace}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    @classmethod
+    def parse(cls, jid: str) -> Place:
+        """Raises ValueError."""
+        cluster, namespace, name = jid.split("/")
+        return cls(cluster, namespace, name)
+
+
+def require_safe_uid(uid: str) -> None:
+    """Raises Refused for a UID that is no label value; Kubernetes' own are UUIDs."""
+    if not UID.fullmatch(uid):
+        raise Refused("metadata.uid must consist of letters, digits, dots, - and _, and be at most 63 long")
+
+
+def pod_name(pod: Workload, run: int) -> str:
+    """The first run's name does not tell its number, so that most people never see one."""
+    return safe_name(pod.namespace, pod.name, pod.uid, *([str(run)] if run else []))
+
+
+def files_name(pod: Workload, run: int, what: str) -> str:
+    return safe_name(pod.name, what, pod.uid, str(run))
+
+
+def group_name(pod: Workload) -> str:
+    """The pod's group on the remote cluster, "" if it is in none: those of two virtual namespaces never meet."""
+    group = pod.labels.get(GROUP_NAME, "")
+    return safe_name(pod.namespace, group) if group else ""
+
+
+def subdomain(pod: Workload) -> str:
+    """Those of two virtual namespaces never meet."""
+    return safe_name(pod.namespace, pod.subdomain)
+
+
+def ours(instance: str, pod: Workload, run: int) -> dict[str, str]:
+    """Labels of every object of one run."""
+    return {INSTANCE: instance, POD_UID: pod.uid, RUN: str(run)}
+
+
+def told(pod: Workload) -> dict[str, str]:
+    """Annotations for people, and for adoption if the database is lost."""
+    annotations = {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
+    skeleton = codec.to_json(codec.skeleton(pod))
+    if len(skeleton.encode()) <= SKELETON_BYTES:
+        annotations[SKELETON] = skeleton
+    return annotations
+
+
+def adoptable(annotations: Mapping[str, str]) -> Workload | None:
+    """The skeleton in a pod's annotations, marked as one; None if there is none that can be read."""
+    try:
+        return replace(codec.from_json(annotations[SKELETON]), annotations={ADOPTED: "true"})
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,60 @@
+"""Deletes the runs of a pod and waits until they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from interlink_common.errors import BackendUnavailable
+from interlink_kueue import creating
+from interlink_kueue.client import Cluster
+from interlink_kueue.kueue import GROUP
+from interlink_kueue.labels import Place
+from interlink_kueue.mirror import Mirror
+
+GONE_SECONDS = 60.0
+"""How long after its grace a deleted pod may still be there before that counts as trouble."""
+
+
+class Removing:
+    """On the clusters of a backend."""
+
+    def __init__(self, clusters: Mapping[str, Cluster], mirror: Mirror) -> None:
+        self._clusters, self._mirror = clusters, mirror
+
+    async def remove(self, uid: str, places: Collection[Place], grace_seconds: int) -> None:
+        """Returns when none of them is there any more. Raises BackendUnavailable if that takes too long: a node may be away."""
+        there = await asyncio.gather(*(self._delete(place, grace_seconds) for place in places))
+        left = [place for place, stays in zip(places, there, strict=True) if stays]
+        try:
+            async with asyncio.timeout(grace_seconds + GONE_SECONDS):
+                while any(self._mirror.has(place) for place in left):
+                    change = self._mirror.change
+                    await self._free_group(uid)
+                    await change.wait()
+                for place in left:  # the watch may not have told of it at all yet
+                    await creating.until_gone(self._clusters[place.cluster], place.path)
+        except TimeoutError:
+            known = self._mirror.latest(uid)
+            where = f" on node {known.pod.node}" if known and known.pod.node else ""
+            raise BackendUnavailable(f"the remote pod{where} is deleted and not gone yet") from None
+
+    async def _delete(self, place: Place, grace_seconds: int) -> bool:
+        """Whether it is still there. A grace of 0 would take the object away while its containers still run."""
+        cluster = self._clusters.get(place.cluster)
+        if cluster is None:
+            raise BackendUnavailable(f"cluster {place.cluster} is no longer in the settings")
+        await creating.release(cluster, place.path)
+        return await creating.delete(cluster, place.path, max(grace_seconds, 1))
+
+    async def _free_group(self, uid: str) -> None:
+        """Members of an evicted group stay until Kueue's workload goes, and that waits for them."""
+        known = self._mirror.latest(uid)
+        admission = self._mirror.admission(known) if known else None
+        if known is None or admission is None or not known.pod.group:
+            return
+        members = [other for other in self._mirror.all_latest() if other.pod.group == known.pod.group and not other.gone]
+        if admission.evicted or all(other.pod.deleted or other.pod.ended for other in members):
+            version = self._mirror.sites[known.cluster, known.pod.namespace].kueue
+            path = f"/apis/{GROUP}/{version}/namespaces/{known.pod.namespace}/workloads/{admission.name}"
+            await creating.delete(self._clusters[known.cluster], path)

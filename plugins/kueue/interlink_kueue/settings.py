@@ -1,0 +1,182 @@
+"""Settings of the Kueue plugin: which clusters, which pods go where, and what the operator lets pods do there.
+
+What a pod may do on the remote cluster is decided there (Pod Security, quota, webhooks); the settings here only deny more.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from interlink_common.settings import Group, PluginSettings
+
+ANY = "*"
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+OnEviction = Literal["rerun", "fail"]
+
+
+class ClusterSettings(Group):
+    """One remote cluster, or one identity on it."""
+
+    kubeconfig: Path | None = Field(
+        None, description="File with the credentials. null: KUBECONFIG, else ~/.kube/config, else the pod's own account in the cluster."
+    )
+    context: str = Field("", description="Context of that file. Empty: its current one.")
+    request_timeout_seconds: float = Field(30.0, gt=0, description="How long one call may take before the cluster counts as unreachable.")
+    watch_idle_seconds: float = Field(90.0, gt=0, description="A watch that says nothing for so long, not even a bookmark, is begun again.")
+    connections: int = Field(32, gt=0, le=1000, description="Calls in flight at once; followed logs and watches come on top.")
+
+
+class TenantSettings(Group):
+    """Where the pods of one virtual namespace run."""
+
+    cluster: str = Field("default", description="Name of an entry of clusters.")
+    namespace: str = Field("", description="Namespace there; {namespace} in it is the virtual one. Empty: that of the credentials.")
+    queue: str = Field("", description="LocalQueue of that namespace. Empty: no queue, the pods run at once.")
+    service_account: str = Field("", description="Account that the pods run under. Empty: the namespace's default, without a token.")
+    image_pull_secrets: list[str] = Field(default_factory=list, description="Secrets of that namespace with registry logins.")
+    on_eviction: OnEviction | None = Field(None, description="Overrides evictions.policy; null: as there.")
+
+
+class QueueSettings(Group):
+    """Kueue."""
+
+    annotation: bool = Field(True, description="Pods may choose a LocalQueue of their namespace by kueue.interlink.eu/queue-name.")
+    borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow as well as its nominal quota.")
+    positions_seconds: float | None = Field(
+        15.0, gt=0, description="How often the positions of waiting pods are asked of the visibility API; null: never."
+    )
+    worker_clusters: dict[str, str] = Field(
+        default_factory=dict, description="MultiKueue's worker cluster -> entry of clusters with credentials there, to read logs with."
+    )
+    priority_class: str = Field("", description="WorkloadPriorityClass of every queued pod. Empty: none.")
+
+
+class EvictionSettings(Group):
+    """What becomes of a pod that Kueue or the scheduler evicts, or that somebody deletes. Annotation interlink.eu/on-eviction wins."""
+
+    policy: OnEviction = Field(
+        "rerun", description="An eviction. rerun: from the start, when its turn comes again. fail: the pod has failed."
+    )
+    deleted: OnEviction = Field("fail", description="A remote pod that somebody deleted; likewise, and no annotation changes it.")
+
+
+class PlacementSettings(Group):
+    """How wishes for nodes of the virtual cluster are read on the remote one. What no map names is dropped with a warning."""
+
+    node_selector: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="key=value or key of a pod's nodeSelector -> labels of remote nodes."
+    )
+    add_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the remote nodes of every pod must have.")
+    add_tolerations: list[dict[str, str | int]] = Field(default_factory=list, description="v1.Toleration objects that every pod gets.")
+    keep_tolerations: list[str] = Field(default_factory=list, description="Taint keys whose tolerations go along as they are; * for all.")
+    keep_affinity: bool = Field(False, description="Affinity goes along as it is: only where both clusters use the same labels.")
+    priority_classes: dict[str, str] = Field(default_factory=dict, description="PriorityClass of the virtual cluster -> remote one.")
+    runtime_classes: dict[str, str] = Field(default_factory=dict, description="RuntimeClass of the virtual cluster -> remote one.")
+    resources: dict[str, str] = Field(default_factory=dict, description="Resource name (nvidia.com/gpu) -> its name on the remote nodes.")
+
+
+class VolumeSettings(Group):
+    """What volumes become on the remote cluster."""
+
+    host_path_allow: list[str] = Field(
+        default_factory=list, description="Directories below which hostPath volumes are allowed; `:ro` at the end: only read-only."
+    )
+    claims: dict[str, str] = Field(
+        default_factory=dict, description="PVC name, or namespace/name, -> claim in the remote namespace; `:ro` at the end: read-only."
+    )
+    nfs: list[str] = Field(default_factory=list, description="server:/path prefixes that nfs volumes may mount.")
+    csi_drivers: list[str] = Field(default_factory=list, description="CSI drivers that inline volumes may name.")
+
+    @field_validator("host_path_allow")
+    @classmethod
+    def _absolute(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            if not entry.startswith("/"):
+                raise ValueError(f"volumes.host_path_allow must hold absolute paths, not {entry}")
+        return entries
+
+
+class CvmfsSettings(Group):
+    """CernVM-FS on the remote nodes."""
+
+    claim: str = Field("", description="PVC of the class of cvmfs.csi.cern.ch in the remote namespace. Empty: by host_path.")
+    host_path: str = Field("/cvmfs", description="Where remote nodes mount it, when there is no claim. Empty: pods that ask are refused.")
+
+
+class SecuritySettings(Group):
+    """What pods may ask for before the remote cluster itself is asked. The defaults deny what reaches the node."""
+
+    allow_privileged: bool = Field(False, description="privileged: true.")
+    allow_host_namespaces: bool = Field(False, description="hostNetwork, hostPID and hostIPC.")
+    allow_host_ports: bool = Field(False, description="ports[].hostPort.")
+    allow_capabilities: list[str] = Field(
+        default_factory=list, description="What capabilities.add may name, without CAP_; * for all that the remote cluster allows."
+    )
+    allow_root: bool = Field(True, description="runAsUser: 0.")
+    allow_sysctls: list[str] = Field(default_factory=list, description="What sysctls may name; * is allowed at the end.")
+    allow_seccomp_unconfined: bool = Field(False, description="seccompProfile.type: Unconfined.")
+    allow_bidirectional_mounts: bool = Field(False, description="mountPropagation: Bidirectional.")
+
+
+class NetworkSettings(Group):
+    """Network of the remote pods."""
+
+    services: bool = Field(True, description="Makes a headless Service for each subdomain, by which its pods find each other.")
+    dns_policy: Literal["", "ClusterFirst", "Default"] = Field(
+        "", description="Overrides dnsPolicy ClusterFirst of pods, for clusters without a DNS service. Empty: as the pod says."
+    )
+
+
+class CapacitySettings(Group):
+    """What the virtual node offers."""
+
+    source: Literal["auto", "queue", "nodes", "fixed"] = Field(
+        "auto", description="queue: the ClusterQueue's quota; nodes: what they can allocate; auto: queue if one is set; fixed: below."
+    )
+    cpu_millis: int | None = Field(None, ge=0, description="Overrides what was found.")
+    memory_bytes: int | None = Field(None, ge=0, description="Overrides what was found.")
+    pods: int | None = Field(None, ge=0, description="Overrides what was found.")
+
+
+class KueueSettings(PluginSettings):
+    """Settings of `interlink-plugin serve kueue`."""
+
+    plugin_name: ClassVar[str] = "kueue"
+
+    instance: str = Field("interlink", description="Marks this plugin's objects; two plugins in one remote namespace need different ones.")
+    clusters: dict[str, ClusterSettings] = Field(
+        default_factory=lambda: {"default": ClusterSettings()}, description="Remote clusters, or identities on them, by name."
+    )
+    tenants: dict[str, TenantSettings] = Field(
+        default_factory=lambda: {ANY: TenantSettings()}, description="Virtual namespace -> where its pods run; * for all others."
+    )
+    queues: QueueSettings = QueueSettings()
+    evictions: EvictionSettings = EvictionSettings()
+    placement: PlacementSettings = PlacementSettings()
+    volumes: VolumeSettings = VolumeSettings()
+    cvmfs: CvmfsSettings = CvmfsSettings()
+    security: SecuritySettings = SecuritySettings()
+    network: NetworkSettings = NetworkSettings()
+    capacity: CapacitySettings = CapacitySettings()
+
+    @field_validator("instance")
+    @classmethod
+    def _is_a_label(cls, instance: str) -> str:
+        if not INSTANCE.fullmatch(instance):
+            raise ValueError("instance must be at most 63 letters, digits, dots, dashes and underscores")
+        return instance
+
+    @model_validator(mode="after")
+    def _known_clusters(self) -> KueueSettings:
+        for name, tenant in self.tenants.items():
+            if tenant.cluster not in self.clusters:
+                raise ValueError(f"tenants.{name}.cluster names {tenant.cluster}, which is not in clusters")
+            if not NAMESPACE.fullmatch(tenant.namespace.replace("{namespace}", "x") or "x"):
+                raise ValueError(f"tenants.{name}.namespace must be a DNS label, with {{namespace}} for the virtual one")
+        return self

@@ -1,0 +1,188 @@
+"""A remote pod, and what Kueue says of it, as the report of the virtual pod. Pure; one table.
+
+::
+
+    the remote pod                                            the virtual pod
+    held by a gate                                            waiting: Queued, in the queue's own words
+    Pending, no node                                          waiting: Unschedulable, the scheduler's words
+    Pending or Running                                        as the remote kubelet tells of each container
+    Unknown, or its node does not answer                      as it was: nothing is known to have ended
+    being ended by somebody else                              not ready, with the reason
+    Succeeded or Failed                                       ended, with the remote codes, reasons and messages
+    Failed without a container's status (evicted, rejected)   ended with 137 and the pod's reason
+    evicted by Kueue or the scheduler, ended                  waiting for the next run, or ended with 137, by setting
+    deleted by somebody, ended or gone                        ended with 137 (or the next run, by setting); never a success
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_kueue import history, labels
+from interlink_kueue.history import End, Past
+from interlink_kueue.kueue import Admission, is_final, waiting_message
+from interlink_kueue.remotepod import KILLED_CODE, RemotePod, eviction
+
+DELETED = "DeletedRemotely"
+
+
+class Fate(StrEnum):
+    """What is to become of a remote pod, besides being told of."""
+
+    STAYS = "stays"
+    RELEASE = "release"
+    """It ended and somebody deletes it: what there was to know is known, our finalizer may go."""
+    RERUN = "rerun"
+    """It ended by an eviction: another run begins, then it may go."""
+
+
+def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = True) -> Fate:
+    """What is to be done about a pod that is not being deleted by us.
+
+    `gone`: it is not on the remote cluster any more. `repeatable`: its contents are known here.
+    """
+    if not pod.complete or (not gone and _goes_on(pod)):
+        return Fate.STAYS
+    if _ended_by_itself(pod):
+        return Fate.RELEASE
+    if evicted := eviction(pod):
+        again = pod.on_eviction == "rerun" and not is_final(evicted) and not pod.group
+    else:
+        again = on_deletion == "rerun" and not pod.group
+    return Fate.RERUN if again and repeatable else Fate.RELEASE
+
+
+def _goes_on(pod: RemotePod) -> bool:
+    """Whether its kubelet still has something to tell, or nobody wants it to go."""
+    if pod.ended:
+        return not pod.deleted and not eviction(pod)
+    return not pod.deleted or bool(pod.node)
+
+
+def _ended_by_itself(pod: RemotePod) -> bool:
+    return pod.ended and not pod.succumbed
+
+
+def report(
+    pod: RemotePod,
+    admission: Admission | None,
+    *,
+    gone: bool = False,
+    on_deletion: str = "fail",
+    repeatable: bool = True,
+    position: int | None = None,
+) -> PodReport:
+    """What is told of the pod. Its entries are those of the remote spec, which has every container of the virtual one."""
+    decided = fate(pod, gone=gone, on_deletion=on_deletion, repeatable=repeatable)
+    if decided is Fate.RERUN:
+        reason = eviction(pod) or DELETED
+        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), all_wait=True)
+    if pod.complete and (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
+        reason = eviction(pod) or pod.disruption[0] or DELETED
+        return _ended(pod, Terminated(KILLED_CODE, reason, _why(pod)), override_success=True)
+    if pod.ended:
+        words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
+        code = 0 if pod.phase == "Succeeded" else KILLED_CODE
+        return _ended(pod, Terminated(code, pod.reason, words), override_success=pod.phase == "Failed")
+    return _told(pod, _not_yet(pod, admission, position))
+
+
+def _why(pod: RemotePod) -> str:
+    reason, message = pod.disruption
+    if reason:
+        return message or reason
+    return "the remote pod was deleted by somebody"
+
+
+def _not_yet(pod: RemotePod, admission: Admission | None, position: int | None) -> Waiting:
+    """What containers without a status of their own wait for."""
+    again = f"run {pod.run + 1} after {pod.past[-1].reason}, " if pod.past else ""
+    if labels.KUEUE_GATE in pod.gates:
+        return Waiting("Queued", again + waiting_message(pod.queue, admission, position))
+    if not pod.complete:
+        return Waiting("ContainerCreating", f"{again}being created")
+    if pod.gates:
+        return Waiting("SchedulingGated", f"{again}held by {', '.join(pod.gates)}")
+    if pod.unscheduled:
+        return Waiting("Unschedulable", again + pod.unscheduled)
+    return Waiting("ContainerCreating", f"{again}on node {pod.node}" if pod.node else f"{again}waiting for a node".strip())
+
+
+def _told(pod: RemotePod, missing: Waiting, *, all_wait: bool = False) -> PodReport:
+    """A pod that has not ended. `missing` is what containers without a status wait for, or all of them."""
+
+    def entry(found: ContainerReport) -> ContainerReport:
+        state = found.state
+        if all_wait or (isinstance(state, Waiting) and not state.reason):
+            state = missing
+        if isinstance(state, Waiting) and pod.warnings:
+            state = replace(state, message=f"{state.message} {pod.warnings}".strip())
+        if isinstance(state, Running) and pod.deleted:
+            # It may be ended by its node, or the node may be away: then this stays so until somebody gives the node up.
+            found = replace(found, ready=False, message=f"being ended: {pod.disruption[0] or DELETED}: {_why(pod)}")
+        return _with_past(pod, replace(found, state=state))
+
+    return PodReport(
+        containers=tuple(entry(found) for found in pod.containers), init_containers=tuple(entry(found) for found in pod.init_containers)
+    )
+
+
+def _ended(pod: RemotePod, missing: Terminated, *, override_success: bool) -> PodReport:
+    """Every container is told as ended. `override_success`: a pod that failed has a container that failed."""
+    failed = any(isinstance(c.state, Terminated) and c.state.exit_code for c in (*pod.containers, *pod.init_containers))
+
+    def entry(found: ContainerReport) -> ContainerReport:
+        state = found.state
+        if not isinstance(state, Terminated):
+            state = missing
+        elif override_success and not failed and state.exit_code == 0:
+            state = replace(state, exit_code=missing.exit_code, reason=missing.reason, message=missing.message)
+        elif state.exit_code and missing.reason and not state.message:
+            state = replace(state, message=f"{missing.reason}: {missing.message}")
+        return _with_past(pod, replace(found, state=state, ready=False))
+
+    inits = tuple(
+        _with_past(pod, found if isinstance(found.state, Terminated) else replace(found, state=missing)) for found in pod.init_containers
+    )
+    return PodReport(containers=tuple(entry(found) for found in pod.containers), init_containers=inits, finished=True)
+
+
+def _with_past(pod: RemotePod, found: ContainerReport) -> ContainerReport:
+    """Earlier runs count as restarts, and the last one's end is the last state."""
+    if not pod.past:
+        return found
+    last = found.last_state
+    if last is None:
+        end = next((end for end in pod.past[-1].ends if end.container == found.name), None)
+        if end is not None:
+            words = f"{pod.past[-1].reason}: {pod.past[-1].message}"
+            last = Terminated(end.exit_code, pod.past[-1].reason, words, end.started_at or None, end.finished_at or None, end.container_id)
+    return replace(found, restart_count=found.restart_count + history.restarts(pod.past, found.name), last_state=last)
+
+
+def next_past(pod: RemotePod) -> tuple[Past, ...]:
+    """The history that the next run carries."""
+    everyone = (*pod.init_containers, *pod.containers)
+    ends = tuple(
+        End(c.name, c.state.exit_code, c.state.started_at or 0.0, c.state.finished_at or 0.0, c.state.container_id)
+        for c in everyone
+        if isinstance(c.state, Terminated)
+    )
+    reason = eviction(pod) or DELETED
+    return history.folded((*pod.past, Past(reason, _why(pod), ends, {c.name: c.restart_count for c in everyone})))
+
+
+def vanished(containers: Iterable[tuple[str, str]], init_containers: Iterable[tuple[str, str]], why: str = "") -> PodReport:
+    """A pod on record that is not on the remote cluster; the arguments are (name, image) of each container, and why it could not
+    run again, if that is known."""
+    ended = Terminated(
+        KILLED_CODE, "NotRepeated" if why else DELETED, why or "the remote pod is gone: somebody deleted it, and its end was not seen"
+    )
+    return PodReport(
+        containers=tuple(ContainerReport(name, ended, image=image) for name, image in containers),
+        init_containers=tuple(ContainerReport(name, ended, image=image) for name, image in init_containers),
+        finished=True,
+    )

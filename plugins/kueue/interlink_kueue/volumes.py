@@ -1,0 +1,152 @@
+"""Volumes of a Workload as v1.Volume objects, and the ConfigMaps and Secrets that carry their files. Pure."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlink_common.errors import Refused
+from interlink_common.workload.model import (
+    CvmfsVolume,
+    EmptyDirVolume,
+    ExternalVolume,
+    File,
+    FilesVolume,
+    HostPathVolume,
+    Mount,
+    Volume,
+    Workload,
+)
+from interlink_kueue import labels
+from interlink_kueue.settings import KueueSettings
+
+Json = dict[str, Any]
+
+OBJECT_BYTES = 900 * 1024
+"""Data in one ConfigMap or Secret; the API server takes 1 MiB with names and all (v1.MaxSecretSize)."""
+READ_ONLY = ":ro"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """One volume on the remote cluster. `read_only`: whatever a mount says. `propagation`: what every mount of it gets."""
+
+    source: Json
+    objects: list[Json] = field(default_factory=list)
+    read_only: bool = False
+    propagation: str = ""
+    sub_path: str = ""
+
+
+def carry(volume: Volume, pod: Workload, run: int, settings: KueueSettings) -> Carried:
+    """Raises Refused naming the volume and the setting."""
+    where = f"spec.volumes {volume.name}"
+    if isinstance(volume, FilesVolume):
+        return _files(volume, pod, run, settings)
+    if isinstance(volume, EmptyDirVolume):
+        source: Json = {"medium": "Memory"} if volume.in_memory else {}
+        if volume.size_limit_bytes is not None:
+            source["sizeLimit"] = str(volume.size_limit_bytes)
+        return Carried({"emptyDir": source})
+    if isinstance(volume, HostPathVolume):
+        return _host_path(volume, where, settings)
+    if isinstance(volume, CvmfsVolume):
+        return _cvmfs(volume, where, settings)
+    return _external(volume, pod, where, settings)
+
+
+def mounted(mount: Mount, carried: Carried) -> Mount:
+    """The mount with what its volume adds."""
+    return Mount(
+        volume=mount.volume,
+        path=mount.path,
+        read_only=mount.read_only or carried.read_only,
+        sub_path=posixpath.join(carried.sub_path, mount.sub_path).rstrip("/"),
+        propagation=mount.propagation or carried.propagation,
+    )
+
+
+def _files(volume: FilesVolume, pod: Workload, run: int, settings: KueueSettings) -> Carried:
+    """A projected volume, which puts any number of objects at any paths with any modes."""
+    kind = "secret" if volume.secret else "configMap"
+    objects: list[Json] = []
+    sources: list[Json] = []
+    for number, files in enumerate(_parts(volume)):
+        name = labels.files_name(pod, run, f"{volume.name}-{number}" if number else volume.name)
+        keys = [f"file-{index}" for index in range(len(files))]
+        data = {key: base64.b64encode(file.data).decode() for key, file in zip(keys, files, strict=True)}
+        objects.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret" if volume.secret else "ConfigMap",
+                "metadata": {"name": name, "labels": labels.ours(settings.instance, pod, run)},
+                "data" if volume.secret else "binaryData": data,
+            }
+        )
+        items = [{"key": key, "path": file.path, "mode": file.mode} for key, file in zip(keys, files, strict=True)]
+        sources.append({kind: {"name": name, "items": items}})
+    return Carried({"projected": {"sources": sources}}, objects, read_only=True)
+
+
+def _parts(volume: FilesVolume) -> Iterator[list[File]]:
+    """The files in parts that fit into one object each. Raises Refused for a single file that never will."""
+    part: list[File] = []
+    size = 0
+    for file in volume.files:
+        length = len(file.data)
+        if length > OBJECT_BYTES:
+            raise Refused(f"spec.volumes {volume.name}: the file {file.path} is larger than {OBJECT_BYTES} bytes")
+        if size + length > OBJECT_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(file)
+        size += length
+    if part:
+        yield part
+
+
+def _host_path(volume: HostPathVolume, where: str, settings: KueueSettings) -> Carried:
+    path = posixpath.normpath(volume.path)
+    for entry in settings.volumes.host_path_allow:
+        allowed = posixpath.normpath(entry.removesuffix(READ_ONLY))
+        if path == allowed or path.startswith(f"{allowed.rstrip('/')}/"):
+            source = {"path": path} | ({"type": volume.type} if volume.type else {})
+            return Carried({"hostPath": source}, read_only=entry.endswith(READ_ONLY))
+    raise Refused(f"{where}: hostPath {path} is not below a directory of the setting volumes.host_path_allow")
+
+
+def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
+    claim, path = settings.cvmfs.claim, settings.cvmfs.host_path
+    if claim:
+        source: Json = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    elif path:
+        source = {"hostPath": {"path": path, "type": "Directory"}}
+    else:
+        raise Refused(f"{where}: there is no CVMFS here; the operator can set cvmfs.claim or cvmfs.host_path")
+    return Carried(source, read_only=True, propagation="HostToContainer", sub_path=volume.sub_path)
+
+
+def _external(volume: ExternalVolume, pod: Workload, where: str, settings: KueueSettings) -> Carried:
+    maps = settings.volumes
+    if volume.kind == "persistentVolumeClaim":
+        claim = maps.claims.get(f"{pod.namespace}/{volume.key}") or maps.claims.get(volume.key)
+        if claim is None:
+            raise Refused(f"{where}: the claim {volume.key} is not mapped; the operator can add it to the setting volumes.claims")
+        name = claim.removesuffix(READ_ONLY)
+        return Carried({"persistentVolumeClaim": {"claimName": name}}, read_only=volume.read_only or claim != name)
+    if volume.kind == "nfs":
+        server, _, path = volume.key.partition(":/")
+        key = f"{server}:{posixpath.normpath('/' + path)}"
+        if not any(key == entry.rstrip("/") or key.startswith(f"{entry.rstrip('/')}/") for entry in maps.nfs):
+            raise Refused(f"{where}: nfs {key} is not below an entry of the setting volumes.nfs")
+        server, _, path = key.partition(":/")
+        return Carried({"nfs": {"server": server, "path": f"/{path}"}}, read_only=volume.read_only)
+    if volume.kind == "csi":
+        if volume.key not in maps.csi_drivers:
+            raise Refused(f"{where}: the CSI driver {volume.key} is not in the setting volumes.csi_drivers")
+        source: Json = {"driver": volume.key} | ({"readOnly": True} if volume.read_only else {})
+        return Carried({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
+    return Carried({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)

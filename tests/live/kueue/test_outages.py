@@ -1,0 +1,258 @@
+"""Everything that may go wrong between the plugin and a remote cluster: states freeze, nothing is lost, nothing is taken for a success."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from interlink_common.backend import Verdict
+from interlink_common.errors import BackendUnavailable
+from interlink_common.lifecycle.report import Running
+from interlink_common.testing.bodies import VirtualPod
+from interlink_common.testing.client import PluginClient
+from interlink_common.testing.manifests import from_documents
+from interlink_common.tracking import faultpoints
+from interlink_common.workload.model import File, FilesVolume, Mount
+from interlink_kueue import creating
+from interlink_kueue.client import ApiRefusal, Cluster
+from interlink_kueue.settings import ClusterSettings
+from tests.live.kueue.conftest import NAMESPACE, StartRemote
+from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell
+from tests.servers import kubernetes
+from tests.servers.kubernetes_node import BUSYBOX_IMAGE
+from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
+
+FILES = FilesVolume("cm", (File("word", 0o644, b"s3cret"),))
+
+
+async def test_an_api_server_that_was_killed(remote: Remote, cluster: kubernetes.Cluster) -> None:
+    """The kubelet goes on meanwhile, and the end that came then is told truly."""
+    pod, other = a_pod(shell("sleep 3; exit 6")), a_pod(shell("sleep 600"))
+    await remote.running(pod)
+    await remote.running(other)
+    cluster.apiserver.kill()
+    await remote.until_true(lambda: bool(remote.down))
+    assert not remote.reports[pod.uid].finished
+    with pytest.raises(BackendUnavailable):
+        await remote.submit(a_pod(shell("exit 0")))
+    cluster.apiserver.start()
+    await asyncio.to_thread(cluster.wait_for_apiserver)
+    assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 6
+    assert isinstance(container(remote.reports[other.uid]).state, Running)
+    await remote.until_true(lambda: not remote.down)
+
+
+async def test_an_expired_version_is_told_as_such(remote: Remote, kubeconfig: Path) -> None:
+    """The reflector lists again then (tests/unit/kueue/test_reflector.py)."""
+    reader = Cluster("default", ClusterSettings(kubeconfig=kubeconfig))
+    try:
+        with pytest.raises(ApiRefusal) as caught:
+            await anext(reader.watched(f"/api/v1/namespaces/{NAMESPACE}/pods", "1"))
+        assert caught.value.is_expired
+    finally:
+        await reader.close()
+
+
+async def test_a_running_pod_that_somebody_deletes_failed(remote: Remote) -> None:
+    """Although its container ends with 0."""
+    pod = a_pod(shell("trap 'exit 0' TERM; sleep 600 & wait $!"))
+    await remote.running(pod)
+    name = remote.remote_pod(pod)["metadata"]["name"]
+    remote.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+    state = ended(await remote.until(pod, lambda report: report.finished))
+    assert (state.exit_code, state.reason, state.message) == (137, "DeletedRemotely", "the remote pod was deleted by somebody")
+    await remote.until_nothing_is_left()
+    await asyncio.sleep(0.5)
+    assert ended(remote.reports[pod.uid]).exit_code == 137
+
+
+async def test_an_ended_pod_that_somebody_deletes_keeps_its_end(remote: Remote) -> None:
+    pod = a_pod(shell("exit 0"))
+    await remote.run(pod)
+    name = remote.remote_pod(pod)["metadata"]["name"]
+    remote.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+    await remote.until_nothing_is_left()
+    assert ended(remote.reports[pod.uid]).exit_code == 0
+
+
+async def test_a_pod_that_somebody_deletes_runs_again_where_the_operator_wants_it(start_remote: StartRemote) -> None:
+    remote = await start_remote(evictions={"deleted": "rerun"})
+    pod = a_pod(shell("cat /cm/word; echo; sleep 600", mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
+    await remote.running(pod)
+    name = remote.remote_pod(pod)["metadata"]["name"]
+    remote.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+    await remote.until(pod, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
+    assert await anext(aiter(remote.log_stream(pod, follow=True))) == b"s3cret\n"
+
+
+async def test_a_pod_that_vanished_while_the_plugin_was_away_failed(remote: Remote) -> None:
+    pod = a_pod(shell("sleep 600"))
+    await remote.running(pod)
+    await remote.stop()
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{remote.remote_pod(pod)['metadata']['name']}"
+    remote.api.call("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+    remote.api.call("DELETE", path, {"gracePeriodSeconds": 0})
+    remote.reports.clear()
+    await remote.start()
+    state = ended(await remote.until(pod, lambda report: report.finished))
+    assert (state.exit_code, state.reason) == (137, "DeletedRemotely")
+
+
+async def test_a_restart_of_the_plugin_and_adoption_without_a_database(remote: Remote) -> None:
+    pod = a_pod(shell("sleep 600"))
+    before = container(await remote.running(pod))
+    await remote.restart()
+    assert container(await remote.until_running(pod)) == before
+    (found,) = await remote.backend.inventory()
+    assert (found.pod_uid, found.jid) == (pod.uid, remote.jobs[pod.uid].jid)
+    assert found.workload is not None
+    assert (found.workload.name, found.workload.namespace) == (pod.name, "team")
+    assert found.workload.annotations == {"interlink.eu/adopted": "true"}
+
+
+async def verdict(remote: Remote, wanted: Verdict) -> None:
+    """Returns when `check` says that of the rights: the API server learns of a changed role by a watch."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await remote.backend.check())[1].verdict is not wanted:  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.1)
+
+
+async def test_rights_that_are_missing_are_named(start_remote: StartRemote, api: Api) -> None:
+    remote = await start_remote()
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/interlink"
+    role = api.call("GET", path)
+    fewer = [rule | {"verbs": [verb for verb in rule["verbs"] if verb != "create"] or ["patch"]} for rule in role["rules"]]
+    api.call("PATCH", path, {"rules": fewer}, "application/merge-patch+json")
+    try:
+        pod = a_pod(shell("exit 0"))
+        await verdict(remote, Verdict.FAILED)
+        row = (await remote.backend.check())[1]
+        assert row.detail == f"namespace {NAMESPACE}: no right to create pods, create configmaps, create secrets, create services"
+        with pytest.raises(BackendUnavailable, match="lacks a right on the remote cluster: pods is forbidden"):
+            await remote.submit(pod)
+    finally:
+        api.call("PATCH", path, {"rules": role["rules"]}, "application/merge-patch+json")
+    await verdict(remote, Verdict.OK)
+    assert ended(await remote.run(pod)).exit_code == 0
+
+
+async def test_a_full_quota_of_the_namespace_is_waited_for(remote: Remote, api: Api) -> None:
+    quotas = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
+    api.call("POST", quotas, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}})
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "hard" not in api.call("GET", f"{quotas}/full").get("status", {}):  # noqa: ASYNC110  the event is in another process
+                await asyncio.sleep(0.1)
+        with pytest.raises(BackendUnavailable, match="exceeded quota: full"):
+            await remote.submit(a_pod(shell("exit 0")))
+    finally:
+        api.call("DELETE", f"{quotas}/full")
+
+
+async def test_a_token_file_that_was_replaced_is_read_again(start_remote: StartRemote, cluster: kubernetes.Cluster) -> None:
+    remote = await start_remote()
+    token = cluster.directory / f"{NAMESPACE}.token"
+    good = token.read_text()
+    token.write_text("not a token")
+    try:
+        remote.backend._clusters["default"]._credentials = None
+        await remote.backend._clusters["default"].close()
+        with pytest.raises(BackendUnavailable):
+            await remote.submit(a_pod(shell("exit 0")))
+    finally:
+        token.write_text(good)
+    assert ended(await remote.run(a_pod(shell("exit 0")))).exit_code == 0
+
+
+def virtual_pod(script: str, **spec: Any) -> VirtualPod:
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "word"}, "data": {"word": "s3cret"}}
+    main = {
+        "name": "main", "image": BUSYBOX_IMAGE, "command": ["sh", "-c", script],
+        "volumeMounts": [{"name": "cm", "mountPath": "/cm"}],
+    }  # fmt: skip
+    volumes = [{"name": "cm", "configMap": {"name": "word"}}]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "killed"},
+        "spec": {"containers": [main], "volumes": volumes, "terminationGracePeriodSeconds": 1, **spec},
+    }
+    return VirtualPod.admit(from_documents([config_map, pod]), now=0)
+
+
+@pytest.fixture
+async def plugin(api: Api, kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesPlugin]:
+    plugin = KubernetesPlugin(kubeconfig, api, NAMESPACE, tmp_path, {"instance": f"killed-{tmp_path.name[-20:]}".replace("_", "-")})
+    yield plugin
+    await asyncio.to_thread(plugin.stop)
+
+
+async def start(plugin: KubernetesPlugin, fault: str = "") -> None:
+    """Starts the plugin, to be killed by itself at that fault point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(faultpoints.VARIABLE, fault)
+        await asyncio.to_thread(plugin.start)
+
+
+async def until_gone(plugin: KubernetesPlugin, pod: VirtualPod) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await plugin.leftovers(pod.uid):  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "fault",
+    [faultpoints.RECORDED, creating.POD_CREATED, creating.FILES_CREATED, faultpoints.SUBMITTED, faultpoints.JID_STORED],
+)
+async def test_a_pod_survives_a_kill_during_its_create(plugin: KubernetesPlugin, fault: str) -> None:
+    pod = virtual_pod("cat /cm/word; exit 5", restartPolicy="Never")
+    await start(plugin, fault)
+    async with PluginClient(plugin.listen) as client:
+        with pytest.raises(httpx.TransportError):
+            await client.create(pod)
+    await asyncio.to_thread(plugin.wait)
+    await start(plugin)
+    async with PluginClient(plugin.listen) as client:
+        await client.wait_for(pod, "Failed", timeout_seconds=PATIENCE_SECONDS)
+        assert pod.container_status("main")["state"]["terminated"]["exitCode"] == 5
+        assert await client.read_logs(pod, "main") == "s3cret"
+        await client.delete(pod)
+        await until_gone(plugin, pod)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", [faultpoints.DELETE_RECORDED, faultpoints.CANCELLED])
+async def test_a_delete_survives_a_kill(plugin: KubernetesPlugin, fault: str) -> None:
+    pod = virtual_pod("sleep 600")
+    await start(plugin, fault)
+    async with PluginClient(plugin.listen) as client:
+        await client.create(pod)
+        await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
+        try:
+            await client.delete(pod, grace_seconds=1)
+        except httpx.TransportError:
+            assert fault == faultpoints.DELETE_RECORDED
+    await asyncio.to_thread(plugin.wait)
+    await start(plugin)
+    await until_gone(plugin, pod)
+
+
+@pytest.mark.timeout(300)
+async def test_a_pod_whose_create_was_cut_off_and_that_is_deleted_leaves_nothing(plugin: KubernetesPlugin) -> None:
+    pod = virtual_pod("exit 0")
+    await start(plugin, creating.FILES_CREATED)
+    async with PluginClient(plugin.listen) as client:
+        with pytest.raises(httpx.TransportError):
+            await client.create(pod)
+    await asyncio.to_thread(plugin.wait)
+    assert len(await plugin.leftovers(pod.uid)) == 2
+    await start(plugin)
+    async with PluginClient(plugin.listen) as client:
+        await client.delete(pod)
+    await until_gone(plugin, pod)

@@ -1,0 +1,208 @@
+"""Pods through a queue: Kueue's double on a real control plane admits them by quota, and they run on a real kubelet."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from interlink_common.errors import BackendUnavailable, NotFound, Refused
+from interlink_common.lifecycle.report import Running, Waiting
+from interlink_common.workload.model import Resources
+from tests.live.kueue.conftest import NAMESPACE, StartRemote
+from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
+from tests.servers.kueue_double import KueueDouble
+
+GROUP = {"kueue.x-k8s.io/pod-group-name": "two"}
+GROUP_COUNT = {"kueue.x-k8s.io/pod-group-total-count": "2"}
+
+
+def forever(millis: int = 600, name: str = "main") -> object:
+    return shell("trap 'exit 0' TERM; sleep 600 & wait $!", name, requests=cpu(millis))
+
+
+async def test_a_pod_waits_for_quota_says_why_and_runs_when_the_other_ends(queued: Remote, queue: str) -> None:
+    first = a_pod(shell("until [ -e /tmp/go ]; do sleep 0.1; done", requests=cpu(600)))
+    second = a_pod(shell("exit 4", requests=cpu(600)))
+    await queued.running(first)
+    await queued.submit(second)
+    told = waiting(await queued.until_waiting(second, "Queued", "insufficient unused quota"))
+    assert told == Waiting(
+        "Queued",
+        f"queue {queue}: couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 200m more needed",
+    )
+    await queued.delete(first)
+    report = await queued.until(second, lambda report: report.finished)
+    assert ended(report).exit_code == 4
+
+
+async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: KueueDouble, queue: str) -> None:
+    pod = a_pod(shell("exit 0", requests=cpu(1200)))
+    await queued.submit(pod)
+    report = await queued.until_waiting(pod, "Queued", "more than the queue will ever have")
+    assert "maximum capacity (1200m > 1)" in container(report).state.message  # type: ignore[union-attr]
+    kueue.set_quota(queue, {"cpu": "1200m", "memory": "1Gi"})
+    assert ended(await queued.until(pod, lambda report: report.finished)).exit_code == 0
+
+
+async def test_a_resource_that_the_queue_does_not_cover_is_refused(queued: Remote) -> None:
+    gpu = Resources(cpu_millis=100, devices={"nvidia.com/gpu": 1})
+    with pytest.raises(Refused, match=r"has no quota for nvidia\.com/gpu"):
+        await queued.submit(a_pod(shell("exit 0", requests=gpu, limits=gpu)))
+
+
+async def test_a_queue_that_is_not_there_is_waited_for(start_remote: StartRemote, kueue: KueueDouble) -> None:
+    remote = await start_remote(tenants={"*": {"queue": "later"}})
+    pod = a_pod(shell("exit 0", requests=cpu(100)))
+    await remote.submit(pod)
+    await remote.until_waiting(pod, "Queued", "the queue is not set up")
+    kueue.queue(NAMESPACE, "later", {"cpu": "1"})
+    assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 0
+
+
+async def test_without_the_webhook_a_queued_pod_is_refused_and_never_runs(queued: Remote, kueue: KueueDouble) -> None:
+    kueue.remove_webhook()
+    try:
+        await asyncio.sleep(1)  # the API server learns of it by a watch
+        with pytest.raises(Refused, match="Kueue does not manage pods"):
+            await queued.submit(a_pod(shell("exit 0", requests=cpu(100))))
+        await queued.until_nothing_is_left()
+    finally:
+        kueue.install_webhook()
+        await asyncio.sleep(1)
+
+
+async def test_while_the_manager_is_down_creates_are_temporary(queued: Remote, kueue: KueueDouble) -> None:
+    kueue.stop_webhook()
+    try:
+        pod = a_pod(shell("exit 0", requests=cpu(100)))
+        with pytest.raises(BackendUnavailable, match="failed calling webhook"):
+            await queued.submit(pod)
+    finally:
+        kueue.serve_webhook()
+    assert ended(await queued.run(pod)).exit_code == 0
+
+
+async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, kueue: KueueDouble) -> None:
+    pod = a_pod(shell("trap 'exit 0' TERM; echo $$; sleep 600 & wait $!", requests=cpu(600)))
+    await queued.running(pod)
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
+    report = await queued.until(pod, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
+    last = container(report).last_state
+    assert last is not None
+    assert (last.exit_code, last.reason) == (0, "Preempted")
+    assert "Preempted to accommodate a workload" in last.message
+    between = [waiting(told) for told in queued.told[pod.uid]]
+    assert any(told and told.reason == "Preempted" and "it runs again" in told.message for told in between)
+    assert not any(told.finished for told in queued.told[pod.uid])
+    await queued.until_true(lambda: len(queued.objects("pods", pod)) == 1)
+
+
+async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, kueue: KueueDouble) -> None:
+    pod = a_pod(forever())  # type: ignore[arg-type]
+    await queued.running(pod)
+    workload = kueue.workload_of(queued.remote_pod(pod))
+    kueue.remove_webhook()
+    try:
+        await asyncio.sleep(1)  # the API server learns of it by a watch
+        kueue.evict(NAMESPACE, workload)
+        state = ended(await queued.until(pod, lambda report: report.finished))
+        assert state.exit_code == 137
+        assert state.message.startswith("run 1 ended (Preempted), and the pod can not run again: queue ")
+    finally:
+        kueue.install_webhook()
+        await asyncio.sleep(1)
+
+
+async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: KueueDouble) -> None:
+    pod = replace(a_pod(forever()), annotations={"interlink.eu/on-eviction": "fail"})  # type: ignore[arg-type]
+    await queued.running(pod)
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
+    state = ended(await queued.until(pod, lambda report: report.finished))
+    assert (state.exit_code, state.reason) == (137, "Preempted")
+    assert "Preempted to accommodate" in state.message
+
+
+async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: KueueDouble) -> None:
+    pod = a_pod(forever())  # type: ignore[arg-type]
+    await queued.running(pod)
+    kueue.deactivate(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
+    state = ended(await queued.until(pod, lambda report: report.finished))
+    assert (state.exit_code, state.reason, state.message) == (137, "Deactivated", "The workload is deactivated")
+
+
+async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued: Remote, kueue: KueueDouble, queue: str) -> None:
+    pod = a_pod(forever())  # type: ignore[arg-type]
+    await queued.running(pod)
+    kueue.hold(queue)
+    await queued.until_waiting(pod, "Queued", "the queue is held")
+    kueue.hold(queue, "None")
+    report = await queued.until_running(pod)
+    assert container(report).restart_count == 1
+
+
+async def test_eviction_while_the_plugin_is_away(queued: Remote, kueue: KueueDouble) -> None:
+    pod = a_pod(forever())  # type: ignore[arg-type]
+    await queued.running(pod)
+    await queued.stop()
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
+    queued.reports.clear()
+    await queued.start()
+    report = await queued.until(pod, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
+    assert container(report).last_state is not None
+
+
+async def test_a_pod_chooses_its_queue_by_annotation(remote: Remote, queue: str) -> None:
+    pod = replace(a_pod(shell("exit 0", requests=cpu(100))), annotations={"kueue.interlink.eu/queue-name": queue})
+    assert ended(await remote.run(pod)).exit_code == 0
+    assert remote.remote_pod(pod)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue
+
+
+async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote, kueue: KueueDouble) -> None:
+    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
+    await queued.submit(one)
+    await queued.until_waiting(one, "Queued", "Kueue has not taken the pod up yet")
+    await queued.submit(two)
+    await asyncio.gather(queued.until_running(one), queued.until_running(two))
+    assert kueue.workload_of(queued.remote_pod(one)) == kueue.workload_of(queued.remote_pod(two))
+
+
+async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, kueue: KueueDouble) -> None:
+    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
+    await queued.submit(one)
+    await queued.submit(two)
+    await asyncio.gather(queued.until_running(one), queued.until_running(two))
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(one)))
+    for pod in (one, two):
+        state = ended(await queued.until(pod, lambda report: report.finished))
+        assert (state.exit_code, state.reason) == (137, "Preempted")
+
+
+async def test_logs_come_from_the_worker_cluster_of_multikueue(
+    start_remote: StartRemote, kueue: KueueDouble, queue: str, kubeconfig: Path
+) -> None:
+    """One cluster plays both: what is proven is which credentials are used."""
+    clusters = {"default": {"kubeconfig": kubeconfig}, "east": {"kubeconfig": kubeconfig}}
+    remote = await start_remote(tenants={"*": {"queue": queue}}, clusters=clusters, queues={"worker_clusters": {"worker-east": "east"}})
+    pod = a_pod(shell("echo from the worker; sleep 600", requests=cpu(100)))
+    await remote.running(pod)
+    workload = kueue.workload_of(remote.remote_pod(pod))
+    kueue.dispatch(NAMESPACE, workload, "worker-east")
+    assert await remote.log(pod) == "from the worker\n"
+    kueue.dispatch(NAMESPACE, workload, "worker-west")
+    await asyncio.sleep(1)  # until the watch has told of it
+    with pytest.raises(NotFound, match=r"worker cluster worker-west of MultiKueue; the operator can name its credentials"):
+        await remote.log(pod)
+
+
+async def test_capacity_is_the_quota(queued: Remote) -> None:
+    capacity = await queued.backend.capacity()
+    assert (capacity.cpu_millis, capacity.memory_bytes, capacity.devices) == (1000, 2**30, {"example.com/fpga": 2})
+
+
+async def test_the_queue_is_checked(queued: Remote, queue: str) -> None:
+    rows = await queued.backend.check()
+    assert [row.verdict for row in rows] == ["ok", "ok", "ok"], rows
+    assert f"LocalQueue {queue} of {queue}, Kueue v1beta2" in rows[2].detail

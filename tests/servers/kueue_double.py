@@ -1,0 +1,356 @@
+"""A stand-in for Kueue's manager on a real control plane: its API types, its webhook for pods, and a controller that admits by quota.
+
+What it says and does was seen of the real one (plain pods and pod groups; v1beta2), in its own words. Tests evict, hold and break it by
+hand. It knows one flavor for each queue, no cohorts, no preemption of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+from interlink_common.workload.quantities import milli, whole
+from tests.servers.kubernetes import Cluster, free_port
+from tests.servers.kubernetes_plugin import Api
+from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, Webhook, configuration
+
+Json = dict[str, Any]
+
+VERSION = "v1beta2"
+BASE = f"/apis/{GROUP}/{VERSION}"
+GROUP_NAME, GROUP_COUNT = f"{GROUP}/pod-group-name", f"{GROUP}/pod-group-total-count"
+KINDS = {
+    "Workload": ("workloads", "Namespaced"),
+    "LocalQueue": ("localqueues", "Namespaced"),
+    "ClusterQueue": ("clusterqueues", "Cluster"),
+    "ResourceFlavor": ("resourceflavors", "Cluster"),
+    "Cohort": ("cohorts", "Cluster"),
+    "WorkloadPriorityClass": ("workloadpriorityclasses", "Cluster"),
+}
+WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+PERIOD_SECONDS = 0.05
+
+
+class KueueDouble:
+    """One for a cluster. `start` returns when queues and queued pods can be created."""
+
+    def __init__(self, cluster: Cluster, *, version: str = VERSION) -> None:
+        self._cluster, self._api, self._version = cluster, Api(cluster), version
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="kueue-double")
+        self._server: ThreadingHTTPServer | None = None
+        self._port = free_port()
+        self._lock = threading.Lock()
+        self.frozen = False
+        """The controller does nothing while it is set; the webhook does."""
+
+    def start(self) -> None:
+        for kind, (plural, scope) in KINDS.items():
+            self._api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(kind, plural, scope))
+        self._cluster.issue("kueue", "/CN=kueue", "IP:127.0.0.1")
+        self.serve_webhook()
+        self.install_webhook()
+        for plural, _ in KINDS.values():
+            self._until_served(f"{BASE}/{plural}")
+        self._thread.start()
+
+    def _until_served(self, path: str) -> None:
+        for _ in range(300):
+            with suppress(httpx.HTTPStatusError):
+                self._api.call("GET", path)
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"{path} is not served")
+
+    def close(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(30)
+        self.stop_webhook()
+        self._api.close()
+
+    # What tests do.
+
+    def queue(self, namespace: str, name: str, quota: dict[str, str]) -> None:
+        """A LocalQueue in front of a ClusterQueue of the same name with that nominal quota."""
+        self._api.call("POST", f"{BASE}/clusterqueues", self._object("ClusterQueue", name, {"resourceGroups": resource_groups(quota)}))
+        self._api.call("POST", f"{BASE}/namespaces/{namespace}/localqueues", self._object("LocalQueue", name, {"clusterQueue": name}))
+
+    def set_quota(self, name: str, quota: dict[str, str]) -> None:
+        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"resourceGroups": resource_groups(quota)}}, MERGE)
+
+    def hold(self, name: str, policy: str = "HoldAndDrain") -> None:
+        """Stops a ClusterQueue; HoldAndDrain evicts what it had admitted. Policy None lets it go on."""
+        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"stopPolicy": policy}}, MERGE)
+
+    def evict(self, namespace: str, workload: str, reason: str = "Preempted", message: str = "") -> None:
+        """As the real one ends an admitted workload of pods: conditions, the pods' TerminationTarget, their deletion."""
+        with self._lock:
+            self._evict(self._api.call("GET", f"{BASE}/namespaces/{namespace}/workloads/{workload}"), reason, message)
+
+    def deactivate(self, namespace: str, workload: str) -> None:
+        with self._lock:
+            path = f"{BASE}/namespaces/{namespace}/workloads/{workload}"
+            self._api.call("PATCH", path, {"spec": {"active": False}}, MERGE)
+            self._evict(self._api.call("GET", path), "Deactivated", "The workload is deactivated")
+
+    def dispatch(self, namespace: str, workload: str, worker: str) -> None:
+        """As MultiKueue says where a workload runs."""
+        path = f"{BASE}/namespaces/{namespace}/workloads/{workload}/status"
+        self._api.call("PATCH", path, {"status": {"clusterName": worker}}, MERGE)
+
+    def workload_of(self, pod: Json) -> str:
+        """The name of the workload that owns a remote pod. Raises LookupError."""
+        for workload in self.workloads(pod["metadata"]["namespace"]):
+            if any(owner["uid"] == pod["metadata"]["uid"] for owner in workload["metadata"]["ownerReferences"]):
+                return str(workload["metadata"]["name"])
+        raise LookupError(f"no workload of {pod['metadata']['name']}")
+
+    def workloads(self, namespace: str) -> list[Json]:
+        return self._api.items(f"{BASE}/namespaces/{namespace}/workloads")
+
+    # The webhook.
+
+    def install_webhook(self) -> None:
+        ca = base64.b64encode((self._cluster.pki / "ca.crt").read_bytes()).decode()
+        self._api.call("POST", WEBHOOK, configuration(f"https://127.0.0.1:{self._port}/mutate--v1-pod", ca))
+
+    def remove_webhook(self) -> None:
+        """As where Kueue's pod integration is off: queued pods would simply run."""
+        self._api.call("DELETE", f"{WEBHOOK}/kueue-mutating-webhook-configuration")
+
+    def serve_webhook(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._cluster.pki / "kueue.crt", self._cluster.pki / "kueue.key")
+        server = ThreadingHTTPServer(("127.0.0.1", self._port), Webhook)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="kueue-webhook").start()
+        self._server = server
+
+    def stop_webhook(self) -> None:
+        """As when the manager is down: no pod can be created at all."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+    # The controller.
+
+    def _run(self) -> None:
+        while not self._stopping.wait(PERIOD_SECONDS):
+            if not self.frozen:
+                with suppress(httpx.HTTPError), self._lock:
+                    self._round()
+
+    def _round(self) -> None:
+        pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
+        by_uid = {pod["metadata"]["uid"]: pod for pod in pods}
+        workloads = self._api.items(f"{BASE}/workloads")
+        owned = {owner["uid"] for workload in workloads for owner in workload["metadata"]["ownerReferences"]}
+        self._make_workloads([pod for pod in pods if pod["metadata"]["uid"] not in owned and "deletionTimestamp" not in pod["metadata"]])
+        queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{BASE}/localqueues")}
+        cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{BASE}/clusterqueues")}
+        used: dict[tuple[str, str], int] = {}
+        for workload in sorted(workloads, key=lambda one: (not _true(one, "Admitted"), one["metadata"]["creationTimestamp"])):
+            members = [by_uid[owner["uid"]] for owner in workload["metadata"]["ownerReferences"] if owner["uid"] in by_uid]
+            queue = queues.get((workload["metadata"]["namespace"], workload["spec"]["queueName"]))
+            cluster_queue = cluster_queues.get(queue["spec"]["clusterQueue"]) if queue else None
+            self._settle(workload, members, cluster_queue, used)
+        grouped = {uid for uid in owned if uid in by_uid and GROUP_NAME in by_uid[uid]["metadata"]["labels"]}
+        for pod in pods:
+            self._let_go(pod, held=pod["metadata"]["uid"] in grouped)
+
+    def _make_workloads(self, pods: list[Json]) -> None:
+        groups: dict[tuple[str, str], list[Json]] = {}
+        for pod in pods:
+            metadata = pod["metadata"]
+            group = metadata["labels"].get(GROUP_NAME)
+            if group is None:
+                suffix = hashlib.sha256(metadata["uid"].encode()).hexdigest()[:5]
+                self._make_workload(f"pod-{metadata['name'][:57]}-{suffix}"[:63], [pod])
+            else:
+                groups.setdefault((metadata["namespace"], group), []).append(pod)
+        for (_, name), members in groups.items():
+            if len(members) >= int(members[0]["metadata"]["annotations"][GROUP_COUNT]):
+                self._make_workload(name, members)
+
+    def _make_workload(self, name: str, pods: list[Json]) -> None:
+        metadata = pods[0]["metadata"]
+        owners = [
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": pod["metadata"]["name"],
+                "uid": pod["metadata"]["uid"],
+                "controller": len(pods) == 1,
+            }
+            for pod in pods
+        ]
+        body = self._object("Workload", name, {"active": True, "queueName": metadata["labels"][QUEUE]})
+        body["metadata"] |= {"ownerReferences": owners, "finalizers": []}
+        self._api.call("POST", f"{BASE}/namespaces/{metadata['namespace']}/workloads", body)
+
+    def _settle(self, workload: Json, members: list[Json], queue: Json | None, used: dict[tuple[str, str], int]) -> None:
+        if _true(workload, "Finished") or not members:
+            return
+        phases = {pod["status"].get("phase") for pod in members}
+        if phases <= {"Succeeded", "Failed"}:
+            self._conditions(workload, Finished=("True", "Failed" if "Failed" in phases else "Succeeded", "Pods finished"))
+            return
+        asked = _requests(members)
+        if queue is not None and "pods" in queue["spec"]["resourceGroups"][0]["coveredResources"]:
+            asked["pods"] = len(members)
+        if _true(workload, "Admitted"):
+            if queue is None or queue["spec"].get("stopPolicy") == "HoldAndDrain":
+                self._evict(workload, "ClusterQueueStopped", "The ClusterQueue is stopped")
+                return
+            for resource, amount in asked.items():
+                key = queue["metadata"]["name"], resource
+                used[key] = used.get(key, 0) + amount
+            self._ungate(members)
+        elif workload["spec"].get("active", True) and not _true(workload, "Evicted"):
+            self._try(workload, members, queue, asked, used)
+
+    def _try(
+        self, workload: Json, members: list[Json], queue: Json | None, asked: dict[str, int], used: dict[tuple[str, str], int]
+    ) -> None:
+        if queue is None:
+            message = f"LocalQueue {workload['spec']['queueName']} doesn't exist or has no active ClusterQueue"
+            self._conditions(workload, QuotaReserved=("False", "Misconfigured", message))
+            return
+        name = queue["metadata"]["name"]
+        if queue["spec"].get("stopPolicy", "None") != "None":
+            self._conditions(workload, QuotaReserved=("False", "Suspended", f"ClusterQueue {name} is inactive: stopped"))
+            return
+        (group,) = queue["spec"]["resourceGroups"]
+        if not set(asked) <= set(group["coveredResources"]):
+            return  # the real one says nothing either
+        nominal = {one["name"]: _amount(one["name"], one["nominalQuota"]) for one in group["flavors"][0]["resources"]}
+        for resource, amount in asked.items():
+            before = "couldn't assign flavors to pod set main: "
+            if amount > nominal[resource]:
+                words = f"insufficient quota for {resource} in flavor default, request > maximum capacity"
+                told = f"{before}{words} ({_text(resource, amount)} > {_text(resource, nominal[resource])})"
+                self._conditions(workload, QuotaReserved=("False", "ExceedsMaxQuota", told))
+                return
+            lacking = used.get((name, resource), 0) + amount - nominal[resource]
+            if lacking > 0:
+                words = f"insufficient unused quota for {resource} in flavor default, {_text(resource, lacking)} more needed"
+                self._conditions(workload, QuotaReserved=("False", "WaitingForQuota", before + words))
+                return
+        for resource, amount in asked.items():
+            used[name, resource] = used.get((name, resource), 0) + amount
+        self._conditions(
+            workload,
+            QuotaReserved=("True", "QuotaReserved", f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s"),
+            Admitted=("True", "Admitted", f"Admitted by ClusterQueue {name}, wait time since reservation was 0s"),
+        )
+        self._ungate(members)
+
+    def _ungate(self, pods: Iterable[Json]) -> None:
+        for pod in pods:
+            if any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates") or ()):
+                self._patch(pod, {"spec": {"schedulingGates": [{"name": GATE, "$patch": "delete"}]}})
+
+    def _evict(self, workload: Json, reason: str, message: str) -> None:
+        message = message or "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
+        self._conditions(
+            workload,
+            Evicted=("True", reason, message),
+            QuotaReserved=("False", "Pending", message),
+            Admitted=("False", "NoReservation", "The workload has no reservation"),
+            Requeued=("True", reason, message),
+        )
+        namespace = workload["metadata"]["namespace"]
+        for owner in workload["metadata"]["ownerReferences"]:
+            path = f"/api/v1/namespaces/{namespace}/pods/{owner['name']}"
+            target = {"type": "TerminationTarget", "status": "True", "reason": f"WorkloadEvictedDueTo{reason}", "message": message}
+            with suppress(httpx.HTTPStatusError):
+                self._api.call("PATCH", f"{path}/status", {"status": {"conditions": [{**target, "lastTransitionTime": _now()}]}}, STRATEGIC)
+                self._api.call("DELETE", path)
+
+    def _let_go(self, pod: Json, *, held: bool) -> None:
+        """Its finalizer goes when the pod ended, or is deleted without having started; of a group only after the workload."""
+        metadata = pod["metadata"]
+        ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+        deleted = "deletionTimestamp" in metadata
+        if (
+            MANAGED in (metadata.get("finalizers") or ())
+            and not (held and deleted)
+            and (ended or (deleted and not pod["spec"].get("nodeName")))
+        ):
+            self._patch(pod, {"metadata": {"$deleteFromPrimitiveList/finalizers": [MANAGED]}})
+
+    def _patch(self, pod: Json, patch: Json) -> None:
+        with suppress(httpx.HTTPStatusError):
+            self._api.call("PATCH", f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}", patch, STRATEGIC)
+
+    def _conditions(self, workload: Json, **new: tuple[str, str, str]) -> None:
+        old = {one["type"]: one for one in (workload.get("status") or {}).get("conditions") or ()}
+        if all(name in old and tuple(old[name][key] for key in ("status", "reason", "message")) == told for name, told in new.items()):
+            return
+        for name, (status, reason, message) in new.items():
+            old[name] = {"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": _now()}
+        metadata = workload["metadata"]
+        path = f"{BASE}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
+        workload["status"] = self._api.call("PATCH", path, {"status": {"conditions": list(old.values())}}, MERGE)["status"]
+
+    def _object(self, kind: str, name: str, spec: Json) -> Json:
+        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def definition(kind: str, plural: str, scope: str) -> Json:
+    """A CustomResourceDefinition that takes everything, in both versions."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [
+        {"name": name, "served": True, "storage": name == VERSION, "subresources": {"status": {}}, "schema": schema}
+        for name in ("v1beta1", VERSION)
+    ]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}", "annotations": {"api-approved.kubernetes.io": "unapproved, test double"}},
+        "spec": {"group": GROUP, "scope": scope, "names": {"kind": kind, "plural": plural}, "versions": versions},
+    }
+
+
+def resource_groups(quota: dict[str, str]) -> list[Json]:
+    flavor = {"name": "default", "resources": [{"name": name, "nominalQuota": amount} for name, amount in quota.items()]}
+    return [{"coveredResources": list(quota), "flavors": [flavor]}]
+
+
+def _true(workload: Json, kind: str) -> bool:
+    conditions = (workload.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+
+
+def _requests(pods: Iterable[Json]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for pod in pods:
+        for container in pod["spec"]["containers"]:
+            for resource, quantity in ((container.get("resources") or {}).get("requests") or {}).items():
+                found[resource] = found.get(resource, 0) + _amount(resource, quantity)
+    return found
+
+
+def _amount(resource: str, quantity: str) -> int:
+    return milli(str(quantity), resource) if resource == "cpu" else whole(str(quantity), resource)
+
+
+def _text(resource: str, amount: int) -> str:
+    return f"{amount}m" if resource == "cpu" and amount % 1000 else str(amount // 1000 if resource == "cpu" else amount)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

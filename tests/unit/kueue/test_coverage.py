@@ -1,0 +1,27 @@
+"""What this backend declares: the few things that it does not carry to the remote cluster are said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from interlink_common.errors import Refused
+from interlink_common.workload.coverage import coverage
+from interlink_common.workload.model import ExternalVolume, Network
+from interlink_kueue.backend import KueueBackend
+from tests.unit.kueue.pods import pod
+
+
+def test_what_is_not_carried_is_said() -> None:
+    meshed = replace(pod(), network=Network(mesh_script="mesh.sh", tunnel_commands="wstunnel"))
+    assert coverage(meshed, KueueBackend.capabilities, "strict") == (
+        "pod.metadata.annotations.slurm-job.vk.io/pre-exec is not supported by this backend",
+        "pod.metadata.annotations.interlink.eu/wstunnel-client-commands is not supported by this backend",
+    )
+
+
+@pytest.mark.parametrize("kind", ["ephemeral", "rbd"])
+def test_volumes_that_can_not_be_carried_are_refused(kind: str) -> None:
+    with pytest.raises(Refused, match=rf"volumes\[v\]\.{kind}"):
+        coverage(pod(volumes=(ExternalVolume("v", kind, "v"),)), KueueBackend.capabilities, "warn")
