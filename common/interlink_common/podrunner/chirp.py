@@ -1,0 +1,168 @@
+"""The event stream of a job on HTCondor, which sends whole files only: numbered chunks in the spool, and one attribute that tells of them.
+
+A chunk `events.RUN.N` holds whole lines of the stream. After it was put, the job's attribute InterLinkNews says "RUN:N:BYTES" (the last
+chunk, and the bytes of all), so that one query of the plugin shows which jobs have news. The plugin fetches chunks and answers in
+InterLinkTaken "RUN:N": those are removed here, since a fetch brings the whole spool, again and again. More than the window is never left
+in it: then the pod's output waits, and nothing is lost. RUN is the start of this run in milliseconds: an evicted job runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from interlink_common.podrunner.chirp_protocol import Chirp, ChirpError
+from interlink_common.podrunner.events import End, LogLine, LogTruncated, ReportChanged, encode
+
+NEWS, TAKEN = "InterLinkNews", "InterLinkTaken"
+CHUNK_BYTES = 256 * 1024
+PENDING_BYTES = 1024 * 1024
+PAUSE_SECONDS = 0.25
+"""Between two chunks that are not full, so that a chatty container makes few files."""
+RETRY_SECONDS = 1.0
+
+
+def config_file(directory: Path) -> Path:
+    """Where the starter says how it is spoken to; HTCondor 25 keeps it out of the scratch directory."""
+    return Path(os.environ.get("_CONDOR_CHIRP_CONFIG") or directory / ".chirp.config")
+
+
+def chunk_name(run: int, number: int) -> str:
+    return f"events.{run}.{number}"
+
+
+class ChirpSink:
+    """`window_bytes`: how much of the stream may lie in the spool, untaken; `announce`: the event log tells of each chunk.
+
+    `clock` gives unix seconds.
+    """
+
+    def __init__(self, directory: Path, window_bytes: int, *, announce: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._chirp = Chirp(config_file(directory))
+        self._window_bytes = window_bytes
+        self._announce = announce
+        self._run = int(clock() * 1000)
+        self._number = self._told_bytes = 0
+        self._untaken: deque[tuple[int, int]] = deque()
+        self._pending = bytearray()
+        self._report: Optional[ReportChanged] = None
+        self._end: Optional[End] = None
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._pump: Optional[asyncio.Task[None]] = None
+
+    async def logs(self, events: Sequence[Union[LogLine, LogTruncated]]) -> None:
+        while len(self._pending) >= PENDING_BYTES:
+            self._room.clear()
+            await self._room.wait()
+        self._pending += b"".join(map(encode, events))
+        self._wake()
+
+    async def report(self, event: ReportChanged) -> None:
+        self._report = event
+        self._wake()
+
+    async def end(self, event: End) -> None:
+        """Returns when everything is in the spool; the window bounds it no more, because nothing comes after it."""
+        self._end = event
+        self._wake()
+        assert self._pump is not None
+        await self._pump
+
+    def _wake(self) -> None:
+        self._changed.set()
+        if self._pump is None:
+            self._pump = asyncio.ensure_future(self._carry())
+
+    async def _carry(self) -> None:
+        await self._insist(self._forget_earlier_runs)
+        while True:
+            await self._wait_for_work()
+            chunk = self._next_chunk()
+            if not chunk:
+                break
+            await self._insist(partial(self._put, chunk))
+            if len(chunk) < CHUNK_BYTES and self._end is None:
+                await asyncio.sleep(PAUSE_SECONDS)
+        self._chirp.close()
+
+    async def _wait_for_work(self) -> None:
+        """Until there is something that may be put: a report or the end always, logs while there is room in the window."""
+        while self._end is None and self._report is None:
+            self._changed.clear()
+            if self._untaken_bytes > self._window_bytes // 4:
+                await self._insist(self._look_what_is_taken)
+            if self._pending and self._untaken_bytes < self._window_bytes:
+                return
+            patience = RETRY_SECONDS if self._untaken else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), patience)
+            except (TimeoutError, asyncio.TimeoutError):
+                continue
+
+    @property
+    def _untaken_bytes(self) -> int:
+        return sum(size for _, size in self._untaken)
+
+    def _next_chunk(self) -> bytes:
+        """Whole lines: what waits of the logs, then the report; at last the end. b"" when all is told."""
+        chunk = b""
+        if self._end is not None or self._untaken_bytes < self._window_bytes:
+            cut = len(self._pending) if len(self._pending) <= CHUNK_BYTES else self._pending.rfind(b"\n", 0, CHUNK_BYTES) + 1
+            cut = cut or self._pending.find(b"\n") + 1
+            chunk = bytes(self._pending[:cut])
+            del self._pending[:cut]
+            self._room.set()
+        if self._report is not None and (not chunk or not self._pending):
+            chunk += encode(self._report)
+            self._report = None
+        if not chunk and self._end is not None and not self._ended:
+            chunk = encode(self._end)
+            self._ended = True
+        return chunk
+
+    async def _put(self, data: bytes) -> None:
+        await self._chirp.put(chunk_name(self._run, self._number + 1), data, 0o600)
+        told = f'"{self._run}:{self._number + 1}:{self._told_bytes + len(data)}"'
+        await self._chirp.set_attribute(NEWS, told)
+        if self._announce:
+            await self._chirp.announce(f"interLink chunk {self._number + 1}")
+        self._number += 1
+        self._told_bytes += len(data)
+        self._untaken.append((self._number, len(data)))
+
+    async def _look_what_is_taken(self) -> None:
+        run, number = await self._taken()
+        while run == self._run and self._untaken and self._untaken[0][0] <= number:
+            await self._chirp.unlink(chunk_name(run, self._untaken[0][0]))
+            self._untaken.popleft()
+
+    async def _forget_earlier_runs(self) -> None:
+        """Chunks of a run that was evicted, as far as they are taken."""
+        run, number = await self._taken()
+        while run and number > 0 and await self._chirp.unlink(chunk_name(run, number)):
+            number -= 1
+
+    async def _taken(self) -> tuple[int, int]:
+        run, _, number = (await self._chirp.attribute(TAKEN)).strip().strip('"').partition(":")
+        return (int(run), int(number)) if run.isdigit() and number.isdigit() else (0, 0)
+
+    async def _insist(self, step: Callable[[], Awaitable[Any]]) -> None:
+        """Until it works: the submit side may be away, and then everything waits."""
+        while not await _worked(step):  # noqa: ASYNC110  the event is on another machine
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _worked(step: Callable[[], Awaitable[Any]]) -> bool:
+    try:
+        await step()
+    except (OSError, EOFError, ValueError, ChirpError):
+        return False
+    return True
