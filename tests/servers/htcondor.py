@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import docker
+
 from tests.servers import docker_engine, htcondor_image
 from tests.servers.docker_engine import NO_ANSWER, DockerEngine
 from tests.servers.htcondor_image import CURRENT, Release, root_archive
@@ -21,6 +23,9 @@ HOSTNAME = "cm.pool.test"
 USERS = ("site", "alice", "bob")
 SECONDS_TO_START = 60
 DAEMONS = {"Scheduler", "Machine", "Negotiator"}
+
+NO_OVERLAY = ["/images", "/tmp", "/var/lib/condor"]
+"""Volumes, because apptainer's overlay does not lie on the overlay that the container's own files are."""
 
 CONFIGURATION = """\
 CONDOR_HOST = cm.pool.test
@@ -148,7 +153,12 @@ class Pool:
             # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
             host |= {"MaskedPaths": [], "ReadonlyPaths": []}
             self._container = client.create_container(
-                self._release.tag, ["sh", "/pool/start.sh"], hostname=HOSTNAME, host_config=host, environment=self._environment
+                self._release.tag,
+                ["sh", "/pool/start.sh"],
+                hostname=HOSTNAME,
+                host_config=host,
+                environment=self._environment,
+                volumes=NO_OVERLAY,
             )["Id"]
             client.start(self._container)
             self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
@@ -156,10 +166,21 @@ class Pool:
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
-        while not set(self.run("condor_status -any -af MyType", check=False).split()) >= DAEMONS:
-            if time.monotonic() > deadline:
+        while not self._daemons() >= DAEMONS:
+            if time.monotonic() > deadline or not self._runs():
                 raise RuntimeError(f"the pool did not start:\n{self.logs()}")
             time.sleep(0.2)
+
+    def _daemons(self) -> set[str]:
+        """The kinds of daemons that the collector knows."""
+        try:
+            return set(self.run("condor_status -any -af MyType", check=False).split())
+        except docker.errors.APIError:
+            return set()
+
+    def _runs(self) -> bool:
+        with self._engine.client() as client:
+            return bool(client.inspect_container(self._container)["State"]["Running"])
 
     def logs(self) -> str:
         with self._engine.client() as client:
@@ -203,6 +224,10 @@ class Pool:
     def unpause(self) -> None:
         with self._engine.client() as client:
             client.unpause(self._container)
+
+    def spooled(self) -> list[str]:
+        """Spool directories of jobs."""
+        return self.run("cd $(condor_config_val SPOOL) && find . -name 'cluster*.subproc*' -maxdepth 4").split()
 
     def version(self) -> str:
         return self.run("condor_version").split()[1]

@@ -71,18 +71,33 @@ class Client:
     def query(self, constraint: str, projection: Sequence[str]) -> list[Ad]:
         return [plain(ad) for ad in self.schedd.query(constraint, list(projection))]
 
-    def history(self, constraint: str, projection: Sequence[str], match: int) -> list[Ad]:
-        return [plain(ad) for ad in self.schedd.history(constraint, list(projection), match)]
+    def history(self, jobs: list[str], projection: Sequence[str]) -> list[Ad]:
+        """The last ads of jobs that left the queue."""
+        return [plain(ad) for ad in self.schedd.history(any_of(jobs), list(projection), len(jobs))]
 
     def edit(self, jobs: list[str], attribute: str, expression: str) -> None:
-        self.schedd.edit(jobs, attribute, expression)
+        """Sets an attribute of those jobs that are still there, so that also a running one sees it (SetDirty: the shadow is told)."""
+        constraint = any_of(jobs)
+        try:
+            self.schedd.edit(constraint, attribute, expression, htcondor2.TransactionFlag.SetDirty)
+        except htcondor2.HTCondorException:
+            if self.schedd.query(constraint, ["ClusterId"]):  # else there was none to edit, which is an error as well
+                raise
 
     def act(self, action: str, jobs: list[str], reason: str) -> None:
+        """Those that are gone already are no error; not being allowed to is."""
         # A plain text would be lost: htcondor2 25.14.1 reads the reason of a pair only.
-        self.schedd.act(htcondor2.JobAction[action], jobs, (reason, 0))
+        done = self.schedd.act(htcondor2.JobAction[action], jobs, (reason, 0))
+        if done is not None and done["TotalPermissionDenied"]:
+            raise PermissionError("the credential may not act on these jobs")
 
-    def retrieve(self, jobs: list[str]) -> None:
-        """Brings the spool directories of jobs into the directories they were submitted from."""
+    def retrieve(self, jobs: list[str], completed: list[str]) -> None:
+        """Brings the spool directories of jobs into the directories they were submitted from.
+
+        Of a completed job only what was transferred when it ended would come: SpooledOutputFiles says so, and our chunks are not in it.
+        """
+        if completed:
+            self.edit(completed, "SpooledOutputFiles", "UNDEFINED")
         self.schedd.retrieve(jobs)
 
     def slots(self, constraint: str, projection: Sequence[str]) -> list[Ad]:
@@ -100,6 +115,11 @@ class Client:
         for _ in self._log.events(stop_after=0):
             news = True
         return news or fresh
+
+
+def any_of(jobs: Sequence[str]) -> str:
+    """A constraint for jobs by their ids."""
+    return " || ".join(f"(ClusterId == {cluster} && ProcId == {proc})" for cluster, proc in (job.split(".") for job in jobs))
 
 
 def plain(ad: classad2.ClassAd) -> Ad:

@@ -146,8 +146,7 @@ class Follow:
 
     async def _learn_of_missing(self, pods: Sequence[Pod]) -> None:
         """Jobs that left the queue, and not by us: their last ads tell why."""
-        wanted = " || ".join(f"(ClusterId == {cluster} && ProcId == {proc})" for cluster, proc in (pod.jid.split(".") for pod in pods))
-        rows = await self._own("history", constraint=wanted, projection=HISTORY_PROJECTION, match=len(pods))
+        rows = await self._own("history", jobs=[pod.jid for pod in pods], projection=HISTORY_PROJECTION)
         found = {f"{row['ClusterId']}.{row['ProcId']}": row for row in rows}
         for pod in pods:
             pod.ad, pod.is_gone, pod.history = None, True, found.get(pod.jid)
@@ -211,24 +210,26 @@ class Follow:
         for start in range(0, len(wanting), FETCHES_AT_ONCE):
             some = wanting[start : start + FETCHES_AT_ONCE]
             before = {pod.uid: pod.ad for pod in some}
+            completed = {pod.jid for pod in some if pod.ad is not None and pod.ad.status == ads.COMPLETED}
             for identity, jids in self._by_identity(some):
-                brought = await self._retrieve(identity, jids)
+                brought = await self._retrieve(identity, jids, completed)
                 for pod in some:
                     if pod.jid in jids:
                         await self._took(pod, before[pod.uid], brought=pod.jid in brought)
             self._news.set()
 
-    async def _retrieve(self, identity: Identity, jids: list[str]) -> set[str]:
+    async def _retrieve(self, identity: Identity, jids: list[str], completed: set[str]) -> set[str]:
         """The jobs whose spools came. One that fails, as when it leaves the queue, must not hold up the others."""
         seconds = self._settings.pool.transfer_timeout_seconds
         try:
-            await identity.files.call("retrieve", timeout_seconds=seconds, jobs=jids)
+            await identity.files.call("retrieve", timeout_seconds=seconds, jobs=jids, completed=[jid for jid in jids if jid in completed])
         except BackendUnavailable as error:
             log.debug("a fetch is tried again", jids=jids, error=str(error))
             if len(jids) == 1:
                 return set()
             middle = len(jids) // 2
-            return await self._retrieve(identity, jids[:middle]) | await self._retrieve(identity, jids[middle:])
+            parts = (jids[:middle], jids[middle:])
+            return {jid for part in parts for jid in await self._retrieve(identity, part, completed)}
         return set(jids)
 
     async def _took(self, pod: Pod, ad: ads.JobAd | None, *, brought: bool) -> None:

@@ -17,6 +17,16 @@ ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_PREFIX = "interlink"
 
 
+def require_attributes(given: dict[str, str], setting: str, *, names: list[str] | None = None) -> dict[str, str]:
+    for name in names if names is not None else list(given):
+        if not ATTRIBUTE.fullmatch(name) or name.lower().startswith(RESERVED_PREFIX):
+            raise ValueError(f"{setting}: {name} is not a name that an attribute may have here")
+    for text in given.values():
+        if "\n" in text or "\x1f" in text:
+            raise ValueError(f"{setting}: an expression is one line")
+    return given
+
+
 class PoolSettings(Group):
     """Where the jobs go."""
 
@@ -206,13 +216,3 @@ class HTCondorSettings(PluginSettings):
         super().model_post_init(context)
         if not self.instance:
             self.instance = self.node_name or str(self.state_dir)
-
-
-def require_attributes(given: dict[str, str], setting: str, *, names: list[str] | None = None) -> dict[str, str]:
-    for name in names if names is not None else list(given):
-        if not ATTRIBUTE.fullmatch(name) or name.lower().startswith(RESERVED_PREFIX):
-            raise ValueError(f"{setting}: {name} is not a name that an attribute may have here")
-    for text in given.values():
-        if "\n" in text or "\x1f" in text:
-            raise ValueError(f"{setting}: an expression is one line")
-    return given

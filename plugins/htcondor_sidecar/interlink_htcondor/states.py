@@ -24,7 +24,6 @@ HOLD_CODES: Mapping[int, str] = {
     12: "its output could not be transferred",
     13: "its input could not be transferred",
     15: "submitted on hold",
-    16: "its files are on the way to the schedd",
     21: "held by the worker node's policy",
     26: "held by the schedd's policy",
     34: "it used more memory than it asked for",
@@ -109,6 +108,8 @@ def running(pod: Workload, job: JobAd, known: Knowledge) -> PodReport:
 
 
 def held(pod: Workload, job: JobAd, known: Knowledge) -> PodReport:
+    if job.is_half_submitted:
+        return waiting(pod, known, "Queued", f"the files of job {job.id} are on the way to the schedd")
     code, subcode = job.number("HoldReasonCode"), job.number("HoldReasonSubCode")
     words = HOLD_CODES.get(code, "held")
     message = f"job {job.id} is held: {words} (code {code}, subcode {subcode}): {job.text('HoldReason')}"

@@ -193,8 +193,8 @@ def transactions(descriptions: Sequence[Description]) -> list[tuple[Description,
     found = []
     for keys, positions in groups.items():
         chosen = [descriptions[position] for position in positions]
-        varying = {key: f"interlink_{number}" for number, key in enumerate(keys) if len({each[key] for each in chosen}) > 1}
-        varying = varying or {"initialdir": "interlink_0"}
+        varying = {key: f"v{number}" for number, key in enumerate(keys) if len({each[key] for each in chosen}) > 1}
+        varying = varying or {"initialdir": "v0"}
         template = {key: f"$({varying[key]})" if key in varying else chosen[0][key] for key in keys}
         found.append((template, [{name: each[key] for key, name in varying.items()} for each in chosen], positions))
     return found
