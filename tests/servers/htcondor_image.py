@@ -24,10 +24,14 @@ chmod 755 /usr/sbin/policy-rc.d
 apt-get install -y -qq --no-install-recommends "$@"
 apt-get clean
 rm -rf /var/lib/apt/lists/*
-mkdir -p /images/busybox/bin /images/busybox/tmp /images/busybox/etc
-cp /bin/busybox /images/busybox/bin/busybox
-for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "/images/busybox/bin/$applet"; done
-chmod 1777 /images/busybox/tmp
+mkdir -p /images/busybox
+cd /images/busybox
+mkdir bin dev etc proc root sys tmp var
+cp /bin/busybox bin/busybox
+for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "bin/$applet"; done
+chmod 1777 tmp
+echo root:x:0:0:root:/root:/bin/sh > etc/passwd
+echo root:x:0: > etc/group
 """
 """/images/busybox is the container image of the tests, as a directory that apptainer runs."""
 

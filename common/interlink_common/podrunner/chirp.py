@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from interlink_common.podrunner.chirp_protocol import Chirp, ChirpError
-from interlink_common.podrunner.events import End, LogLine, LogTruncated, ReportChanged, encode
+from interlink_common.podrunner.events import End, Failed, LogLine, LogTruncated, ReportChanged, encode
 
 NEWS, TAKEN = "InterLinkNews", "InterLinkTaken"
 CHUNK_BYTES = 256 * 1024
@@ -52,7 +52,7 @@ class ChirpSink:
         self._untaken: deque[tuple[int, int]] = deque()
         self._pending = bytearray()
         self._report: Optional[ReportChanged] = None
-        self._end: Optional[End] = None
+        self._end: Union[End, Failed, None] = None
         self._ended = False
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -69,7 +69,7 @@ class ChirpSink:
         self._report = event
         self._wake()
 
-    async def end(self, event: End) -> None:
+    async def end(self, event: Union[End, Failed]) -> None:
         """Returns when everything is in the spool; the window bounds it no more, because nothing comes after it."""
         self._end = event
         self._wake()

@@ -19,6 +19,7 @@ from typing import Optional
 
 from interlink_common.podrunner import cvmfs, exitcodes, network
 from interlink_common.podrunner.carry import NoRuntime, carry
+from interlink_common.podrunner.chirp import ChirpSink
 from interlink_common.podrunner.config import CHIRP, RunnerConfig
 from interlink_common.podrunner.events import Failed
 from interlink_common.podrunner.node import own_program
@@ -70,7 +71,7 @@ async def _fail(sink: Sink, reason: str, exit_code: int) -> int:
 def sink_of(config: RunnerConfig, directory: Path) -> Sink:
     """The configured sink."""
     if config.stream.sink == CHIRP:
-        raise ValueError("the sink chirp is not built in")
+        return ChirpSink(directory, config.stream.window_bytes, announce=config.stream.announce)
     return FileSink(directory / EVENTS_FILE)
 
 

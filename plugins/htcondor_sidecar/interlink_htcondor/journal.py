@@ -15,7 +15,7 @@ from pathlib import Path
 
 from interlink_common.jobbundle.bundle import POD, RUNNER, Bundle
 from interlink_common.lifecycle.report import PodReport
-from interlink_common.podrunner.events import Decoder, End, LogLine, ReportChanged
+from interlink_common.podrunner.events import Decoder, End, Failed, LogLine, ReportChanged
 from interlink_common.podrunner.exitcodes import STOPPED
 from interlink_common.podrunner.sinks import EVENTS_FILE
 from interlink_common.workload.codec import decode, encode
@@ -120,6 +120,8 @@ class Journal:
                 self.told = replace(self.told, report=event.report)
             elif isinstance(event, End):
                 self.told = Told(event.report, event.exit_code != STOPPED, event.cause)
+            elif isinstance(event, Failed):
+                self.told = replace(self.told, cause=event.reason)
         self._index[chunk] = frozenset(attempts)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:
