@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.servers.htcondor import Pool
 
 Unavailable = Callable[[str, str], NoReturn]
 
@@ -40,6 +43,17 @@ def unavailable() -> Unavailable:
         pytest.skip(reason)
 
     return report
+
+
+@pytest.fixture(scope="session")
+def htcondor_pool(unavailable: Unavailable) -> Iterator[Pool]:
+    """The one pool of all tests on HTCondor, which is why it is made here. They run in one worker, see PARALLEL in the Makefile."""
+    from tests.servers import htcondor  # noqa: PLC0415  tests without servers need no SDK
+
+    if reason := htcondor.unavailable():
+        unavailable("htcondor", reason)
+    with htcondor.running_pool() as pool:
+        yield pool
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

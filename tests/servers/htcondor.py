@@ -9,8 +9,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
@@ -77,8 +77,10 @@ install -m 0644 /pool/99-pool.conf /etc/condor/config.d/
 for user in site alice bob; do useradd -m -s /bin/bash "$user"; done
 install -d -o condor -g condor /var/lock/condor /var/spool/condor /var/lib/condor /var/log/condor /run/condor
 install -d -o condor -g condor -m 0755 /var/lib/condor/execute
+if command -v apptainer > /dev/null; then apptainer build --sandbox /images/demo /images/busybox; fi
 exec condor_master -f
 """
+"""/images/demo is what apptainer makes of a container image: it knows how to set an environment in it."""
 
 NON_ROOT_CONFIGURATION = """\
 use SECURITY: recommended
@@ -238,3 +240,17 @@ class Pool:
             with suppress(*NO_ANSWER), self._engine.client() as client:
                 client.remove_container(self._container, v=True, force=True)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def running_pool(release: Release = CURRENT, *, extra: str = "", non_root: bool = False) -> Iterator[Pool]:
+    """A pool on an engine of its own, and nothing of both afterwards."""
+    engine = DockerEngine()
+    pool = Pool(engine, release, extra=extra, non_root=non_root)
+    try:
+        engine.start()
+        pool.start()
+        yield pool
+    finally:
+        pool.remove()
+        engine.remove()

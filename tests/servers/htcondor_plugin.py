@@ -14,7 +14,7 @@ POD_IMAGE = "busybox:1.36"
 QUICK = {
     "follow.poll_seconds": 0.3,
     "runner.runtimes": ["apptainer"],
-    "runner.images": {"busybox": "/images/busybox", "localhost/interlink-demo": "/images/busybox"},
+    "runner.images": {"busybox": "/images/demo", "localhost/interlink-demo": "/images/demo"},
     "runner.image_directories": ["/images"],
     "job.default_memory_bytes": 64 * 2**20,
     "job.default_disk_bytes": 16 * 2**20,
@@ -27,14 +27,14 @@ class HTCondorPlugin(PluginProcess):
 
     def __init__(self, pool: Pool, directory: Path, settings: Mapping[str, object] | None = None) -> None:
         super().__init__("htcondor", directory, {**QUICK, **pool.settings(directory / "tokens"), **(settings or {})})
-        self._pool, self._state = pool, directory / "state"
+        self._pool, self.state = pool, directory / "state"
 
     async def leftovers(self, pod_uid: str) -> list[str]:
         return await asyncio.to_thread(self.found, pod_uid)
 
     def found(self, uid: str) -> list[str]:
         """Jobs and files of a pod. Where there is no job there is no spool directory: see `Pool.spooled`."""
-        files = [str(path) for path in self._state.glob("pods/*") if path.name == uid]
+        files = [str(path) for path in self.state.glob("pods/*") if path.name == uid]
         if files:
             return files
         safe = encoded(uid).replace("'", "")

@@ -54,6 +54,9 @@ class PluginProcess(RunningPlugin):
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     async def restart(self) -> None:
         await asyncio.to_thread(self.kill)
         await asyncio.to_thread(self.start)

@@ -25,7 +25,7 @@ class FakeChirp:
         """Listens, and writes where into the file that a job reads."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1")
         host, port = self._server.sockets[0].getsockname()
-        config.write_text(f"{host} {port} {COOKIE}\n")
+        await asyncio.to_thread(config.write_text, f"{host} {port} {COOKIE}\n")
 
     async def close(self) -> None:
         if self._server is not None:

@@ -17,7 +17,12 @@ from typing import Any
 import classad2
 import htcondor2
 
+from interlink_common.tracking.faultpoints import fault_point
+
 Ad = dict[str, Any]
+
+UNSPOOLED = "htcondor-unspooled"
+"""The fault point between a submit and the sending of its files."""
 
 PERMANENT_WORDS = ("Submit", "submit", "parse", "expression", "SUBMIT_REQUIREMENT", "attribute")
 """htcondor2 has one exception for everything; a submit that the schedd or the parser objects to says one of these."""
@@ -60,6 +65,7 @@ class Client:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = self.schedd.submit(description, spool=True, itemdata=iter(items))
+        fault_point(UNSPOOLED)
         cluster, first = result.cluster(), result.first_proc()
         try:
             self.schedd.spool(result)

@@ -76,7 +76,7 @@ FAILED = [
     (job(REMOVED, RemoveReason="by admin"), Terminated(137, "JobRemoved", "job 7.1 was removed: by admin", 5.0)),
     (job(REMOVED), Terminated(137, "JobRemoved", "job 7.1 was removed: no reason is told", 5.0)),
     (job(COMPLETED, ExitCode=0), Terminated(137, "JobFailed", "job 7.1 ended with code 0: it told nothing of the containers", 5.0)),
-    (job(COMPLETED, ExitCode=241), Terminated(241, "JobFailed", "job 7.1 ended with code 241: the worker node has none of the configured container runtimes", 5.0)),
+    (job(COMPLETED, ExitCode=244), Terminated(244, "JobFailed", "job 7.1 ended with code 244: podrunner failed", 5.0)),
     (job(COMPLETED, ExitBySignal=True, ExitSignal=9), Terminated(137, "JobFailed", "job 7.1 was ended by signal 9", 5.0)),
     (
         job(HELD, HoldReasonCode=34, HoldReason="over 64 MB"),

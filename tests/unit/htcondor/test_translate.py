@@ -69,7 +69,7 @@ def test_a_plain_pod() -> None:
         (Resources(), {"job": {"default_cpu_millis": 4000, "runner_memory_bytes": 0}}, {"request_cpus": "4", "request_memory": "512"}),
         (Resources(1, 2**26, 2**30 + 1), {}, {"request_disk": "1048577"}),
         (Resources(1, 2**26, devices={"nvidia.com/gpu": 2}), {}, {"request_gpus": "2"}),
-        (Resources(1, 2**26, devices={"amd.com/xilinx_u55c": 1}), {"devices": {"custom": {"amd.com/xilinx_u55c": "FPGAs"}}}, {"request_FPGAs": "1"}),
+        (Resources(1, 2**26, devices={"intel.com/fpga": 1}), {"devices": {"custom": {"intel.com/fpga": "FPGAs"}}}, {"request_FPGAs": "1"}),
     ],
 )  # fmt: skip
 def test_what_a_pod_asks_for(size: Resources, groups: dict[str, Any], expected: Description) -> None:

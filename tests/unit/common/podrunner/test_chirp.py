@@ -76,13 +76,13 @@ async def test_a_broken_connection_loses_and_doubles_nothing(server: FakeChirp, 
 async def test_the_window_holds_the_pod_back_until_chunks_are_taken(server: FakeChirp, tmp_path: Path) -> None:
     stream = sink(tmp_path, window_bytes=2**20)
     sending = asyncio.create_task(send(stream, 60))
-    while sum(map(len, server.files.values())) < 2**20:
+    while sum(map(len, server.files.values())) < 2**20:  # noqa: ASYNC110  as seen from outside
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert not sending.done()
     assert sum(map(len, server.files.values())) < 2**20 + 2 * chirp.CHUNK_BYTES
     await stream.report(ReportChanged(REPORT, 1))
-    while ReportChanged(REPORT, 1) not in told(server):  # a state is told although the window is full
+    while ReportChanged(REPORT, 1) not in told(server):  # noqa: ASYNC110  a state is told although the window is full
         await asyncio.sleep(0.01)
     seen: dict[str, bytes] = {}
     while not sending.done():
