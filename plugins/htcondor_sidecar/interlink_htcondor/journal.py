@@ -20,7 +20,7 @@ from interlink_common.podrunner.exitcodes import STOPPED
 from interlink_common.podrunner.sinks import EVENTS_FILE
 from interlink_common.workload.codec import decode, encode
 from interlink_htcondor.ads import News
-from interlink_htcondor.states import Story, Told, after_run
+from interlink_htcondor.states import Story, Told, after_run, has_started
 
 CHUNK = re.compile(r"events\.(\d{1,15})\.(\d{1,9})")
 SUBMIT, LOG, FINAL = "submit", "log", "final.json"
@@ -125,8 +125,13 @@ class Journal:
         self._index[chunk] = frozenset(attempts)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:
-        """(run, attempt) of each start of the container that said something, in order."""
-        return sorted({(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._index[chunk] if name == container})
+        """(run, attempt) of each start of the container, in order; silent ones as far as the last report tells of them."""
+        spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._index[chunk] if name == container}
+        told = self.told.report
+        for entry in (*told.init_containers, *told.containers) if told is not None else ():
+            if entry.name == container and has_started(entry):
+                spoken |= {(self.run, attempt) for attempt in range(entry.restart_count + 1)}
+        return sorted(spoken)
 
     def events(self, chunk: Chunk) -> Iterator[object]:
         yield from Decoder().feed((self.directory / LOG / chunk.name).read_bytes())

@@ -60,7 +60,7 @@ async def read_log(
     position = -2 if query.previous else -1
     if len(attempts) < -position:
         which = "previous terminated container" if query.previous else "container"
-        raise NotFound(f"{which} {query.container} in the pod is not found, or has not said anything yet")
+        raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")
     follower = Follower(journal, query.container, *attempts[position])
     if query.follow and query.tail_lines is not None:
         old = (await asyncio.to_thread(follower.fresh))[-query.tail_lines :] if query.tail_lines else follower.fresh()[:0]

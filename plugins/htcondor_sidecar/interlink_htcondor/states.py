@@ -191,8 +191,7 @@ def after_run(story: Story, told: PodReport | None, why: str) -> Story:
         return story
     attempts, last = dict(story.attempts), dict(story.last)
     for entry in (*told.init_containers, *told.containers):
-        started = isinstance(entry.state, (Running, Terminated)) or entry.last_state is not None
-        if not started:
+        if not has_started(entry):
             continue
         attempts[entry.name] = attempts.get(entry.name, 0) + entry.restart_count + 1
         if isinstance(entry.state, Terminated) and entry.state.exit_code == 0:
@@ -201,6 +200,13 @@ def after_run(story: Story, told: PodReport | None, why: str) -> Story:
             begun = entry.state.started_at if isinstance(entry.state, (Running, Terminated)) else None
             last[entry.name] = Terminated(LOST_EXIT_CODE, "Evicted", why, begun)
     return Story(attempts, last)
+
+
+def has_started(entry: ContainerReport) -> bool:
+    """Whether a container ran at all; one that never did is Terminated too when its pod has failed."""
+    if isinstance(entry.state, Terminated) and entry.state.started_at is not None:
+        return True
+    return isinstance(entry.state, Running) or entry.last_state is not None
 
 
 def with_story(made: PodReport, story: Story) -> PodReport:

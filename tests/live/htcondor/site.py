@@ -92,7 +92,7 @@ class Site:
         return str(state(pod, "waiting")["message"])
 
     def job(self, pod: VirtualPod) -> str:
-        return str(pod.metadata["annotations"]["JobID"])
+        return str(pod.document["metadata"]["annotations"]["JobID"])
 
     async def condor(self, command: str) -> str:
         """A command of HTCondor's, as its administrator."""

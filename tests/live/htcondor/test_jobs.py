@@ -40,7 +40,7 @@ async def test_nothing_of_a_secret_is_in_the_ad_or_in_what_others_may_read(site:
 
 async def test_hostile_labels_and_names_of_namespaces_are_strings_of_the_ad(site: Site) -> None:
     pod = site.make(FOREVER)
-    pod.metadata["labels"] = {"app.kubernetes.io/name": "web", "x": '" || true\nqueue 7 $(HOME) \\'}
+    pod.document["metadata"]["labels"] = {"app.kubernetes.io/name": "web", "x": '" || true\nqueue 7 $(HOME) \\'}
     await site.client.create(pod)
     await site.running(pod)
     assert await site.attribute(pod, "InterLinkLabel_app_2E_kubernetes_2E_io_2F_name") == '"web"'

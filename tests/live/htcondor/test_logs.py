@@ -27,7 +27,6 @@ async def test_a_line_is_seen_while_the_container_runs(site: Site) -> None:
             break
     assert seen == b"line 1\nline 2\nline 3\n"
     assert await site.client.read_logs(pod, "main", tail=1) == "line 3\n"
-    await stream.aclose()
 
 
 async def test_a_large_log_is_whole_and_waits_for_room(htcondor_pool: Pool, tmp_path: Path) -> None:

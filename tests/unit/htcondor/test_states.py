@@ -14,7 +14,7 @@ from interlink_htcondor.states import HOLD_CODES, Knowledge, Story, Told
 from tests.unit.htcondor.pods import a_pod
 
 POD = a_pod(Container("main", "busybox:1.36"), Container("other", "busybox:1.36"))
-ALIVE = PodReport((ContainerReport("main", Running(5.0), ready=True), ContainerReport("other", Terminated(0, "Completed"))))
+ALIVE = PodReport((ContainerReport("main", Running(5.0), ready=True), ContainerReport("other", Terminated(0, "Completed", started_at=1.0))))
 DONE = PodReport((ContainerReport("main", Terminated(3, "Error")), ContainerReport("other", Terminated(0, "Completed"))), finished=True)
 
 
@@ -96,7 +96,7 @@ FAILED = [
 @pytest.mark.parametrize(("ad", "expected"), FAILED)
 def test_what_has_failed_keeps_what_had_ended_by_itself(ad: JobAd, expected: Terminated) -> None:
     made = states.report(POD, ad, Knowledge(Told(ALIVE)))
-    assert [entry.state for entry in made.containers] == [expected, Terminated(0, "Completed")]
+    assert [entry.state for entry in made.containers] == [expected, Terminated(0, "Completed", started_at=1.0)]
     assert made.finished
 
 
@@ -138,7 +138,7 @@ def test_runs_that_were_evicted_count_as_restarts() -> None:
     made = states.report(POD, job(RUNNING), Knowledge(Told(ALIVE), story))
     assert [entry.restart_count for entry in made.containers] == [2, 2]
     assert made.containers[0].last_state == Terminated(137, "Evicted", "it was evicted from node8", 5.0)
-    assert made.containers[1].last_state == Terminated(0, "Completed")
+    assert made.containers[1].last_state == Terminated(0, "Completed", started_at=1.0)
     assert states.after_run(story, None, "") is story
     waiting = PodReport((ContainerReport("main", Waiting("ContainerCreating")),))
     assert states.after_run(Story(), waiting, "") == Story()
