@@ -69,7 +69,7 @@ async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink
     log = PodLog(sink, config.stream)
     runtime = WorkerRuntime(pod, config, directory, tool=tool, log=log, on_event=lambda: agent.wake(pod.uid))
     agent = NodeAgent(runtime, save=_remember_nothing, timing=config.timing, resync_seconds=RESYNC_SECONDS)
-    stop = Stop(agent, pod, config)
+    stop = Stop(agent, pod, config, sink)
     stop.listen()
     teller = Teller(sink, stop)
     telling = asyncio.create_task(teller.run(), name="states")
@@ -93,10 +93,11 @@ async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink
 class Stop:
     """What to do when the batch system ends the job: on SIGTERM (walltime, eviction, removal) the pod is stopped as by a deletion."""
 
-    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig) -> None:
+    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig, sink: Sink) -> None:
         self._agent = agent
         self._pod = pod
-        self._grace_seconds = min(float(pod.grace_seconds), config.stop_seconds)
+        self._config = config
+        self._sink = sink
         self._removal: Optional[asyncio.Task[None]] = None
         self.cause = ""
         self.since = 0.0
@@ -111,7 +112,13 @@ class Stop:
         if self._removal is None:
             self.cause = f"{STOPPED} ({signal.Signals(number).name}: walltime, eviction or removal)"
             self.since = time.time()
-            self._removal = asyncio.create_task(self._agent.remove(self._pod.uid, self._grace_seconds), name="stop")
+            self._removal = asyncio.create_task(self._stop(), name="stop")
+
+    async def _stop(self) -> None:
+        grace_seconds = await self._sink.grace_seconds()
+        if grace_seconds is None:
+            grace_seconds = float(self._pod.grace_seconds)
+        await self._agent.remove(self._pod.uid, min(grace_seconds, self._config.stop_seconds))
 
     def explained(self, report: PodReport) -> PodReport:
         """The report with the cause in every container that ended because of it; none of them has succeeded."""

@@ -20,7 +20,8 @@ from typing import Any, Optional, Union
 from interlink_common.podrunner.chirp_protocol import Chirp, ChirpError
 from interlink_common.podrunner.events import End, Failed, LogLine, LogTruncated, ReportChanged, encode
 
-NEWS, TAKEN = "InterLinkNews", "InterLinkTaken"
+NEWS, TAKEN, GRACE_SECONDS = "InterLinkNews", "InterLinkTaken", "InterLinkGraceSeconds"
+GRACE_PATIENCE_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
 PENDING_BYTES = 1024 * 1024
 PAUSE_SECONDS = 0.25
@@ -44,6 +45,7 @@ class ChirpSink:
     """
 
     def __init__(self, directory: Path, window_bytes: int, *, announce: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._directory = directory
         self._chirp = Chirp(config_file(directory))
         self._window_bytes = window_bytes
         self._announce = announce
@@ -75,6 +77,17 @@ class ChirpSink:
         self._wake()
         assert self._pump is not None
         await self._pump
+
+    async def grace_seconds(self) -> Optional[float]:
+        """The job's attribute, which the plugin sets before it has the job removed. On a connection of its own."""
+        chirp = Chirp(config_file(self._directory))
+        try:
+            told = await asyncio.wait_for(chirp.attribute(GRACE_SECONDS), GRACE_PATIENCE_SECONDS)
+        except (OSError, EOFError, ValueError, ChirpError, TimeoutError, asyncio.TimeoutError):
+            return None
+        finally:
+            chirp.close()
+        return float(told) if told.strip().isdigit() else None
 
     def _wake(self) -> None:
         self._changed.set()

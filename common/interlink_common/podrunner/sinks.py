@@ -27,6 +27,9 @@ class Sink(Protocol):
     async def end(self, event: Union[End, Failed]) -> None:
         """Tells the summary, when all logs are told; the last call."""
 
+    async def grace_seconds(self) -> Optional[float]:
+        """What whoever stops the job now allows, if the batch system can tell; None: the pod's own grace."""
+
 
 class FileSink:
     """The stream as one growing file, 0600. A full disk holds the containers' output back until there is room."""
@@ -48,6 +51,9 @@ class FileSink:
             os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+
+    async def grace_seconds(self) -> Optional[float]:
+        return None
 
     async def _append(self, data: bytes) -> None:
         async with self._writing:

@@ -102,6 +102,15 @@ async def send(stream: ChirpSink, count: int) -> None:
         await stream.logs([line(number, 100_000)])
 
 
+async def test_the_grace_of_a_deletion_is_asked_of_the_job(server: FakeChirp, tmp_path: Path) -> None:
+    stream = sink(tmp_path)
+    assert await stream.grace_seconds() is None
+    server.attributes["InterLinkGraceSeconds"] = "7"
+    assert await stream.grace_seconds() == 7.0
+    server.refuses = 1
+    assert await stream.grace_seconds() is None
+
+
 async def test_the_next_run_removes_what_was_taken_of_the_last(server: FakeChirp, tmp_path: Path) -> None:
     server.files = {f"events.4000.{number}": b"" for number in (2, 3, 4)}
     server.attributes["InterLinkTaken"] = '"4000:3"'
