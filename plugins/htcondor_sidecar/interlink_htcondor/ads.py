@@ -18,7 +18,7 @@ from interlink_htcondor.quoting import decoded
 INSTANCE, POD_UID, POD_NAME, NAMESPACE, POD = (
     "InterLinkInstance", "InterLinkPodUid", "InterLinkPodName", "InterLinkNamespace", "InterLinkPod"
 )  # fmt: skip
-ON_EVICTION, GRACE_SECONDS = "InterLinkOnEviction", "InterLinkGraceSeconds"
+ON_EVICTION = "InterLinkOnEviction"
 
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING_OUTPUT, SUSPENDED = range(1, 8)
 """JobStatus."""

@@ -23,6 +23,7 @@ from interlink_common.backend import (
 )
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import build
+from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
 from interlink_htcondor import ads, check, policy
@@ -238,7 +239,7 @@ class HTCondorBackend(Backend):
 
         async def remove(jobs: Sequence[str]) -> Sequence[None]:
             await identity.orders.call(
-                "edit", timeout_seconds=seconds, jobs=list(jobs), attribute=ads.GRACE_SECONDS, expression=str(grace_seconds)
+                "edit", timeout_seconds=seconds, jobs=list(jobs), attribute=GRACE_SECONDS, expression=str(grace_seconds)
             )
             await identity.orders.call("act", timeout_seconds=seconds, action="Remove", jobs=list(jobs), reason=reason)
             return [None] * len(jobs)

@@ -169,12 +169,17 @@ def failed(pod: Workload, known: Knowledge, reason: str, message: str, code: int
     """The pod has failed. What a container had come to by itself in the last run stays."""
     ended = Terminated(code or LOST_EXIT_CODE, reason, message)
 
+    def explained(state: Terminated) -> Terminated:
+        """With the batch system's own reason, where podrunner knew only that it was stopped."""
+        knows_more = bool(state.message) and not (known.told.cause and state.message.startswith(known.told.cause))
+        return state if knows_more or state.exit_code == 0 else replace(state, message=message)
+
     def state(container: Container) -> ContainerState:
         entry = _entry(known.told.report, container.name)
         if entry is None:
             return ended
         if isinstance(entry.state, Terminated):
-            return replace(entry.state, message=entry.state.message or (message if entry.state.exit_code else ""))
+            return explained(entry.state)
         started = entry.state.started_at if isinstance(entry.state, Running) else None
         return replace(ended, started_at=started)
 

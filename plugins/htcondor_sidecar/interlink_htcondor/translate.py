@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import POD, RUNNER
+from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.workload.model import CvmfsVolume, Workload
 from interlink_common.workload.quantities import whole
 from interlink_htcondor import ads
@@ -59,7 +60,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "error": "podrunner.err",
         "notification": "never",
         "kill_sig": "SIGTERM",
-        "job_max_vacate_time": f"{ads.GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
+        "job_max_vacate_time": f"{GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
         "request_cpus": str(cpus(pod, settings)),
         "request_memory": str(mebibytes(pod, settings)),
         "request_disk": str(math.ceil((pod.size.ephemeral_storage_bytes or job.default_disk_bytes) / KIBIBYTE)),
@@ -90,7 +91,7 @@ def identity(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, s
     yield f"My.{ads.NAMESPACE}", quoted(pod.namespace)
     yield f"My.{ads.POD}", f'"{ads.packed(pod)}"'
     yield f"My.{ads.ON_EVICTION}", quoted(on_eviction(pod, settings))
-    yield f"My.{ads.GRACE_SECONDS}", str(pod.grace_seconds)
+    yield f"My.{GRACE_SECONDS}", str(pod.grace_seconds)
     for key, value in sorted(pod.labels.items()):
         yield f"My.InterLinkLabel_{attribute_part(key)}", quoted(value)
     for key, value in sorted(pod.annotations.items()):
