@@ -28,10 +28,10 @@ SPOOLING_INPUT = 16
 SKELETON_BYTES = 1024 * 1024
 
 PROJECTION = (
-    "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "Owner",
+    "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "NumHolds", "NumJobStarts", "NumShadowStarts", "JobCurrentStartDate",
     "RemoteHost", "LastRemoteHost", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal", "ExitCode", "ExitSignal",
-    "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate", "RequestCpus", "RequestMemory", "RequestGpus",
+    "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate", "RequestCpus", "RequestMemory", "RequestGPUs",
     POD_UID, ON_EVICTION, NEWS, TAKEN,
 )  # fmt: skip
 

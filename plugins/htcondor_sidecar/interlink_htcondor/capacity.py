@@ -9,8 +9,8 @@ from interlink_common.backend import NodeCapacity
 from interlink_htcondor.settings import MEBIBYTE, HTCondorSettings
 
 SLOT_PROJECTION = (
-    "Name", "SlotType", "PartitionableSlot", "DynamicSlot", "Cpus", "Memory", "Gpus",
-    "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGpus",
+    "Name", "SlotType", "PartitionableSlot", "DynamicSlot", "Cpus", "Memory", "GPUs",
+    "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs",
 )  # fmt: skip
 
 
@@ -31,8 +31,8 @@ def offered(slots: Sequence[Mapping[str, Any]], settings: HTCondorSettings) -> N
 
     devices = {resource: total(name) for resource, name in settings.devices.custom.items()}
     gpus = next(iter(settings.devices.gpus), "")
-    if gpus and total("Gpus") and "*" not in gpus:
-        devices[gpus] = total("Gpus")
+    if gpus and total("GPUs") and "*" not in gpus:
+        devices[gpus] = total("GPUs")
     return NodeCapacity(
         cpu_millis=capacity.cpu_millis if capacity.cpu_millis is not None else total("Cpus") * 1000,
         memory_bytes=capacity.memory_bytes if capacity.memory_bytes is not None else total("Memory") * MEBIBYTE,

@@ -75,11 +75,11 @@ class Client:
         return [f"{cluster}.{first + number}" for number in range(result.num_procs())]
 
     def query(self, constraint: str, projection: Sequence[str]) -> list[Ad]:
-        return [plain(ad) for ad in self.schedd.query(constraint, list(projection))]
+        return [plain(ad, projection) for ad in self.schedd.query(constraint, list(projection))]
 
     def history(self, jobs: list[str], projection: Sequence[str]) -> list[Ad]:
         """The last ads of jobs that left the queue."""
-        return [plain(ad) for ad in self.schedd.history(any_of(jobs), list(projection), len(jobs))]
+        return [plain(ad, projection) for ad in self.schedd.history(any_of(jobs), list(projection), len(jobs))]
 
     def edit(self, jobs: list[str], attribute: str, expression: str) -> None:
         """Sets an attribute of those jobs that are still there, so that also a running one sees it (SetDirty: the shadow is told)."""
@@ -107,7 +107,8 @@ class Client:
         self.schedd.retrieve(jobs)
 
     def slots(self, constraint: str, projection: Sequence[str]) -> list[Ad]:
-        return [plain(ad) for ad in self._collector.query(htcondor2.AdType.Startd, constraint or True, list(projection))]
+        found = self._collector.query(htcondor2.AdType.Startd, constraint or True, list(projection))
+        return [plain(ad, projection) for ad in found]
 
     def events(self, path: str, patience_seconds: float) -> bool:
         """Whether the event log has something new. The first call of a process skips what is there."""
@@ -128,11 +129,11 @@ def any_of(jobs: Sequence[str]) -> str:
     return " || ".join(f"(ClusterId == {cluster} && ProcId == {proc})" for cluster, proc in (job.split(".") for job in jobs))
 
 
-def plain(ad: classad2.ClassAd) -> Ad:
-    """The ad as JSON values; what is undefined is left out, an expression is its text."""
+def plain(ad: classad2.ClassAd, projection: Sequence[str]) -> Ad:
+    """Those attributes as JSON values, by the names that were asked for, whatever their case is in the ad; without what is undefined."""
     found = {}
-    for name in ad:
-        value = ad[name]
+    for name in projection:
+        value = ad.get(name)
         if isinstance(value, classad2.ExprTree):
             value = value.eval()
         if isinstance(value, (str, int, float, bool)):

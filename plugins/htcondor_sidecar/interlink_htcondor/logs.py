@@ -62,11 +62,12 @@ async def read_log(
         which = "previous terminated container" if query.previous else "container"
         raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")
     follower = Follower(journal, query.container, *attempts[position])
+    query = replace(query, follow=query.follow and not ended(*attempts[position]))
+    old: list[Line] = []
     if query.follow and query.tail_lines is not None:
-        old = (await asyncio.to_thread(follower.fresh))[-query.tail_lines :] if query.tail_lines else follower.fresh()[:0]
+        told = await asyncio.to_thread(follower.fresh)
+        old = told[len(told) - min(query.tail_lines, len(told)) :]
         query = replace(query, tail_lines=None)
-    else:
-        old = []
 
     async def lines() -> AsyncIterator[Line]:
         for line in old:

@@ -22,7 +22,7 @@ def why_unmatched(job: JobAd, slots: Sequence[Mapping[str, Any]]) -> str:
     for request, total, words in (
         ("RequestCpus", "TotalSlotCpus", "cpus"),
         ("RequestMemory", "TotalSlotMemory", "MiB of memory"),
-        ("RequestGpus", "TotalSlotGpus", "GPUs"),
+        ("RequestGPUs", "TotalSlotGPUs", "GPUs"),
     ):
         largest = max((int(slot.get(total, 0)) for slot in slots), default=None)
         if largest is not None and job.number(request) > largest:
