@@ -5,13 +5,13 @@ Never fails for what a machine can't have: pytest lists the backends that could 
 
 from __future__ import annotations
 
-from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, say
+from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, pool_packages, say
 from tests.servers import apptainer
 
 
 def missing() -> list[str]:
     registry = [] if find_command("docker-registry") else ["docker-registry"]
-    return [*docker_packages(), *busybox_packages(), *registry, *podrunner_packages()]
+    return [*docker_packages(), *busybox_packages(), *registry, *podrunner_packages(), *pool_packages()]
 
 
 def fetch_apptainer() -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from interlink_common.cli import configuration
+from interlink_common.settings import PluginSettings
 from interlink_common.testing.bodies import NodeOptions, VirtualPod
 from interlink_common.testing.manifests import load_manifests
 from interlink_common.tracking.intake import admit
 from interlink_docker.backend import DockerBackend
 from interlink_docker.settings import DockerSettings
+from interlink_htcondor.settings import HTCondorSettings
 from scripts.demo import PODS
 from scripts.engine import IMAGES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SETTINGS: dict[str, type[PluginSettings]] = {"docker": DockerSettings, "htcondor": HTCondorSettings}
 MANIFESTS = sorted(EXAMPLES.glob("*.yaml"))
 
 
@@ -39,6 +42,6 @@ def test_pod(file: Path, skip: bool, tmp_path: Path) -> None:
 def test_configuration(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(configuration.PREFIX)]:
         monkeypatch.delenv(name)
-    loaded = configuration.load(DockerSettings, file=file)
+    loaded = configuration.load(SETTINGS[file.stem.partition("-")[0]], file=file)
     assert loaded.warnings == ()
     assert {origin.kind for origin in loaded.origins.values()} == {"default", "file"}
