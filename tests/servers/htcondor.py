@@ -129,6 +129,7 @@ class Pool:
         self.event_log = self.root / "evlog/EventLog"
         self._configuration = (NON_ROOT_CONFIGURATION if non_root else "") + CONFIGURATION + extra
         self._entry = NON_ROOT_ENTRY if non_root else ENTRY
+        self._user = "site" if non_root else "root"
         self._environment = {"CONDOR_CONFIG": "/pool/99-pool.conf"} if non_root else {}
         self._container = ""
         self.address = ""
@@ -189,9 +190,9 @@ class Pool:
             return str(client.logs(self._container, tail=50).decode(errors="replace"))
 
     def run(self, command: str, *, check: bool = True) -> str:
-        """What a shell command says, run as root inside. Raises RuntimeError if it fails."""
+        """What a shell command says, run inside as who owns the daemons. Raises RuntimeError if it fails."""
         with self._engine.client() as client:
-            made = client.exec_create(self._container, ["sh", "-c", command], environment=self._environment)
+            made = client.exec_create(self._container, ["sh", "-c", command], environment=self._environment, user=self._user)
             said = client.exec_start(made["Id"]).decode(errors="replace")
             code = client.exec_inspect(made["Id"])["ExitCode"]
         if check and code != 0:

@@ -235,14 +235,15 @@ class Follow:
     async def _took(self, pod: Pod, ad: ads.JobAd | None, *, brought: bool) -> None:
         assert ad is not None
         is_completed = ad.status == ads.COMPLETED
-        if not brought:
-            pod.failed_fetches += 1
-            pod.fetched_when_completed = is_completed and pod.failed_fetches >= FETCH_TRIES
-        elif pod.uid in self.pods:
+        if brought and pod.uid in self.pods:
             fresh = await asyncio.to_thread(pod.journal.take, ad.news, all_of_it=is_completed)
-            pod.fetched_when_completed = is_completed
             if fresh and not is_completed:
                 await self._acknowledge(pod, ad)
+        if is_completed:
+            # The shadow may set SpooledOutputFiles after the job's status, and then what is in the spool did not come.
+            is_whole = brought and pod.journal.taken(ad.news.run) >= ad.news.number
+            pod.failed_fetches += not is_whole
+            pod.fetched_when_completed = is_whole or pod.failed_fetches >= FETCH_TRIES
         self._changed[pod.uid] = None
         pod.told_news()
 
