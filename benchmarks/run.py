@@ -93,8 +93,30 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             verdict(library["loop_lag"]["p99_ms"] <= 20),
         ),
         ("creates accepted over 4 connections", f"{library['creates_per_second']} pods/s", "", ""),
+        *podrunner_rows(result["podrunner"]),
     ]
     return found
+
+
+def podrunner_rows(podrunner: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    process, apptainer = podrunner["process"], podrunner["apptainer"]
+    return [
+        (
+            "podrunner on a node, from start.sh to the start of the first container",
+            f"{process['started_ms']} ms (bare process), {apptainer['started_ms']} ms (apptainer); Python {podrunner['python']}",
+            "less than 150 ms",
+            verdict(process["started_ms"] < 150),
+        ),
+        (
+            "the same to the container's first line",
+            f"{process['first_line_ms']} ms (bare process), {apptainer['first_line_ms']} ms (apptainer; "
+            f"`apptainer exec` alone {apptainer['bare_ms']} ms)",
+            "",
+            "",
+        ),
+        ("podrunner's memory at its peak", f"{podrunner['mib']} MiB", "less than 30 MiB", verdict(podrunner["mib"] < 30)),
+        ("files of a job, podrunner included", f"{podrunner['bundle_bytes'] // 1024} KiB", "", ""),
+    ]
 
 
 def render(result: dict[str, Any]) -> None:
@@ -137,7 +159,12 @@ def plot(status: dict[str, Any]) -> None:
 
 def main() -> None:
     if "--render" not in sys.argv[1:]:
-        result = {"measured_on": measured_on(), "library": part("library.py"), "engine": part("engine.py")}
+        result = {
+            "measured_on": measured_on(),
+            "library": part("library.py"),
+            "engine": part("engine.py"),
+            "podrunner": part("podrunner.py"),
+        }
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     result = json.loads(RESULTS.read_text())
     render(result)

@@ -108,6 +108,12 @@ def build_image(file: Path, *, root: Path | None = None) -> Path:
     return file
 
 
+def push(file: Path, target: str) -> None:
+    """Puts a .sif into a registry without TLS."""
+    with _environment() as environment:
+        _run(str(program()), "--silent", "push", "--no-https", str(file), target, env=environment)
+
+
 def extract_busybox(place: Path) -> Path:
     """A root directory of busybox."""
     place.mkdir(parents=True)

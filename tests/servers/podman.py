@@ -38,9 +38,10 @@ class Storage:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.cache = folder / "cache"
         self._environment = {**os.environ, **environment}
+        (self.cache / str(os.getuid())).mkdir(parents=True)
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        command = [find("podman") or "podman", "--root", f"{self.cache}/podman", *arguments]
+        command = [find("podman") or "podman", "--root", f"{self.cache}/{os.getuid()}/podman", *arguments]
         done = subprocess.run(command, env=self._environment, input=stdin, check=False, capture_output=True)
         if done.returncode != 0:
             raise RuntimeError(f"podman {arguments[0]} failed: {done.stderr.decode(errors='replace')[-2000:]}")

@@ -16,7 +16,7 @@ from typing import Optional
 from interlink_common.agent.runtime import StartError
 from interlink_common.podrunner import processes, within
 from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.podrunner.images import Image, login
+from interlink_common.podrunner.images import Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment, own_program
 from interlink_common.podrunner.tool import Bind, Launch, Program, Refusal, run, run_in_thread
 from interlink_common.workload.model import Container, RegistryCredential
@@ -30,6 +30,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FIRST_WORDS = re.compile(r"^(?:\x1b\[[0-9;]*m)?FATAL:\s*(.*)$", re.MULTILINE)
 FAILED = 255
 CHECK_SECONDS = 30.0
+LOCK_SECONDS = 0.2
 
 
 class Apptainer:
@@ -60,20 +61,21 @@ class Apptainer:
             location = image.source
         else:
             location = str(await self._pulled(image, container.image_pull_policy, credentials))
-        if location not in self._entries:
+        if not container.command and location not in self._entries:
             self._entries[location] = await self._entry(location)
         return location
 
     async def _pulled(self, image: Image, policy: str, credentials: Sequence[RegistryCredential]) -> Path:
         """The image in the cache; one process of the node pulls it at a time."""
-        cache = cache_directory(self._config, self._directory)
+        cache = cache_directory(self._config.images, self._directory / "images")
         file = cache / f"{hashlib.sha256(image.source.encode()).hexdigest()}.sif"
         if policy == "Never" and not file.exists():
             raise StartError("ErrImageNeverPull", f"image {image.source} is not on this node and imagePullPolicy is Never")
         if policy != "Always" and file.exists():
             return file
         with (cache / f"{file.name}.lock").open("w") as lock:
-            await asyncio.get_running_loop().run_in_executor(None, fcntl.flock, lock, fcntl.LOCK_EX)
+            while not _is_locked(lock.fileno()):  # noqa: ASYNC110  another process holds it
+                await asyncio.sleep(LOCK_SECONDS)
             if policy != "Always" and file.exists():
                 return file
             await self._pull(image, file, login(image, credentials))
@@ -195,14 +197,13 @@ def _is_late(bind: Bind) -> bool:
     return bind.target.startswith("/dev/") and bind.target != "/dev/shm"  # noqa: S108
 
 
-def cache_directory(config: RunnerConfig, directory: Path) -> Path:
-    """Where pulled images are kept. Raises StartError."""
-    cache = Path(os.path.expandvars(config.images.cache_directory) or directory / "images")
+def _is_locked(descriptor: int) -> bool:
+    """Whether the lock is ours now. Never waits: a pod that is stopped must not wait for another job's pull."""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError("ErrImagePull", f"the image cache {cache} can not be made: {error.strerror}") from error
-    return cache
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def entry_of(runscript: str) -> Optional[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -44,17 +45,19 @@ class Cgroups:
 
     def __init__(self, root: Path = ROOT, process: str = "self") -> None:
         self._own = own_groups(root, process)
-        self._delegated = {kind: path for kind, path in self._own.items() if os.access(path, os.W_OK)}
-        if "" in self._delegated and not _delegate(self._delegated[""]):
-            del self._delegated[""]
+        self._delegated: Optional[dict[str, Path]] = None
 
     def make(self, name: str, limits: Resources) -> Optional[Group]:
         """A group with these limits; None if there is nothing to limit or no right to."""
-        wanted = {kind: _settings(kind, limits) for kind in self._delegated}
+        if not (limits.memory_bytes or limits.cpu_millis):
+            return None
+        if self._delegated is None:
+            self._delegated = _delegated(self._own)
         made = []
-        for kind, settings in wanted.items():
+        for kind, path in self._delegated.items():
+            settings = _settings(kind, limits)
             if settings:
-                directory = self._delegated[kind] / f"{LEAF}-{name}"
+                directory = path / f"{LEAF}-{name}"
                 try:
                     directory.mkdir(exist_ok=True)
                     for file, value in settings.items():
@@ -80,6 +83,12 @@ def own_groups(root: Path, process: str = "self") -> dict[str, Path]:
                 if kind in ("", "memory", "cpu") and (base / "cgroup.procs").exists():
                     found[kind] = base / path.lstrip("/")
     return {kind: path for kind, path in found.items() if (path / "cgroup.procs").exists()}
+
+
+def _delegated(own: Mapping[str, Path]) -> dict[str, Path]:
+    """Where groups may be made."""
+    found = {kind: path for kind, path in own.items() if os.access(path, os.W_OK)}
+    return {kind: path for kind, path in found.items() if kind or _delegate(path)}
 
 
 def _delegate(own: Path) -> bool:

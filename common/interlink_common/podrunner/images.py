@@ -1,4 +1,4 @@
-"""What an image's name means on a worker node. Pure, but for the look at where a path really leads."""
+"""What an image's name means on a worker node, which login it needs, and where it is kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
@@ -58,6 +59,20 @@ def login(image: Image, credentials: Iterable[RegistryCredential]) -> Optional[R
         if image.source.startswith(DOCKER) and ("" if host in DOCKER_HUB else host) == image.registry:
             return credential
     return None
+
+
+def cache_directory(rules: ImageRules, otherwise: Path) -> Path:
+    """Where this user's pulled images are kept: nobody else may put anything there. Raises StartError."""
+    shared = os.path.expandvars(rules.cache_directory)
+    cache = Path(shared, str(os.getuid())) if shared else otherwise
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = cache.stat().st_uid
+    except OSError as error:
+        raise StartError("ErrImagePull", f"the image cache {cache} can not be made: {error.strerror}") from error
+    if owner != os.getuid():
+        raise StartError("ErrImagePull", f"the image cache {cache} belongs to another user")
+    return cache
 
 
 def _mapped(name: str, sites: Mapping[str, str]) -> Optional[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -11,7 +10,7 @@ from typing import Optional
 from interlink_common.agent.runtime import StartError
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import PODMAN, RunnerConfig
-from interlink_common.podrunner.images import DOCKER, INVALID, Image, login
+from interlink_common.podrunner.images import DOCKER, INVALID, Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment
 from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
 from interlink_common.workload.model import Container, RegistryCredential
@@ -31,8 +30,7 @@ class Podman:
     def __init__(self, program: str, config: RunnerConfig, directory: Path) -> None:
         self._config = config
         self._directory = directory
-        self._cache = os.path.expandvars(config.images.cache_directory)
-        self._base = (program, "--root", f"{self._cache}/podman") if self._cache else (program,)
+        self._program = program
 
     async def objection(self) -> str:
         try:
@@ -102,7 +100,11 @@ class Podman:
         if container.command:
             options += ["--entrypoint", container.command[0]]
             command = container.command[1:] + command
-        image = ("--rootfs", f"{launch.image}:O") if launch.image.startswith("/") else (launch.image,)
+        image: tuple[str, ...] = (launch.image,)
+        if launch.image.startswith("/"):
+            link = launch.directory / "rootfs"  # for podman, a colon in the path would begin an option
+            link.symlink_to(launch.image)
+            image = ("--rootfs", f"{link}:O")
         return Program((*self._base, "run", *options, *image, *command), node_environment(), directory=str(launch.directory))
 
     async def _variables(self, launch: Launch) -> list[str]:
@@ -118,6 +120,13 @@ class Podman:
                 raise StartError("CreateContainerError", f"podman can not pass the variable {name}: {done.last_words}")
             options += ["--secret", f"{secret},type=env,target={name}"]
         return options
+
+    @property
+    def _base(self) -> tuple[str, ...]:
+        """Raises StartError."""
+        if not self._config.images.cache_directory:
+            return (self._program,)
+        return (self._program, "--root", str(cache_directory(self._config.images, self._directory) / "podman"))
 
     def first_process(self, launch: Launch, pid: int) -> Optional[int]:  # noqa: ARG002  no child of podman's
         """Before it is the container's, it is the runtime's `runc init` or `crun`."""

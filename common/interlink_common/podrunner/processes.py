@@ -96,10 +96,11 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def kill_all(session: int) -> None:
-    """SIGKILL for the session that `session` leads and everything below it, until nothing new is found."""
+    """SIGKILL for the session that `session` leads or led, and everything below it, until nothing new is found."""
     killed: set[int] = set()
     while True:
-        family = {session, *descendants(session), *members(session)}
+        inside = members(session)
+        family = {*inside, *(child for member in inside for child in descendants(member))}
         fresh = [pid for pid in family - killed if _is_alive(pid)]
         if not fresh:
             return

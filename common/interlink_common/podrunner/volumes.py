@@ -204,10 +204,10 @@ def size_of(directory: Union[str, Path]) -> int:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes it even if there are directories in it that may not be read or written. Raises OSError."""
+    """Removes it even if its directories may not be read or written, as the kernel's own in an overlay's work directory. Raises OSError."""
     directory.chmod(0o700)
-    for folder, names, _ in os.walk(directory):
-        for path in (Path(folder, name) for name in names):
+    for folder, folders, _ in os.walk(directory):
+        for path in (Path(folder, name) for name in folders):
             if not path.is_symlink():
-                path.chmod(0o700)
+                path.chmod(0o700)  # before the walk looks into it
     shutil.rmtree(directory)

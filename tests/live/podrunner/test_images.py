@@ -127,7 +127,7 @@ def test_a_node_pulls_once(apptainer_node: Node, start: StartJob, podman_storage
         away.remove()
     later = start(apptainer_node, one(container), images=rules)
     assert later.end().exit_code == 0
-    assert len(list(cache.glob("*.sif"))) == 1
+    assert len(list(cache.glob("*/*.sif"))) == 1
 
 
 def test_a_registry_with_a_login(node: Node, start: StartJob, rules: ImageRules, podman_storage: podman.Storage) -> None:
@@ -147,6 +147,13 @@ def test_a_registry_with_a_login(node: Node, start: StartJob, rules: ImageRules,
         private.remove()
 
 
+def test_an_image_of_an_oras_registry(apptainer_node: Node, start: StartJob, apptainer_image: Path, registry: DockerRegistry) -> None:
+    apptainer.push(apptainer_image, f"oras://{registry.server}/team/sif:1")
+    rules = ImageRules(insecure_registries=(registry.server,))
+    job = run(start, apptainer_node, rules, sh("main", "echo ran", image=f"oras://{registry.server}/team/sif:1", mounts=()))
+    assert job.log() == "ran\n"
+
+
 def test_images_by_path(apptainer_node: Node, apptainer_image: Path, start: StartJob, scratch: Path) -> None:
     """A .sif and a directory, as the operator allows; a map from a name's prefix, as for /cvmfs/unpacked.cern.ch."""
     shelf = scratch / "unpacked"
@@ -163,7 +170,7 @@ def test_images_by_path(apptainer_node: Node, apptainer_image: Path, start: Star
 
 
 def test_a_root_directory_in_podman(podman_node: Node, start: StartJob, scratch: Path) -> None:
-    directory = apptainer.extract_busybox(scratch / "unpacked/box")
+    directory = apptainer.extract_busybox(scratch / "unpacked/box:1")
     rules = replace(podman_node.config.images, local=(str(scratch / "unpacked"),))
     job = run(start, podman_node, rules, sh("main", "echo ran; touch /new", image=str(directory), mounts=()))
     assert job.log() == "ran\n"

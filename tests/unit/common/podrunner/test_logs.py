@@ -32,6 +32,9 @@ class SlowSink:
     async def end(self, event: Any) -> None:
         raise AssertionError(event)
 
+    async def grace_seconds(self) -> float | None:
+        return None
+
 
 @pytest.fixture
 async def sink() -> SlowSink:

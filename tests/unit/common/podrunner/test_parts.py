@@ -16,6 +16,7 @@ from interlink_common.podrunner.cgroups import Cgroups, own_groups
 from interlink_common.podrunner.config import RunnerConfig, VolumeRules
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.hostfiles import hosts, resolv_conf
+from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 from interlink_common.workload.codec import decode, encode
 from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Workload
@@ -78,13 +79,14 @@ def test_limits_in_cgroups_of_version_2(tmp_path: Path) -> None:
     if own_groups(tmp_path).keys() != {""}:
         pytest.fail(f"the fake is not taken for version 2: {own_groups(tmp_path)}")
     groups = Cgroups(tmp_path)
-    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory"
     assert groups.make("none", Resources()) is None
+    assert (own / "cgroup.subtree_control").read_text() == ""
     (own / "podrunner-main").mkdir()
     for name in ("memory.max", "memory.swap.max", "memory.oom.group", "cpu.max"):
         (own / "podrunner-main" / name).touch()
     group = groups.make("main", Resources(cpu_millis=1500, memory_bytes=2**20))
     assert group is not None
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +memory"
     group.enter(7)
     written = {path.name: path.read_text() for path in (own / "podrunner-main").iterdir()}
     assert written == {
@@ -106,7 +108,7 @@ def own_group() -> str:
 
 
 def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
-    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig())
+    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None))
     before = PodReport((ended("early", 0, 5.0), ended("obeyed", 0, 15.0), ended("failed", 7, 15.0), ContainerReport("on", Running(1.0))))
     assert stop.explained(before) == before
     stop.cause, stop.since = "why", 10.0
