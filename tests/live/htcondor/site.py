@@ -82,11 +82,12 @@ class Site:
     async def ended(self, pod: VirtualPod) -> VirtualPod:
         return await self.client.wait_for(pod, lambda seen: seen.ended, timeout_seconds=PATIENCE_SECONDS)
 
-    async def waiting(self, pod: VirtualPod, reason: str) -> str:
-        """The message, once the pod waits for that reason."""
+    async def waiting(self, pod: VirtualPod, reason: str, words: str = "") -> str:
+        """The message, once the pod waits for that reason, and says so with these words."""
 
         def waits(seen: VirtualPod) -> bool:
-            return bool(state(seen, "waiting").get("reason") == reason)
+            told = state(seen, "waiting")
+            return bool(told.get("reason") == reason and words in told["message"])
 
         await self.client.wait_for(pod, waits, timeout_seconds=PATIENCE_SECONDS)
         return str(state(pod, "waiting")["message"])

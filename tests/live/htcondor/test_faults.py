@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(240)
 
 
 async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Site) -> None:
-    pod = await site.start("sleep 1", metadata={"labels": {"x": "y"}})
+    pod = await site.start("sleep 5")
+    await site.running(pod)
     await site.condor(f"condor_hold -reason 'look at it' {site.job(pod)}")
     message = await site.waiting(pod, "JobHeld")
     assert message.startswith(f"job {site.job(pod)} is held: held by hand (code 1, subcode 0): look at it")
@@ -31,8 +32,13 @@ async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Si
 
 async def test_holds_are_released_and_given_up_by_policy(htcondor_pool: Pool, tmp_path: Path) -> None:
     """A job whose policy holds it again and again."""
-    hold = {"attributes": {"PeriodicHold": "NumHolds < 3 && JobStatus == 1", "PeriodicHoldReason": '"not now"'}, "requirements": "false"}
-    settings = {"job": hold, "holds": {"policy": "release", "release_after_seconds": 0.1, "releases": 2}}
+    settings = {
+        "job.requirements": "false",
+        "job.attributes": {"PeriodicHold": "NumHolds < 3 && JobStatus == 1", "PeriodicHoldReason": '"not now"'},
+        "holds.policy": "release",
+        "holds.release_after_seconds": 0.1,
+        "holds.releases": 2,
+    }
     async with Site(htcondor_pool, tmp_path, settings) as site:
         pod = await site.start()
         await site.ended(pod)
@@ -44,13 +50,14 @@ async def test_a_job_removed_by_somebody_has_failed(site: Site) -> None:
     pods = [await site.start(FOREVER) for _ in range(2)]
     pods.append(await site.start("exit 0", container={"resources": {"requests": {"cpu": "64"}}}))
     await asyncio.gather(*map(site.running, pods[:2]))
-    assert "no slot of the pool has 64 cpus" in await site.waiting(pods[2], "Queued")
+    await site.waiting(pods[2], "Queued", "no slot of the pool has 64 cpus, the largest has 32")
     await site.condor(f"condor_rm -reason 'too much of it' {site.job(pods[0])}")
-    await site.condor(f"condor_rm -forcex {site.job(pods[1])}; condor_rm -reason 'too much of it' {site.job(pods[2])}")
+    await site.condor(f"condor_rm {site.job(pods[1])}; condor_rm -forcex {site.job(pods[1])}")
+    await site.condor(f"condor_rm -reason 'too much of it' {site.job(pods[2])}")
     for pod in pods:
         await site.ended(pod)
         assert (pod.phase, exit_code(pod) != 0) == ("Failed", True)
-    assert "too much of it" in state(pods[2], "terminated")["message"]
+    assert all("too much of it" in state(pod, "terminated")["message"] for pod in (pods[0], pods[2]))
 
 
 @pytest.mark.parametrize("policy", ["rerun", "fail"])

@@ -64,7 +64,7 @@ async def test_cpu_memory_gpus_and_cards_are_matched(htcondor_pool: Pool, tmp_pa
         assert told[:5] == ["2", "164", "32768", "1", "1"]
         assert told[5].startswith("GPU-")
         assert told[6] in ("fpga0", "fpga1")
-        assert "no slot of the pool has 3 GPUs, the largest has 2" in await site.waiting(greedy, "Queued")
+        await site.waiting(greedy, "Queued", "no slot of the pool has 3 GPUs, the largest has 2")
         resources = (await site.client.ping())["resources"]
         assert {each["resourceType"]: each["available"] for each in resources["accelerators"]} == {
             "nvidia.com/gpu": "2",
@@ -77,7 +77,6 @@ async def test_cvmfs_is_asked_for_by_the_slots_attribute(htcondor_pool: Pool, tm
     async with Site(htcondor_pool, tmp_path, {"cvmfs.attribute": "HAS_CVMFS_*"}) as site:
         annotations = {"cvmfs.interlink.eu/repositories": "atlas.cern.ch"}
         pod = await site.start(metadata={"annotations": annotations})
-        await site.waiting(pod, "Queued")
         requirements = await site.attribute(pod, "Requirements")
         assert "HAS_CVMFS_atlas_cern_ch" in requirements
         elsewhere = await site.start(metadata={"annotations": {"cvmfs.interlink.eu/repositories": "lhcb.cern.ch"}})
