@@ -30,7 +30,7 @@ SKELETON_BYTES = 1024 * 1024
 PROJECTION = (
     "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "NumHolds", "NumJobStarts", "NumShadowStarts", "JobCurrentStartDate",
-    "RemoteHost", "LastRemoteHost", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal", "ExitCode", "ExitSignal",
+    "RemoteHost", "LastRemoteHost", "CurrentHosts", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal", "ExitCode", "ExitSignal",
     "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate", "RequestCpus", "RequestMemory", "RequestGPUs",
     POD_UID, ON_EVICTION, NEWS, TAKEN,
 )  # fmt: skip

@@ -95,6 +95,8 @@ class Pod:
         code = self.ad.number("HoldReasonCode")
         if code in states.NEVER_RELEASED or code in states.FINAL_HOLDS:
             return False
+        if self.ad.number("CurrentHosts"):  # released before its shadow has left, a job stays idle for good
+            return False
         pause = holds.release_after_seconds * 2 ** max(self.ad.number("NumHolds") - 1, 0)
         return bool(self.ad.number("ServerTime") - self.ad.number("EnteredCurrentStatus") >= pause)
 

@@ -174,9 +174,9 @@ def gpu_wishes(pod: Workload) -> Iterator[tuple[str, str]]:
     if product:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", product):
             raise Refused(f"node selector {GPU_PRODUCT} must be the name of a product")
-        # Kubernetes' label has hyphens where the device's own name has blanks.
-        pattern = product.replace(".", "[.]").replace("-", "[ -]")
-        yield "require_gpus", f'regexp("^{pattern}$", DeviceName)'
+        # Kubernetes' label has hyphens where the device's own name has blanks, and a maker that not every driver tells.
+        pattern = product.removeprefix("NVIDIA-").replace(".", "[.]").replace("-", "[ -]")
+        yield "require_gpus", f'regexp("^(NVIDIA )?{pattern}$", DeviceName)'
 
 
 def _mebi(number: str) -> str:

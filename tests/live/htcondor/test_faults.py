@@ -25,6 +25,7 @@ async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Si
     await site.condor(f"condor_hold -reason 'look at it' {site.job(pod)}")
     message = await site.waiting(pod, "JobHeld")
     assert message.startswith(f"job {site.job(pod)} is held: held by hand (code 1, subcode 0): look at it")
+    await until(lambda: site.pool.run(f"condor_q {site.job(pod)} -af CurrentHosts").strip() == "0", "its shadow does not leave")
     await site.condor(f"condor_release {site.job(pod)}")
     await site.ended(pod)
     assert exit_code(pod) == 0

@@ -104,6 +104,7 @@ def test_why_a_job_waits(ad: JobAd, reason: str) -> None:
         ("fail", {"HoldReasonCode": 1}, False, False),
         ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 159}, False, False),
         ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 160}, False, True),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 160, "CurrentHosts": 1}, False, False),
         ("release", {"HoldReasonCode": 13, "NumHolds": 3, "ServerTime": 339}, False, False),
         ("release", {"HoldReasonCode": 13, "NumHolds": 3, "ServerTime": 340}, False, True),
         ("release", {"HoldReasonCode": 13, "NumHolds": 6, "ServerTime": 9999}, True, False),

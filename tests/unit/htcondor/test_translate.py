@@ -87,7 +87,7 @@ GPU = Resources(1, 2**26, devices={"nvidia.com/gpu": 1})
         ({"placement": Placement({"nvidia.com/gpu.memory": "40960"})}, {"gpus_minimum_memory": "40960"}),
         (
             {"placement": Placement({"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"})},
-            {"require_gpus": 'regexp("^NVIDIA[ -]A100[ -]SXM4[ -]40GB$", DeviceName)'},
+            {"require_gpus": 'regexp("^(NVIDIA )?A100[ -]SXM4[ -]40GB$", DeviceName)'},
         ),
     ],
 )
