@@ -28,11 +28,11 @@ SPOOLING_INPUT = 16
 SKELETON_BYTES = 1024 * 1024
 
 PROJECTION = (
-    "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner",
-    "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "NumHolds", "NumJobStarts", "NumShadowStarts", "JobCurrentStartDate",
-    "RemoteHost", "LastRemoteHost", "CurrentHosts", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal", "ExitCode", "ExitSignal",
-    "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate", "RequestCpus", "RequestMemory", "RequestGPUs",
-    POD_UID, ON_EVICTION, NEWS, TAKEN,
+    "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner", "HoldReason",
+    "HoldReasonCode", "HoldReasonSubCode", "NumHolds", "NumJobStarts", "NumShadowStarts", "JobCurrentStartDate",
+    "CurrentHosts", "RemoteHost", "LastRemoteHost", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal",
+    "ExitCode", "ExitSignal", "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate",
+    "RequestCpus", "RequestMemory", "RequestGPUs", POD_UID, ON_EVICTION, NEWS, TAKEN,
 )  # fmt: skip
 
 

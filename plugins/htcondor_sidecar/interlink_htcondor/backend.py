@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -154,7 +155,7 @@ class HTCondorBackend(Backend):
             bundle = build(workload, self._config, pythons=self._settings.runner.pythons)
             await asyncio.to_thread(journal.write, bundle)
             jid = await self._submits_for(workload.namespace).do(self._describe(workload))
-        except BaseException:
+        except Exception:
             await asyncio.to_thread(journal.remove)
             raise
         finally:
@@ -198,7 +199,14 @@ class HTCondorBackend(Backend):
             found[job.pod_uid] = FoundJob(job.pod_uid, job.id, workload)
         for uid, pod in self._follow.pods.items():
             found.setdefault(uid, FoundJob(uid, pod.jid, pod.workload))
+        await asyncio.to_thread(self._remove_strays, found.keys())
         return list(found.values())
+
+    def _remove_strays(self, known: AbstractSet[str]) -> None:
+        """Files of submits that never came to be: of a plugin that was killed, or given up before their turn."""
+        for path in (self._settings.state_dir / "pods").glob("*"):
+            if path.name not in known and path.name not in self._submitting and path.name not in self._follow.pods:
+                Journal(path).remove()
 
     async def observe(self) -> AsyncIterator[Observation]:
         async for uid, report in self._follow.reports():

@@ -51,7 +51,7 @@ class Follow:
         self._fetch = asyncio.Event()
         self._news = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._looked_seconds = 0.0
+        self._looked_at = self._looked_seconds = 0.0
 
     def add(self, pod: Pod) -> None:
         self.pods[pod.uid] = pod
@@ -119,7 +119,8 @@ class Follow:
         pods = [pod for pod in self.pods.values() if pod.since < began]
         constraint = f"{ads.INSTANCE} =?= {quoted(self._settings.instance)}"
         rows = await self._own("query", constraint=constraint, projection=ads.PROJECTION)
-        self._looked_seconds = time.monotonic() - began
+        self._looked_at = time.monotonic()
+        self._looked_seconds = self._looked_at - began
         jobs = {job.id: job for job in map(ads.JobAd.of, rows)}
         ahead = count_ahead(jobs.values())
         missing = []
@@ -220,12 +221,12 @@ class Follow:
 
     async def _retrieve(self, identity: Identity, jids: list[str], completed: set[str]) -> set[str]:
         """The jobs whose spools came. One that fails, as when it leaves the queue, must not hold up the others."""
-        seconds = self._settings.pool.transfer_timeout_seconds
+        seconds, began = self._settings.pool.transfer_timeout_seconds, time.monotonic()
         try:
             await identity.files.call("retrieve", timeout_seconds=seconds, jobs=jids, completed=[jid for jid in jids if jid in completed])
         except BackendUnavailable as error:
             log.debug("a fetch is tried again", jids=jids, error=str(error))
-            if len(jids) == 1:
+            if len(jids) == 1 or self._looked_at < began:  # else the pool answers, so one of these jobs is at fault
                 return set()
             middle = len(jids) // 2
             parts = (jids[:middle], jids[middle:])

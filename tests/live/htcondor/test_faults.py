@@ -35,7 +35,7 @@ async def test_holds_are_released_and_given_up_by_policy(htcondor_pool: Pool, tm
     """A job whose policy holds it again and again."""
     settings = {
         "job.requirements": "false",
-        "job.attributes": {"PeriodicHold": "NumHolds < 3 && JobStatus == 1", "PeriodicHoldReason": '"not now"'},
+        "job.attributes": {"PeriodicHold": "(NumHolds ?: 0) < 3 && JobStatus == 1", "PeriodicHoldReason": '"not now"'},
         "holds.policy": "release",
         "holds.release_after_seconds": 0.1,
         "holds.releases": 2,
