@@ -44,8 +44,8 @@ log = structlog.get_logger(__name__)
 
 SUBMITS_AT_ONCE = 500
 REMOVALS_AT_ONCE = 500
-FORCE_MARGIN_SECONDS = 90.0
-"""A job that is still there so long after its grace is removed without asking its worker node."""
+FORCE_MARGIN_SECONDS = 60.0
+"""A job that is still there so long after its grace is removed without asking its worker node, which may be lost."""
 
 
 class HTCondorBackend(Backend):

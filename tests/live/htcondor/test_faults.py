@@ -95,14 +95,18 @@ async def test_a_killed_schedd_freezes_states_and_loses_nothing(site: Site) -> N
     assert await site.client.status(queued) == "Pending"
 
 
-async def test_a_pod_whose_worker_node_died_runs_again(site: Site) -> None:
-    pod = await site.start(FOREVER)
-    await site.running(pod)
-    await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f podrunner.pyz")
-    again = await site.client.wait_for(
-        pod, lambda seen: seen.phase == "Running" and seen.container_status("main")["restartCount"] == 1, timeout_seconds=PATIENCE_SECONDS
-    )
-    assert again.container_status("main")["lastState"]["terminated"]["exitCode"] != 0
+async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_path: Path) -> None:
+    """Not before its lease is over, since until then the schedd hopes to find it again."""
+    async with Site(htcondor_pool, tmp_path, {"job.attributes": {"JobLeaseDuration": "20"}}) as site:
+        pod = await site.start(FOREVER)
+        await site.running(pod)
+        await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f '[p]odrunner.pyz'")
+        again = await site.client.wait_for(
+            pod,
+            lambda seen: seen.phase == "Running" and seen.container_status("main")["restartCount"] == 1,
+            timeout_seconds=PATIENCE_SECONDS,
+        )
+        assert again.container_status("main")["lastState"]["terminated"]["exitCode"] != 0
 
 
 async def test_a_network_that_is_cut_freezes_states(htcondor_pool: Pool, tmp_path: Path) -> None:
