@@ -112,10 +112,13 @@ class Journal:
         if chunk.run > self.run:
             self.run_is_over("the job was evicted and ran again")
             self.run, self._over = chunk.run, False
+        is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
         attempts = set()
         for event in self.events(chunk):
             if isinstance(event, LogLine):
                 attempts.add((event.container, event.attempt))
+            elif is_late:
+                continue
             elif isinstance(event, ReportChanged):
                 self.told = replace(self.told, report=event.report)
             elif isinstance(event, End):

@@ -73,7 +73,9 @@ async def test_an_evicted_pod_runs_again_or_has_failed(site: Site, policy: str) 
         assert "evicted from cm.pool.test" in state(pod, "terminated")["message"]
         return
     again = await site.client.wait_for(
-        pod, lambda seen: bool(seen.container_status("main")["restartCount"]) and seen.phase == "Running", timeout_seconds=PATIENCE_SECONDS
+        pod,
+        lambda seen: bool(seen.container_status("main")["restartCount"] and state(seen, "running")),
+        timeout_seconds=PATIENCE_SECONDS,
     )
     status = again.container_status("main")
     assert (status["restartCount"], status["containerID"]) == (1, before)
@@ -103,7 +105,7 @@ async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_
         await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f '[p]odrunner.pyz'")
         again = await site.client.wait_for(
             pod,
-            lambda seen: seen.phase == "Running" and seen.container_status("main")["restartCount"] == 1,
+            lambda seen: bool(seen.container_status("main")["restartCount"] == 1 and state(seen, "running")),
             timeout_seconds=PATIENCE_SECONDS,
         )
         assert again.container_status("main")["lastState"]["terminated"]["exitCode"] != 0

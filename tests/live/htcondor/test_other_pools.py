@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.htcondor.site import FOREVER, Site, exit_code
+from tests.live.htcondor.site import FOREVER, Site, exit_code, state
 from tests.servers.htcondor import Pool, running_pool, unavailable
 from tests.servers.htcondor_image import CURRENT, OLDER
 
@@ -40,7 +40,7 @@ async def test_pods_run_are_logged_evicted_held_and_deleted(pool: Pool, tmp_path
         assert await site.client.read_logs(long, "main") == "here\n"
         await site.condor(f"condor_vacate_job -fast {site.job(long)}")
         await site.client.wait_for(
-            long, lambda seen: seen.phase == "Running" and seen.container_status("main")["restartCount"] == 1, timeout_seconds=90
+            long, lambda seen: bool(seen.container_status("main")["restartCount"] == 1 and state(seen, "running")), timeout_seconds=90
         )
         await site.condor(f"condor_hold -reason why {site.job(long)}")
         assert "held by hand (code 1, subcode 0): why" in await site.waiting(long, "JobHeld")

@@ -91,6 +91,7 @@ def test_a_new_run_makes_a_story_of_the_old_one_and_a_restart_knows_it_again(tmp
     journal.run_is_over("it was evicted")
     journal.run_is_over("said twice")
     assert (journal.told, journal.story.attempts) == (Told(), {"main": 1})
+    put(journal, 7, 2, line("late"), ReportChanged(DONE, 1))
     put(journal, 8, 1, line("two"), ReportChanged(ALIVE, 1))
     journal.take(News(8, 1, 1))
     for known in (journal, Journal(tmp_path)):
