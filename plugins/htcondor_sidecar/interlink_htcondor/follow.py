@@ -32,6 +32,7 @@ SHARE_OF_THE_SCHEDD = 0.1
 SOON_SECONDS = 0.3
 FETCHES_AT_ONCE = 50
 FETCH_TRIES = 10
+SLOW_BYTES_PER_SECOND = 256 * 1024
 EVENT_PATIENCE_SECONDS = 5
 
 Remove = Callable[[str, Sequence[str], str, int], Awaitable[None]]
@@ -139,7 +140,7 @@ class Follow:
         if missing:
             await self._learn_of_missing(missing)
         await self._release([pod for pod in pods if pod.is_due_for_release(self._settings.holds)])
-        if any(pod.wants_fetch() for pod in pods):
+        if any(pod.wants_fetch() or pod.is_misunderstood() for pod in pods):
             self._fetch.set()
 
     async def _own(self, name: str, **arguments: Any) -> Any:
@@ -207,30 +208,36 @@ class Follow:
                 log.exception("a fetch failed")
 
     async def _fetch_all(self) -> None:
+        for pod in [pod for pod in self.pods.values() if pod.is_misunderstood()]:
+            assert pod.ad is not None
+            await self._acknowledge(pod, pod.ad)
         wanting = [pod for pod in self.pods.values() if pod.wants_fetch() and not pod.being_removed]
         for start in range(0, len(wanting), FETCHES_AT_ONCE):
             some = wanting[start : start + FETCHES_AT_ONCE]
             before = {pod.uid: pod.ad for pod in some}
-            completed = {pod.jid for pod in some if pod.ad is not None and pod.ad.status == ads.COMPLETED}
+            jobs = {pod.jid: pod.ad for pod in some if pod.ad is not None}
             for identity, jids in self._by_identity(some):
-                brought = await self._retrieve(identity, jids, completed)
+                brought = await self._retrieve(identity, [jobs[jid] for jid in jids])
                 for pod in some:
                     if pod.jid in jids:
                         await self._took(pod, before[pod.uid], brought=pod.jid in brought)
             self._news.set()
 
-    async def _retrieve(self, identity: Identity, jids: list[str], completed: set[str]) -> set[str]:
+    async def _retrieve(self, identity: Identity, jobs: Sequence[ads.JobAd]) -> set[str]:
         """The jobs whose spools came. One that fails, as when it leaves the queue, must not hold up the others."""
-        seconds, began = self._settings.pool.transfer_timeout_seconds, time.monotonic()
+        pool, began = self._settings.pool, time.monotonic()
+        jids, completed = [job.id for job in jobs], [job.id for job in jobs if job.status == ads.COMPLETED]
+        # A transfer that was cut off hangs for minutes; it gets the time that a slow network needs for what there is.
+        seconds = pool.call_timeout_seconds + sum(job.news.put_bytes for job in jobs) / SLOW_BYTES_PER_SECOND
+        seconds = min(seconds, pool.transfer_timeout_seconds)
         try:
-            await identity.files.call("retrieve", timeout_seconds=seconds, jobs=jids, completed=[jid for jid in jids if jid in completed])
+            await identity.files.call("retrieve", timeout_seconds=seconds, jobs=jids, completed=completed)
         except BackendUnavailable as error:
             log.debug("a fetch is tried again", jids=jids, error=str(error))
             if len(jids) == 1 or self._looked_at < began:  # else the pool answers, so one of these jobs is at fault
                 return set()
-            middle = len(jids) // 2
-            parts = (jids[:middle], jids[middle:])
-            return {jid for part in parts for jid in await self._retrieve(identity, part, completed)}
+            middle = len(jobs) // 2
+            return await self._retrieve(identity, jobs[:middle]) | await self._retrieve(identity, jobs[middle:])
         return set(jids)
 
     async def _took(self, pod: Pod, ad: ads.JobAd | None, *, brought: bool) -> None:
@@ -250,7 +257,8 @@ class Follow:
 
     async def _acknowledge(self, pod: Pod, ad: ads.JobAd) -> None:
         """Tells podrunner what may be removed from the spool; not for every line, since each word to the schedd costs it a transaction."""
-        if ad.news.put_bytes - pod.acknowledged_bytes < self._settings.follow.window_bytes // 16:
+        known = pod.acknowledged.put_bytes if pod.acknowledged.run == ad.news.run else 0
+        if ad.news.put_bytes - known < self._settings.follow.window_bytes // 16 and not pod.is_misunderstood():
             return
         identity = self._identities.of(pod.workload.namespace)
         try:
@@ -264,7 +272,7 @@ class Follow:
         except PluginError as error:
             log.debug("an acknowledgement is sent later", jid=pod.jid, error=str(error))
         else:
-            pod.acknowledged_bytes = ad.news.put_bytes
+            pod.acknowledged = ad.news
 
     async def _read_events(self) -> None:
         """Looks as soon as the schedd has written something, no matter what."""

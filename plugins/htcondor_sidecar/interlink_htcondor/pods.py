@@ -12,7 +12,7 @@ from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import PodReport, Terminated
 from interlink_common.workload.model import Workload
 from interlink_htcondor import states
-from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd
+from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd, News
 from interlink_htcondor.journal import Journal
 from interlink_htcondor.settings import HoldSettings
 
@@ -38,7 +38,7 @@ class Pod:
     is_gone: bool = False
     fetched_when_completed: bool = False
     failed_fetches: int = 0
-    acknowledged_bytes: int = 0
+    acknowledged: News = field(default_factory=News)
     being_removed: bool = False
     unmatched: str = ""
     ahead: int | None = None
@@ -63,6 +63,12 @@ class Pod:
         if self.ad.status == COMPLETED:
             return not self.fetched_when_completed
         return self.ad.news.number > self.journal.taken(self.ad.news.run)
+
+    def is_misunderstood(self) -> bool:
+        """Whether podrunner waits for room that it was given."""
+        if self.ad is None or self.final is not None or self.wants_fetch():
+            return False
+        return self.ad.news.complaints > (self.acknowledged.complaints if self.acknowledged.run == self.ad.news.run else 0)
 
     def report(self, holds: HoldSettings) -> PodReport | None:
         """What is to be said now; None: nothing is known yet, or not enough."""

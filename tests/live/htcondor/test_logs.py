@@ -13,7 +13,7 @@ from tests.servers.htcondor import Pool
 
 pytestmark = pytest.mark.timeout(240)
 
-MEGABYTES = 30
+MEGABYTES = 12
 
 
 async def test_a_line_is_seen_while_the_container_runs(site: Site) -> None:
@@ -30,7 +30,7 @@ async def test_a_line_is_seen_while_the_container_runs(site: Site) -> None:
 
 
 async def test_a_large_log_is_whole_and_waits_for_room(htcondor_pool: Pool, tmp_path: Path) -> None:
-    """More than the window twenty times over: the pod's output waits, and chunks leave the spool when they are taken."""
+    """More than the window ten times over: the pod's output waits, and chunks leave the spool when they are taken."""
     async with Site(htcondor_pool, tmp_path, {"follow.window_bytes": 2**20}) as site:
         count = MEGABYTES * 10_000
         pod = await site.start(f"yes 0123456789 | head -n {count} | awk '{{ print NR, $0 }}'; echo unended | tr -d '\\n'; exit 3")

@@ -110,7 +110,7 @@ def test_the_end_is_durable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "news"), [("7:2:100", News(7, 2, 100)), ("", News()), ("7:2", News()), ("7:-2:1", News()), ("a:b:c", News())]
+    ("text", "news"), [("7:2:100:1", News(7, 2, 100, 1)), ("", News()), ("7:2:1", News()), ("7:-2:1:0", News()), ("a:b:c:d", News())]
 )
 def test_news(text: str, news: News) -> None:
     assert read_news(text) == news
