@@ -6,7 +6,7 @@ InterLinkTaken "RUN:N": those are removed here, since a fetch brings the whole s
 in it: then the pod's output waits, and nothing is lost. RUN is the start of this run in milliseconds: an evicted job runs again.
 
 The schedd may not tell the job of an answer, if two come close together. So InterLinkNews has a fourth number, which grows while the
-output waits: whoever has answered already answers again.
+output waits: whoever has answered already answers again, with that number at the end, since an equal answer would be none.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class ChirpSink:
             number -= 1
 
     async def _taken(self) -> tuple[int, int]:
-        run, _, number = (await self._chirp.attribute(TAKEN)).strip().strip('"').partition(":")
+        run, number = [*(await self._chirp.attribute(TAKEN)).strip().strip('"').split(":"), ""][:2]
         return (int(run), int(number)) if run.isdigit() and number.isdigit() else (0, 0)
 
     async def _insist(self, step: Callable[[], Awaitable[Any]]) -> None:

@@ -267,7 +267,7 @@ class Follow:
                 timeout_seconds=self._settings.pool.call_timeout_seconds,
                 jobs=[pod.jid],
                 attribute=TAKEN,
-                expression=f'"{ad.news.run}:{ad.news.number}"',
+                expression=f'"{ad.news.run}:{ad.news.number}:{ad.news.complaints}"',
             )
         except PluginError as error:
             log.debug("an acknowledgement is sent later", jid=pod.jid, error=str(error))
