@@ -248,8 +248,9 @@ class Follow:
             if fresh and not is_completed:
                 await self._acknowledge(pod, ad)
         if is_completed:
-            # The shadow may set SpooledOutputFiles after the job's status, and then what is in the spool did not come.
-            is_whole = brought and pod.journal.taken(ad.news.run) >= ad.news.number
+            # The shadow may set SpooledOutputFiles after the job's status, and then what is in the spool did not come. Where podrunner
+            # was killed there is no last word, and after some tries the job's exit code has to do.
+            is_whole = brought and pod.journal.has_last_word
             pod.failed_fetches += not is_whole
             pod.fetched_when_completed = is_whole or pod.failed_fetches >= FETCH_TRIES
         self._changed[pod.uid] = None

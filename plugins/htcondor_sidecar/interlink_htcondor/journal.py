@@ -47,6 +47,8 @@ class Journal:
         self.story = Story()
         self.run = 0
         """The newest run that anything is known of; 0: none."""
+        self.has_last_word = False
+        """Whether podrunner told how the newest run ended."""
         self._over = False
         self._index: dict[Chunk, frozenset[tuple[str, int]]] = {}
         for chunk in self.chunks:
@@ -111,7 +113,7 @@ class Journal:
     def _learn(self, chunk: Chunk) -> None:
         if chunk.run > self.run:
             self.run_is_over("the job was evicted and ran again")
-            self.run, self._over = chunk.run, False
+            self.run, self._over, self.has_last_word = chunk.run, False, False
         is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
         attempts = set()
         for event in self.events(chunk):
@@ -122,9 +124,9 @@ class Journal:
             elif isinstance(event, ReportChanged):
                 self.told = replace(self.told, report=event.report)
             elif isinstance(event, End):
-                self.told = Told(event.report, event.exit_code != STOPPED, event.cause)
+                self.told, self.has_last_word = Told(event.report, event.exit_code != STOPPED, event.cause), True
             elif isinstance(event, Failed):
-                self.told = replace(self.told, cause=event.reason)
+                self.told, self.has_last_word = replace(self.told, cause=event.reason), True
         self._index[chunk] = frozenset(attempts)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:

@@ -25,6 +25,8 @@ KIBIBYTE, MEBIBYTE = 1024, 1024 * 1024
 STOP_MARGIN_SECONDS = 30
 """What podrunner may take beyond the grace to tell how the pod ended."""
 DEADLINE_MARGIN_SECONDS = 60
+LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)"
+"""Until we remove it, ten days at most. HTCondor's own rule lets a spooled job go that was fetched once, be it while it ran."""
 UNPACKED = "/cvmfs/unpacked.cern.ch/"
 REPOSITORY = re.compile(r"[A-Za-z0-9.-]+")
 
@@ -60,6 +62,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "error": "podrunner.err",
         "notification": "never",
         "kill_sig": "SIGTERM",
+        "leave_in_queue": LEAVE_IN_QUEUE,
         "job_max_vacate_time": f"{GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
         "request_cpus": str(cpus(pod, settings)),
         "request_memory": str(mebibytes(pod, settings)),

@@ -28,6 +28,7 @@ PLAIN = {
     "error": "podrunner.err",
     "notification": "never",
     "kill_sig": "SIGTERM",
+    "leave_in_queue": "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)",
     "job_max_vacate_time": "InterLinkGraceSeconds + 30",
     "request_cpus": "1",
     "request_memory": "128",
