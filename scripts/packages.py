@@ -79,7 +79,8 @@ def busybox_packages() -> list[str]:
 
 
 def podrunner_packages() -> list[str]:
-    """What is missing of podman, and of what apptainer uses where the distribution has none (see tests/servers/apptainer.py)."""
+    """What is missing of podman, of what apptainer uses where the distribution has none (see tests/servers/apptainer.py), and a Python
+    that every user may start: jobs run as somebody else."""
     wanted = {"podman": "podman", "runc": "runc"}
     if find_command("apptainer") is None:
         wanted |= {
@@ -88,4 +89,5 @@ def podrunner_packages() -> list[str]:
             "squashfuse_ll": "squashfuse",
             "fuse-overlayfs": "fuse-overlayfs",
         }
-    return [package for command, package in wanted.items() if find_command(command) is None]
+    python = [] if shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin") else ["python3"]
+    return python + [package for command, package in wanted.items() if find_command(command) is None]

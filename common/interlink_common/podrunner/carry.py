@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import time
 from dataclasses import replace
@@ -16,12 +15,14 @@ from interlink_common.podrunner import exitcodes, processes
 from interlink_common.podrunner.config import PODMAN, PROCESS, RunnerConfig
 from interlink_common.podrunner.events import End, ReportChanged
 from interlink_common.podrunner.logs import PodLog
+from interlink_common.podrunner.node import find_program
 from interlink_common.podrunner.runtime import WorkerRuntime
 from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.tool import ContainerTool
 from interlink_common.workload.model import Workload
 
 RESYNC_SECONDS = 10.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 STOPPED = "the batch system ended the job"
 TERMINATED = 143
 """What a container is told to have ended with that ended with 0 only because it was stopped."""
@@ -35,7 +36,7 @@ async def find_tool(config: RunnerConfig, directory: Path) -> ContainerTool:
     """The first configured runtime that works here. Raises NoRuntime."""
     objections = []
     for name in config.runtimes:
-        program = config.programs.get(name) or shutil.which(name)
+        program = config.programs.get(name) or find_program(name)
         if name != PROCESS and not program:
             objections.append(f"{name} is not installed")
             continue
@@ -84,6 +85,7 @@ async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink
     teller.close()
     await telling
     await agent.close()
+    stop.ignore()
     report = stop.explained(teller.report)
     exit_code = exitcodes.STOPPED if stop.cause and not _ended_before(report, stop.since) else exitcodes.of_report(report)
     await sink.end(End(report, exit_code, stop.cause, time.time_ns()))
@@ -104,8 +106,15 @@ class Stop:
 
     def listen(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.begin, number)
+
+    def ignore(self) -> None:
+        """There is nothing to stop any more, only an end to be told, with the exit code that goes with it."""
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def begin(self, number: int) -> None:
         """The first signal counts."""

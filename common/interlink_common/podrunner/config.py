@@ -51,7 +51,11 @@ class CvmfsRules:
 
 @dataclass(frozen=True)
 class SecurityRules:
-    """What pods may ask for. `mesh`: interLink's network scripts (shell texts of the virtual cluster's operator) run on the node."""
+    """What pods may ask for. `mesh`: interLink's network scripts (shell texts of the virtual cluster's operator) run on the node.
+
+    `run_as`: a user of their own, which podman gives them; elsewhere they run as the job's user all the same. `privileged`: pods that
+    ask for it are started, without more rights.
+    """
 
     mesh: bool = False
     run_as: bool = False

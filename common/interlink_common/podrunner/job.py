@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from interlink_common.podrunner.carry import NoRuntime, carry
 from interlink_common.podrunner.chirp import ChirpSink
 from interlink_common.podrunner.config import CHIRP, RunnerConfig
 from interlink_common.podrunner.events import Failed
-from interlink_common.podrunner.node import own_program
+from interlink_common.podrunner.node import own_program, remove_if_there
 from interlink_common.podrunner.sinks import EVENTS_FILE, FileSink, Sink
 from interlink_common.workload.codec import decode, from_json
 from interlink_common.workload.model import Workload
@@ -47,6 +47,7 @@ def run_job(arguments: Sequence[str]) -> int:
     if wrapper:
         return run_wrapped(wrapper, directory)
     (directory / INSIDE_PID).write_text(str(os.getpid()))
+    gc.enable()
     return asyncio.run(_run(pod, config, directory))
 
 
@@ -55,7 +56,7 @@ async def _run(pod: Workload, config: RunnerConfig, directory: Path) -> int:
     try:
         return await carry(pod, config, directory, sink)
     except NoRuntime as error:
-        shutil.rmtree(directory / "runtime", ignore_errors=True)
+        remove_if_there(directory / "runtime")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.NO_RUNTIME]}: {error}", exitcodes.NO_RUNTIME)
     except Exception as error:  # told before it ends, whatever it is
         log.exception("a mistake of podrunner's own")
@@ -97,7 +98,7 @@ def run_wrapped(wrapper: Sequence[str], directory: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, pass_on)
     code = child.wait()
-    shutil.rmtree(network.scratch(directory), ignore_errors=True)
+    remove_if_there(network.scratch(directory))
     if not (directory / INSIDE_PID).exists():
         reason = f"podrunner could not be started in {Path(wrapper[0]).name}: exit code {code}"
         return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), reason, exitcodes.BROKEN))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
-    """Never returns."""
+    """Never returns. Nothing that is made while modules are imported is garbage."""
+    gc.disable()
     if sys.argv[1:] == ["within"]:
         from interlink_common.podrunner.within import main as within  # noqa: PLC0415  started for every probe, so without the rest
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import SecurityRules
-from interlink_common.podrunner.node import node_environment
+from interlink_common.podrunner.node import node_environment, remove_if_there
 from interlink_common.workload.model import Network
 
 MESH_ANNOTATION, TUNNEL_ANNOTATION = "slurm-job.vk.io/pre-exec", "interlink.eu/wstunnel-client-commands"
@@ -83,4 +82,4 @@ class Tunnels:
         if self._process is not None:
             processes.kill_all(self._process.pid)
             await self._process.wait()
-            shutil.rmtree(scratch(self._directory), ignore_errors=True)
+            remove_if_there(scratch(self._directory))

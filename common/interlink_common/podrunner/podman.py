@@ -13,7 +13,7 @@ from interlink_common.podrunner.config import PODMAN, RunnerConfig
 from interlink_common.podrunner.images import DOCKER, INVALID, Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment
 from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
-from interlink_common.workload.model import Container, RegistryCredential
+from interlink_common.workload.model import Container, RegistryCredential, Security
 
 CHECK_SECONDS = 60.0
 PID_FILE = "pid"
@@ -86,6 +86,7 @@ class Podman:
         options += ["--hostname", launch.hostname] if launch.hostname else []
         options += ["--workdir", container.working_dir] if container.working_dir else []
         options += ["--read-only"] if container.security.read_only_root_filesystem else []
+        options += user_option(container.security)
         if container.limits.memory_bytes:
             options += [f"--memory={container.limits.memory_bytes}", f"--memory-swap={container.limits.memory_bytes}"]
         if container.limits.cpu_millis:
@@ -156,6 +157,14 @@ class Podman:
 
     async def _run(self, *arguments: str, timeout_seconds: float, stdin: bytes = b"") -> Done:
         return await run(Program((*self._base, *arguments), node_environment(), stdin), timeout_seconds)
+
+
+def user_option(security: Security) -> list[str]:
+    """runAsUser and runAsGroup; a group alone needs the image's user, which podman does not tell."""
+    if security.run_as_user is None:
+        return []
+    group = "" if security.run_as_group is None else f":{security.run_as_group}"
+    return ["--user", f"{security.run_as_user}{group}"]
 
 
 def _secrets(launch: Launch) -> dict[str, str]:

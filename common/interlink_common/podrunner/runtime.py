@@ -20,6 +20,7 @@ from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.images import resolve
 from interlink_common.podrunner.logs import PodLog
 from interlink_common.podrunner.network import Tunnels
+from interlink_common.podrunner.permissions import objection
 from interlink_common.podrunner.tool import Bind, ContainerTool, Launch, run
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 from interlink_common.workload.model import Container, Workload
@@ -68,8 +69,9 @@ class WorkerRuntime:
         key = (container.name, attempt)
         if key in self._attempts:
             return
-        if container.security.run_as_non_root and os.geteuid() == 0:
-            raise StartError("CreateContainerConfigError", f"container {container.name} must not run as root, as this job does")
+        denied = objection(container, self._config.security, os.geteuid())
+        if denied:
+            raise StartError("CreateContainerConfigError", denied)
         launch, message_file = self._launch(pod, container, attempt)
         program = await self._tool.program(launch)
         seen = Seen(container.name, attempt, "created", f"{self._tool.name}://{launch.name}", launch.image, backoff_seconds=backoff_seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
@@ -205,9 +204,11 @@ def size_of(directory: Union[str, Path]) -> int:
 
 def remove_tree(directory: Path) -> None:
     """Removes it even if its directories may not be read or written, as the kernel's own in an overlay's work directory. Raises OSError."""
+    from shutil import rmtree  # noqa: PLC0415  needed at the end only: see node.find_program
+
     directory.chmod(0o700)
     for folder, folders, _ in os.walk(directory):
         for path in (Path(folder, name) for name in folders):
             if not path.is_symlink():
                 path.chmod(0o700)  # before the walk looks into it
-    shutil.rmtree(directory)
+    rmtree(directory)

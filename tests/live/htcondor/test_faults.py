@@ -102,7 +102,7 @@ async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_
     async with Site(htcondor_pool, tmp_path, {"job.attributes": {"JobLeaseDuration": "20"}}) as site:
         pod = await site.start(FOREVER)
         await site.running(pod)
-        await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f '[p]odrunner.pyz'")
+        await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f '[p]odrunner.pyz'; true")
         again = await site.client.wait_for(
             pod,
             lambda seen: bool(seen.container_status("main")["restartCount"] == 1 and state(seen, "running")),

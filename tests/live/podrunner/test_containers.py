@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlink_common.podrunner.config import VolumeRules
+from interlink_common.podrunner.config import SecurityRules, VolumeRules
 from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
 from interlink_common.workload.model import (
     Container,
@@ -26,6 +26,7 @@ from interlink_common.workload.model import (
     Workload,
 )
 from tests.live.podrunner.worker import Job, Node, ended, entry
+from tests.servers import podman
 
 StartJob = Callable[..., Job]
 HOSTILE = {
@@ -162,6 +163,17 @@ def test_working_directory_and_read_only_root(node: Node, image: str, start: Sta
         job = start(node, one(image, sh("main", text, security=Security(read_only_root_filesystem=True))))
         job.end()
         assert job.log() == "volume\n"
+
+
+def test_a_user_of_its_own(podman_node: Node, start: StartJob) -> None:
+    """Where the operator allows it; it can write where a pod's containers can."""
+    text = "id -u; id -g; touch /work/new && echo wrote; echo told > /dev/termination-log"
+    container = sh("main", text, security=Security(run_as_user=1234, run_as_group=99), image=podman.IMAGE)
+    job = start(podman_node, pod("user", container), security=SecurityRules(run_as=True))
+    assert ended(job.end().report).message == "told\n"
+    assert job.log() == "1234\n99\nwrote\n"
+    denied = start(podman_node, pod("user", container))
+    denied.until(lambda _: any("asks for the user 1234" in str(entry(report).state) for report in denied.reports()))
 
 
 def test_host_aliases_and_host_name(node: Node, image: str, start: StartJob, runtime: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from interlink_common.lifecycle.report import Terminated
 from interlink_common.podrunner import exitcodes
-from interlink_common.podrunner.events import Event, LogLine
+from interlink_common.podrunner.events import End, Event, LogLine
 from interlink_common.testing.lifecycle_cases import SERVE, pod, sh
 from interlink_common.workload.model import ExecAction
 from tests.live.podrunner.worker import Job, Node, ended, entry
@@ -54,6 +54,16 @@ def test_what_had_ended_before_keeps_its_end(node: Node, image: str, start: Star
     job.terminate()
     end = job.end()
     assert (ended(end.report).exit_code, end.exit_code) == (0, 0)
+
+
+def test_a_stop_when_everything_is_over_changes_nothing(process_node: Node, start: StartJob) -> None:
+    """Signals go on until the process is gone."""
+    job = start(process_node, pod("over", sh("main", "exit 3", mounts=())))
+    job.until(lambda events: any(isinstance(event, End) for event in events))
+    assert job.process is not None
+    while job.process.poll() is None:
+        job.terminate()
+    assert job.end().exit_code == 3
 
 
 def test_everything_that_a_process_left_behind_is_ended(process_node: Node, start: StartJob) -> None:

@@ -98,13 +98,15 @@ def test_any_home_survives_the_shell(home: str) -> None:
 async def test_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = Podman("/bin/true", RunnerConfig(options={"podman": ("--security-opt=label=disable",)}), tmp_path)
     limits = Resources(cpu_millis=1500, memory_bytes=2**20)
-    container = Container("main", "x", command=("sh", "-c"), args=("x",), working_dir="/w", limits=limits)
+    security = Security(run_as_user=1000, run_as_group=5)
+    container = Container("main", "x", command=("sh", "-c"), args=("x",), working_dir="/w", limits=limits, security=security)
     binds = (Bind("/v", "/work"), Bind("/c", "/conf", True))
     environment = {"TOKEN": "s3cret", "LINES": "a\nb"}
     program = await tool.program(launch(tmp_path, container, image="box:1", environment=environment, binds=binds, hostname="pod"))
     assert program.arguments == (
         "/bin/true", "run", "--name", "uid-main-0", "--network", "host", "--log-driver", "none", "--pull", "never", "--http-proxy=false",
-        "--pidfile", f"{tmp_path}/pid", "--hostname", "pod", "--workdir", "/w", "--memory=1048576", "--memory-swap=1048576", "--cpus=1.5",
+        "--pidfile", f"{tmp_path}/pid", "--hostname", "pod", "--workdir", "/w", "--user", "1000:5",
+        "--memory=1048576", "--memory-swap=1048576", "--cpus=1.5",
         "--env-file", f"{tmp_path}/environment", "--secret", "uid-main-0-0,type=env,target=LINES",
         "--mount", "type=bind,src=/v,dst=/work", "--mount", "type=bind,src=/c,dst=/conf,ro=true",
         "--security-opt=label=disable", "--entrypoint", "sh", "box:1", "-c", "x",

@@ -13,13 +13,14 @@ from interlink_common.lifecycle.report import ContainerReport, PodReport, Runnin
 from interlink_common.podrunner import exitcodes
 from interlink_common.podrunner.carry import Stop
 from interlink_common.podrunner.cgroups import Cgroups, own_groups
-from interlink_common.podrunner.config import RunnerConfig, VolumeRules
+from interlink_common.podrunner.config import RunnerConfig, SecurityRules, VolumeRules
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.hostfiles import hosts, resolv_conf
+from interlink_common.podrunner.permissions import objection
 from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 from interlink_common.workload.codec import decode, encode
-from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Workload
+from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Security, Workload
 
 
 def ended(name: str, code: int, finished_at: float = 1.0) -> ContainerReport:
@@ -119,6 +120,27 @@ def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
         Terminated(7, "Error", "why", finished_at=15.0),
         Running(1.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("security", "rules", "user", "words"),
+    [
+        (Security(), SecurityRules(), 0, ""),
+        (Security(privileged=True), SecurityRules(), 5, "asks for privileged"),
+        (Security(privileged=True), SecurityRules(privileged=True), 5, ""),
+        (Security(run_as_user=1000), SecurityRules(), 5, "asks for the user 1000; on this site it is the job's, 5"),
+        (Security(run_as_user=5), SecurityRules(), 5, ""),
+        (Security(run_as_user=1000), SecurityRules(run_as=True), 5, ""),
+        (Security(run_as_non_root=True), SecurityRules(), 5, ""),
+        (Security(run_as_non_root=True), SecurityRules(), 0, "must not run as root"),
+        (Security(run_as_non_root=True, run_as_user=7), SecurityRules(run_as=True), 0, ""),
+        (Security(run_as_non_root=True, run_as_user=0), SecurityRules(run_as=True), 0, "must not run as root"),
+    ],
+)
+def test_permissions(security: Security, rules: SecurityRules, user: int, words: str) -> None:
+    told = objection(Container("main", "x", security=security), rules, user)
+    assert words in told
+    assert bool(words) == bool(told)
 
 
 def test_options_travel_as_json() -> None:
