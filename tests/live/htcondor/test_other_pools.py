@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.backend import Verdict
+from interlink_htcondor.backend import HTCondorBackend
+from interlink_htcondor.settings import CredentialSettings, HTCondorSettings, PoolSettings
 from tests.live.htcondor.site import FOREVER, Site, exit_code, state
-from tests.servers.htcondor import Pool, running_pool, unavailable
+from tests.servers.htcondor import HOSTNAME, Pool, running_pool, unavailable
 from tests.servers.htcondor_image import CURRENT, OLDER
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,7 +51,21 @@ async def test_pods_run_are_logged_evicted_held_and_deleted(pool: Pool, tmp_path
         assert await asyncio.to_thread(pool.spooled) == []
 
 
-async def test_the_capacity_and_the_check(pool: Pool, tmp_path: Path) -> None:
+async def test_the_check(pool: Pool, tmp_path: Path) -> None:
+    settings = HTCondorSettings(
+        state_dir=tmp_path,
+        pool=PoolSettings(collector=pool.address, schedd=HOSTNAME),
+        credential=CredentialSettings(token_file=await asyncio.to_thread(pool.token, "site", tmp_path / "tokens/site.token")),
+    )
+    rows = {row.name: (row.verdict, row.detail) for row in await HTCondorBackend(settings).check()}
+    assert rows["schedd"] == (Verdict.OK, f"{HOSTNAME} runs HTCondor {pool.version()}")
+    assert rows["queue"] == (Verdict.OK, "0 jobs of this plugin")
+    assert rows["slots"] == (Verdict.OK, "32 cpus, 32 GiB of memory")
+    (lost,) = await HTCondorBackend(settings.model_copy(update={"pool": PoolSettings(collector="127.0.0.1:1")})).check()
+    assert (lost.name, lost.verdict) == ("schedd", Verdict.FAILED)
+
+
+async def test_the_capacity(pool: Pool, tmp_path: Path) -> None:
     async with Site(pool, tmp_path, BARE) as site:
         async with asyncio.timeout(60):
             while "cpu" not in (told := (await site.client.ping())["resources"] or {}):  # noqa: ASYNC110  it is asked in the background
