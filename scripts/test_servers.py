@@ -6,7 +6,7 @@ Never fails for what a machine can't have: pytest lists the backends that could 
 from __future__ import annotations
 
 from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, pool_packages, say
-from tests.servers import apptainer
+from tests.servers import apptainer, htcondor, htcondor_image
 
 
 def missing() -> list[str]:
@@ -24,9 +24,18 @@ def fetch_apptainer() -> None:
             raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
+def make_pools() -> None:
+    """The root file systems of the pools, here and not under a test's time limit: each takes minutes, once per machine."""
+    if reason := htcondor.unavailable():
+        raise Missing(f"the HTCondor pools of the tests can not be made: {reason}")
+    for release in (htcondor_image.CURRENT, htcondor_image.OLDER):
+        say(f"HTCondor of Debian {release.suite}, for the live tests: {htcondor_image.root_archive(release)}")
+
+
 if __name__ == "__main__":
     try:
         install(missing(), "The live tests")
         fetch_apptainer()
-    except Missing as gap:
+        make_pools()
+    except (Missing, RuntimeError) as gap:
         say(str(gap))
