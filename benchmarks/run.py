@@ -110,6 +110,7 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ),
         ("creates accepted over 4 connections", f"{library['creates_per_second']} pods/s", "", ""),
         *podrunner_rows(result["podrunner"]),
+        *pool_rows(result["pool"]),
     ]
     return found + remote_rows(result["cluster"])
 
@@ -152,6 +153,32 @@ def remote_rows(cluster: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             verdict(lag["p99_ms"] <= 20),
         ),
         ("Kueue: restart with those pods on record, from exec to the first answer", f"{cluster['restart_seconds']} s", "", ""),
+    ]
+
+
+def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    submit, status, first, by_log = pool["submit"], pool["status"], pool["first_byte"], pool["first_byte_event_log"]
+    single, raw = submit["single_seconds"], submit["raw_single_seconds"]
+    name = f"HTCondor {pool['htcondor']}"
+    return [
+        (
+            f"{name}: {submit['pods']:,} pods submitted together, beside one after the other",
+            f"{submit['together_seconds']} s; {single} s (raw htcondor2 {raw} s); {submit['gain']} x",
+            "at least 5 x",
+            verdict(submit["gain"] >= 5),
+        ),
+        (
+            f"{name}: one look at {status['jobs']:,} jobs in the queue",
+            f"query {status['query_seconds']} s; {status['plugin_cpu_seconds']} s of the plugin’s cpu",
+            "",
+            "",
+        ),
+        (
+            f"{name}: a log line, from the container’s write to a follower",
+            f"p50 {first['p50_ms']} ms, max {first['max_ms']} ms; with the event log p50 {by_log['p50_ms']} ms, max {by_log['max_ms']} ms",
+            "",
+            "",
+        ),
     ]
 
 
@@ -231,6 +258,7 @@ def main() -> None:
             "engine": part("engine.py"),
             "cluster": part("cluster.py"),
             "podrunner": part("podrunner.py"),
+            "pool": part("pool.py"),
         }
         result["measured_on"]["load_average"] = round(os.getloadavg()[1], 1)
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")

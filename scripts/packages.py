@@ -69,6 +69,11 @@ def docker_packages() -> list[str]:
     return [package for command, package in wanted.items() if find_command(command) is None]
 
 
+def pool_packages() -> list[str]:
+    """What makes the root file system of a pool."""
+    return [] if find_command("debootstrap") else ["debootstrap"]
+
+
 def busybox_packages() -> list[str]:
     return [] if static_busybox() else ["busybox-static"]
 

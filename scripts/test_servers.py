@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from scripts import kubernetes_programs
 from scripts.cluster import node_packages
-from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, say
-from tests.servers import apptainer
+from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, pool_packages, say
+from tests.servers import apptainer, htcondor, htcondor_image
 
 
 def docker() -> None:
@@ -30,6 +30,18 @@ def podrunner() -> None:
             raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
+def htcondor_pools() -> None:
+    """The root file systems of the pools, here and not under a test's time limit: each takes minutes, once per machine."""
+    install(pool_packages(), "The live tests of the HTCondor plugin")
+    if reason := htcondor.unavailable():
+        raise Missing(f"the HTCondor pools of the tests can not be made: {reason}")
+    for release in (htcondor_image.CURRENT, htcondor_image.OLDER):
+        try:
+            say(f"HTCondor of Debian {release.suite}, for the live tests: {htcondor_image.root_archive(release)}")
+        except RuntimeError as error:
+            raise Missing(str(error)) from error
+
+
 def kubernetes() -> None:
     """Only where Go is, or was: whoever has neither Go nor the programs can't run those tests."""
     programs = (*kubernetes_programs.CONTROL_PLANE, *kubernetes_programs.NODE)
@@ -42,7 +54,7 @@ def kubernetes() -> None:
 
 
 if __name__ == "__main__":
-    steps: tuple[Callable[[], None], ...] = (docker, podrunner, kubernetes)
+    steps: tuple[Callable[[], None], ...] = (docker, podrunner, htcondor_pools, kubernetes)
     for step in steps:
         try:
             step()

@@ -1,7 +1,6 @@
-"""`make try BACKEND=docker`: serves a plugin on .run/docker.sock until Ctrl-C, and brings up what it needs meanwhile.
+"""`make try BACKEND=docker` (or kueue, htcondor): serves a plugin on .run/BACKEND.sock until Ctrl-C, and brings up what it needs meanwhile.
 
-Pods that are left run on, with their state in .run, and the next `make try` picks them up; on an engine or a cluster of its own
-they go with it.
+Pods that are left run on, with their state in .run, and the next `make try` picks them up; on servers of its own they go with it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,11 @@ from pathlib import Path
 
 from scripts.cluster import QUEUE, cluster
 from scripts.engine import PAUSE_IMAGE, demo_images, engine
-from scripts.packages import Missing, say
+from scripts.packages import Missing, busybox_packages, docker_packages, install, pool_packages, say
 from scripts.rundir import run_directory
+from tests.servers.htcondor import running_pool
+from tests.servers.htcondor_plugin import QUICK
+from tests.servers.plugin import as_text, environment_name
 
 
 def try_docker() -> int:
@@ -45,7 +47,23 @@ def try_kueue() -> int:
             shutil.rmtree(state, ignore_errors=True)
 
 
-BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker, "kueue": try_kueue}
+def try_htcondor() -> int:
+    """A pool in one container, with apptainer on its worker node. The first time its root file system is made of Debian's packages."""
+    if os.geteuid() != 0:
+        raise Missing("an HTCondor pool of its own can only be started by root: run this as root.")
+    install([*docker_packages(), *busybox_packages(), *pool_packages()], "An HTCondor pool")
+    say("HTCondor pool: central manager, schedd and a worker node in one container; made of Debian’s packages the first time (minutes)")
+    with running_pool() as pool, run_directory() as folder:
+        say(f"HTCondor pool: HTCondor {pool.version()} at {pool.address}")
+        state = folder / "htcondor-state"
+        told = {**QUICK, **pool.settings(state / "tokens"), "follow.event_log": pool.event_log}
+        try:
+            return serve("htcondor", folder, state, {environment_name(key): as_text(value) for key, value in told.items()})
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker, "kueue": try_kueue, "htcondor": try_htcondor}
 
 
 def serve(name: str, folder: Path, state: Path, settings: Mapping[str, str]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 """A slow machine is no failure: nothing here is asserted on time."""
+
+if TYPE_CHECKING:
+    from tests.servers.htcondor import Pool
 
 Unavailable = Callable[[str, str], NoReturn]
 
@@ -45,6 +48,17 @@ def unavailable() -> Unavailable:
         pytest.skip(reason)
 
     return report
+
+
+@pytest.fixture(scope="session")
+def htcondor_pool(unavailable: Unavailable) -> Iterator[Pool]:
+    """The one pool of all tests on HTCondor, which is why it is made here. They run in one worker, see PARALLEL in the Makefile."""
+    from tests.servers import htcondor  # noqa: PLC0415  tests without servers need no SDK
+
+    if reason := htcondor.unavailable():
+        unavailable("htcondor", reason)
+    with htcondor.running_pool() as pool:
+        yield pool
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

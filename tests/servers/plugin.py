@@ -35,7 +35,7 @@ class PluginProcess(RunningPlugin):
 
     def start(self) -> None:
         """Returns when the plugin listens. Raises RuntimeError with the end of its log."""
-        told = {f"INTERLINK_PLUGIN_{key.upper().replace('.', '__')}": _text(value) for key, value in self._settings.items()}
+        told = {f"INTERLINK_PLUGIN_{environment_name(key)}": as_text(value) for key, value in self._settings.items()}
         program = Path(sys.executable).with_name("interlink-plugin")
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -59,6 +59,9 @@ class PluginProcess(RunningPlugin):
         if self._process is not None:
             self._process.wait(START_SECONDS)
 
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     async def restart(self) -> None:
         await asyncio.to_thread(self.kill)
         await asyncio.to_thread(self.start)
@@ -73,5 +76,10 @@ class PluginProcess(RunningPlugin):
             return probe.connect_ex(self.listen.removeprefix("unix://")) == 0
 
 
-def _text(value: object) -> str:
+def environment_name(setting: str) -> str:
+    """A setting (a.b) as the name of a variable, without the prefix."""
+    return setting.upper().replace(".", "__")
+
+
+def as_text(value: object) -> str:
     return json.dumps(value) if isinstance(value, (bool, list, dict)) else str(value)

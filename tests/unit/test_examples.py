@@ -42,7 +42,7 @@ def test_pod(file: Path, skip: bool, backend: type[Backend], tmp_path: Path) -> 
 def test_configuration(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(configuration.PREFIX)]:
         monkeypatch.delenv(name)
-    (plugin,) = entry_points(group="interlink.plugins", name=file.stem)
+    (plugin,) = entry_points(group="interlink.plugins", name=file.stem.partition("-")[0])
     loaded = configuration.load(plugin.load().settings_type, file=file)
     assert loaded.warnings == ()
     assert {origin.kind for origin in loaded.origins.values()} == {"default", "file"}

@@ -19,6 +19,9 @@ PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+/-]+")
 TEXT = """\
 #!/bin/sh
 # Starts podrunner in the directory of this job with the first Python 3.9 or newer.
+# HTCondor gives a job no PATH, and without one Python does not know its own.
+PATH=${{PATH:-/usr/local/bin:/usr/bin:/bin}}
+export PATH
 directory=${{_CONDOR_SCRATCH_DIR:-$PWD}}
 for python in {pythons}; do
     if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then

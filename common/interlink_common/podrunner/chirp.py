@@ -4,6 +4,9 @@ A chunk `events.RUN.N` holds whole lines of the stream. After it was put, the jo
 chunk, and the bytes of all), so that one query of the plugin shows which jobs have news. The plugin fetches chunks and answers in
 InterLinkTaken "RUN:N": those are removed here, since a fetch brings the whole spool, again and again. More than the window is never left
 in it: then the pod's output waits, and nothing is lost. RUN is the start of this run in milliseconds: an evicted job runs again.
+
+The schedd may not tell the job of an answer, if two come close together. So InterLinkNews has a fourth number, which grows while the
+output waits: whoever has answered already answers again, with that number at the end, since an equal answer would be none.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ PENDING_BYTES = 1024 * 1024
 PAUSE_SECONDS = 0.25
 """Between two chunks that are not full, so that a chatty container makes few files."""
 RETRY_SECONDS = 1.0
+COMPLAIN_AFTER = 3
+"""So many looks in vain at what is taken."""
 
 
 def config_file(directory: Path) -> Path:
@@ -50,7 +55,7 @@ class ChirpSink:
         self._window_bytes = window_bytes
         self._announce = announce
         self._run = int(clock() * 1000)
-        self._number = self._told_bytes = 0
+        self._number = self._told_bytes = self._complaints = self._looks = 0
         self._untaken: deque[tuple[int, int]] = deque()
         self._pending = bytearray()
         self._report: Optional[ReportChanged] = None
@@ -114,6 +119,9 @@ class ChirpSink:
                 await self._insist(self._look_what_is_taken)
             if self._pending and self._untaken_bytes < self._window_bytes:
                 return
+            if self._pending and self._looks >= COMPLAIN_AFTER:
+                self._looks, self._complaints = 0, self._complaints + 1
+                await self._insist(partial(self._tell, self._number, self._told_bytes))
             patience = RETRY_SECONDS if self._untaken else None
             try:
                 await asyncio.wait_for(self._changed.wait(), patience)
@@ -143,19 +151,23 @@ class ChirpSink:
 
     async def _put(self, data: bytes) -> None:
         await self._chirp.put(chunk_name(self._run, self._number + 1), data, 0o600)
-        told = f'"{self._run}:{self._number + 1}:{self._told_bytes + len(data)}"'
-        await self._chirp.set_attribute(NEWS, told)
-        if self._announce:
-            await self._chirp.announce(f"interLink chunk {self._number + 1}")
+        await self._tell(self._number + 1, self._told_bytes + len(data))
         self._number += 1
         self._told_bytes += len(data)
         self._untaken.append((self._number, len(data)))
 
+    async def _tell(self, number: int, told_bytes: int) -> None:
+        await self._chirp.set_attribute(NEWS, f'"{self._run}:{number}:{told_bytes}:{self._complaints}"')
+        if self._announce:
+            await self._chirp.announce(f"interLink chunk {number}")
+
     async def _look_what_is_taken(self) -> None:
         run, number = await self._taken()
+        self._looks += 1
         while run == self._run and self._untaken and self._untaken[0][0] <= number:
             await self._chirp.unlink(chunk_name(run, self._untaken[0][0]))
             self._untaken.popleft()
+            self._looks = 0
 
     async def _forget_earlier_runs(self) -> None:
         """Chunks of a run that was evicted, as far as they are taken."""
@@ -164,7 +176,7 @@ class ChirpSink:
             number -= 1
 
     async def _taken(self) -> tuple[int, int]:
-        run, _, number = (await self._chirp.attribute(TAKEN)).strip().strip('"').partition(":")
+        run, number = [*(await self._chirp.attribute(TAKEN)).strip().strip('"').split(":"), ""][:2]
         return (int(run), int(number)) if run.isdigit() and number.isdigit() else (0, 0)
 
     async def _insist(self, step: Callable[[], Awaitable[Any]]) -> None:

@@ -1,0 +1,1 @@
+"""interLink plugin that runs pods as jobs of an HTCondor pool."""

@@ -1,0 +1,127 @@
+"""What we write into a job's ad, and read of it. Pure; the ad as JSON values, as `client.plain` makes it.
+
+Ads are world-readable: nothing here may hold a secret, so a pod's skeleton is reduced to what a report needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from interlink_common.podrunner.chirp import NEWS, TAKEN
+from interlink_common.workload.codec import from_json, to_json
+from interlink_common.workload.model import Container, Workload
+from interlink_htcondor.quoting import decoded
+
+INSTANCE, POD_UID, POD_NAME, NAMESPACE, POD = (
+    "InterLinkInstance", "InterLinkPodUid", "InterLinkPodName", "InterLinkNamespace", "InterLinkPod"
+)  # fmt: skip
+ON_EVICTION = "InterLinkOnEviction"
+
+IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING_OUTPUT, SUSPENDED = range(1, 8)
+"""JobStatus."""
+SPOOLING_INPUT = 16
+"""HoldReasonCode of a job whose files have not all come yet."""
+
+SKELETON_BYTES = 1024 * 1024
+
+PROJECTION = (
+    "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner", "HoldReason",
+    "HoldReasonCode", "HoldReasonSubCode", "NumHolds", "NumJobStarts", "NumShadowStarts", "JobCurrentStartDate",
+    "CurrentHosts", "RemoteHost", "LastRemoteHost", "VacateReason", "LastVacateTime", "RemoveReason", "ExitBySignal",
+    "ExitCode", "ExitSignal", "TransferringInput", "TransferQueued", "LastRejMatchReason", "CompletionDate",
+    "RequestCpus", "RequestMemory", "RequestGPUs", POD_UID, ON_EVICTION, NEWS, TAKEN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class News:
+    """The chunks of the stream that were put: the last number and the bytes of all. A run is one start of podrunner.
+
+    `complaints` grows while a pod's output waits for an acknowledgement that podrunner has not seen.
+    """
+
+    run: int = 0
+    number: int = 0
+    put_bytes: int = 0
+    complaints: int = 0
+
+
+@dataclass(frozen=True)
+class JobAd:
+    """A job of ours in the queue. Times are unix seconds, `id` is cluster.proc."""
+
+    id: str
+    pod_uid: str
+    status: int
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, ad: dict[str, Any]) -> JobAd:
+        uid = decoded(str(ad.get(POD_UID, "")))
+        return cls(f"{ad['ClusterId']}.{ad['ProcId']}", uid, int(ad.get("JobStatus", 0)), ad)
+
+    def text(self, name: str) -> str:
+        return str(self.fields.get(name, ""))
+
+    def number(self, name: str) -> int:
+        value = self.fields.get(name, 0)
+        return int(value) if isinstance(value, (int, float)) else 0
+
+    @property
+    def starts(self) -> int:
+        """How often podrunner was started."""
+        return self.number("NumJobStarts")
+
+    @property
+    def news(self) -> News:
+        return read_news(self.text(NEWS))
+
+    @property
+    def is_half_submitted(self) -> bool:
+        """In the queue, but its files have not come."""
+        return self.status == HELD and self.number("HoldReasonCode") == SPOOLING_INPUT
+
+
+def read_news(text: str) -> News:
+    """From "RUN:NUMBER:BYTES:COMPLAINTS"; what is not that is no news."""
+    parts = text.split(":")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        return News()
+    return News(*map(int, parts))
+
+
+def skeleton(workload: Workload) -> Workload:
+    """What a report needs of a pod, and nothing that may be a secret: not even probes, whose headers may hold one."""
+
+    def bare(container: Container) -> Container:
+        return Container(container.name, container.image, sidecar=container.sidecar)
+
+    return Workload(
+        workload.uid,
+        workload.name,
+        workload.namespace,
+        containers=tuple(map(bare, workload.containers)),
+        init_containers=tuple(map(bare, workload.init_containers)),
+        restart_policy=workload.restart_policy,
+        grace_seconds=workload.grace_seconds,
+        not_offloaded=workload.not_offloaded,
+        not_offloaded_init=workload.not_offloaded_init,
+    )
+
+
+def packed(workload: Workload) -> str:
+    """The skeleton as text for an attribute."""
+    return base64.b64encode(zlib.compress(to_json(skeleton(workload)).encode("utf-8", "surrogatepass"))).decode("ascii")
+
+
+def unpacked(text: str) -> Workload | None:
+    """The skeleton again; None for anything else, since an ad can be edited by its owner."""
+    try:
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), SKELETON_BYTES)
+        workload = from_json(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, zlib.error):
+        return None
+    return workload if workload.uid else None

@@ -1,0 +1,204 @@
+"""From a Workload to the submit description of its job. Pure. Every byte of the pod passes `quoting`; the rest is the operator's.
+
+Sources: condor_submit(1); HTCondor manual, "Job ClassAd Attributes"; HTCondor-CE, "Job attributes" (xcount, maxMemory, maxWallTime).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from interlink_common.errors import Refused
+from interlink_common.jobbundle.bundle import POD, RUNNER
+from interlink_common.podrunner.chirp import GRACE_SECONDS
+from interlink_common.workload.model import CvmfsVolume, Workload
+from interlink_common.workload.quantities import whole
+from interlink_htcondor import ads
+from interlink_htcondor.quoting import attribute_part, quoted
+from interlink_htcondor.settings import HTCondorSettings, TenantSettings
+
+Description = dict[str, str]
+
+KIBIBYTE, MEBIBYTE = 1024, 1024 * 1024
+STOP_MARGIN_SECONDS = 30
+"""What podrunner may take beyond the grace to tell how the pod ended."""
+DEADLINE_MARGIN_SECONDS = 60
+LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)"
+"""Until we remove it, ten days at most. HTCondor's own rule lets a spooled job go that was fetched once, be it while it ran."""
+UNPACKED = "/cvmfs/unpacked.cern.ch/"
+REPOSITORY = re.compile(r"[A-Za-z0-9.-]+")
+
+ON_EVICTION = "interlink.eu/on-eviction"
+GPU_MEMORY = ("interlink.eu/gpus-minimum-memory", "nvidia.com/gpu.memory")
+"""Annotation, a quantity; node selector, in MiB as NVIDIA's feature discovery labels nodes."""
+GPU_CAPABILITY = "interlink.eu/gpus-minimum-capability"
+GPU_PRODUCT = "nvidia.com/gpu.product"
+
+
+def tenant_of(namespace: str, settings: HTCondorSettings) -> TenantSettings:
+    """What differs for this namespace: the first pattern that fits."""
+    for pattern, tenant in settings.tenants.items():
+        if fnmatchcase(namespace, pattern):
+            return tenant
+    return TenantSettings()
+
+
+def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
+    """The submit description: command -> value. `directory` holds the pod's own files, `shared` start.sh and podrunner.pyz.
+
+    Raises Refused for an annotation that says nothing, and for a device that nobody maps.
+    """
+    tenant, job = tenant_of(pod.namespace, settings), settings.job
+    description = {
+        "universe": job.universe,
+        "executable": f"{shared}/start.sh",
+        "initialdir": directory,
+        "transfer_input_files": f"{shared}/podrunner.pyz,{POD},{RUNNER}",
+        "should_transfer_files": "YES",
+        "when_to_transfer_output": "ON_EXIT",
+        "output": "podrunner.out",
+        "error": "podrunner.err",
+        "notification": "never",
+        "kill_sig": "SIGTERM",
+        "leave_in_queue": LEAVE_IN_QUEUE,
+        "job_max_vacate_time": f"{GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
+        "request_cpus": str(cpus(pod, settings)),
+        "request_memory": str(mebibytes(pod, settings)),
+        "request_disk": str(math.ceil((pod.size.ephemeral_storage_bytes or job.default_disk_bytes) / KIBIBYTE)),
+        "priority": str(job.priority if tenant.priority is None else tenant.priority),
+        "My.WantIOProxy": "true",
+        "My.WantGracefulRemoval": "true",
+        **dict(identity(pod, settings)),
+        **dict(devices(pod, settings)),
+    }
+    optional = {
+        "container_image": job.container_image if job.universe == "container" else "",
+        "requirements": " && ".join(f"({part})" for part in requirements(pod, settings)),
+        "rank": job.rank,
+        "accounting_group": tenant.accounting_group or job.accounting_group,
+        "allowed_execute_duration": walltime(pod, settings),
+        "My.Owner": quoted(tenant.owner) if tenant.owner else "",
+        "x509userproxy": str((tenant.credential or settings.credential).x509_proxy_file or ""),
+    }
+    extra = {f"My.{name}": expression for name, expression in {**job.attributes, **tenant.attributes}.items()}
+    return {**description, **{key: value for key, value in optional.items() if value}, **extra}
+
+
+def identity(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
+    """Whose job this is: what `ads` reads again, and the labels for whoever looks with condor_q."""
+    yield f"My.{ads.INSTANCE}", quoted(settings.instance)
+    yield f"My.{ads.POD_UID}", quoted(pod.uid)
+    yield f"My.{ads.POD_NAME}", quoted(pod.name)
+    yield f"My.{ads.NAMESPACE}", quoted(pod.namespace)
+    yield f"My.{ads.POD}", f'"{ads.packed(pod)}"'
+    yield f"My.{ads.ON_EVICTION}", quoted(on_eviction(pod, settings))
+    yield f"My.{GRACE_SECONDS}", str(pod.grace_seconds)
+    for key, value in sorted(pod.labels.items()):
+        yield f"My.InterLinkLabel_{attribute_part(key)}", quoted(value)
+    for key, value in sorted(pod.annotations.items()):
+        if any(fnmatchcase(key, pattern) for pattern in settings.job.annotations):
+            yield f"My.InterLinkAnnotation_{attribute_part(key)}", quoted(value)
+
+
+def on_eviction(pod: Workload, settings: HTCondorSettings) -> str:
+    """rerun or fail."""
+    asked = pod.annotations.get(ON_EVICTION, settings.evictions.policy)
+    if asked not in ("rerun", "fail"):
+        raise Refused(f"annotation {ON_EVICTION} must be rerun or fail")
+    return asked
+
+
+def cpus(pod: Workload, settings: HTCondorSettings) -> int:
+    millis = pod.size.cpu_millis or settings.job.default_cpu_millis
+    return math.ceil(millis / 1000) if settings.job.cpus == "up" else max(millis // 1000, 1)
+
+
+def mebibytes(pod: Workload, settings: HTCondorSettings) -> int:
+    return math.ceil(((pod.size.memory_bytes or settings.job.default_memory_bytes) + settings.job.runner_memory_bytes) / MEBIBYTE)
+
+
+def walltime(pod: Workload, settings: HTCondorSettings) -> str:
+    """Seconds after which HTCondor itself ends the job. podrunner keeps the pod's deadline; this is for when it does not."""
+    limits = [] if settings.job.walltime_seconds is None else [settings.job.walltime_seconds]
+    if pod.active_deadline_seconds is not None:
+        limits.append(pod.active_deadline_seconds + pod.grace_seconds + DEADLINE_MARGIN_SECONDS)
+    return str(min(limits)) if limits else ""
+
+
+def requirements(pod: Workload, settings: HTCondorSettings) -> Iterator[str]:
+    """Expressions that a slot must fulfil, each."""
+    yield from filter(None, (settings.job.requirements, tenant_of(pod.namespace, settings).requirements))
+    if settings.cvmfs.attribute:
+        for repository in repositories(pod):
+            name = settings.cvmfs.attribute.replace("*", re.sub(r"[.-]", "_", repository))
+            yield f"TARGET.{name} =?= true"
+    if on_eviction(pod, settings) == "fail":
+        yield "MY.NumShadowStarts =?= undefined || MY.NumShadowStarts == 0"  # it never starts again, whoever looks after it
+
+
+def repositories(pod: Workload) -> Sequence[str]:
+    """CVMFS repositories by name, those that images come from included."""
+    asked = {repository for volume in pod.volumes if isinstance(volume, CvmfsVolume) for repository in volume.repositories}
+    if any(container.image.startswith(UNPACKED) for container in pod.all_containers):
+        asked.add("unpacked.cern.ch")
+    for repository in asked:
+        if not REPOSITORY.fullmatch(repository):
+            raise Refused(f"{repository} is not the name of a CVMFS repository")
+    return sorted(asked)
+
+
+def devices(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
+    gpus = 0
+    for resource, count in sorted(pod.size.devices.items()):
+        if any(fnmatchcase(resource, pattern) for pattern in settings.devices.gpus):
+            gpus += count
+        elif resource in settings.devices.custom:
+            yield f"request_{settings.devices.custom[resource]}", str(count)
+        else:
+            raise Refused(f"resource {resource} is not offered here; the operator can map it with devices.custom")
+    if gpus:
+        yield "request_gpus", str(gpus)
+        yield from gpu_wishes(pod)
+
+
+def gpu_wishes(pod: Workload) -> Iterator[tuple[str, str]]:
+    annotation, selector = GPU_MEMORY
+    memory = pod.annotations.get(annotation) or _mebi(pod.placement.node_selector.get(selector, ""))
+    if memory:
+        yield "gpus_minimum_memory", str(math.ceil(whole(memory, f"annotation {annotation}") / MEBIBYTE))
+    capability = pod.annotations.get(GPU_CAPABILITY, "")
+    if capability:
+        if not re.fullmatch(r"\d+(\.\d+)?", capability):
+            raise Refused(f"annotation {GPU_CAPABILITY} must be a number such as 8.0")
+        yield "gpus_minimum_capability", capability
+    product = pod.placement.node_selector.get(GPU_PRODUCT, "")
+    if product:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", product):
+            raise Refused(f"node selector {GPU_PRODUCT} must be the name of a product")
+        # Kubernetes' label has hyphens where the device's own name has blanks, and a maker that not every driver tells.
+        pattern = product.removeprefix("NVIDIA-").replace(".", "[.]").replace("-", "[ -]")
+        yield "require_gpus", f'regexp("^(NVIDIA )?{pattern}$", DeviceName)'
+
+
+def _mebi(number: str) -> str:
+    return f"{number}Mi" if number else ""
+
+
+def transactions(descriptions: Sequence[Description]) -> list[tuple[Description, list[dict[str, str]], list[int]]]:
+    """Descriptions as few transactions: (template, items, positions). What is alike stands in the template, what differs in the items.
+
+    Descriptions with other commands can't share a template.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for position, description in enumerate(descriptions):
+        groups.setdefault(tuple(sorted(description)), []).append(position)
+    found = []
+    for keys, positions in groups.items():
+        chosen = [descriptions[position] for position in positions]
+        varying = {key: f"v{number}" for number, key in enumerate(keys) if len({each[key] for each in chosen}) > 1}
+        varying = varying or {"initialdir": "v0"}
+        template = {key: f"$({varying[key]})" if key in varying else chosen[0][key] for key in keys}
+        found.append((template, [{name: each[key] for key, name in varying.items()} for each in chosen], positions))
+    return found

@@ -1,0 +1,186 @@
+"""What happens to jobs on a real pool without us: holds, removals, evictions, daemons that die, networks that are cut, a plugin killed.
+
+Nothing is lost, nothing is doubled, and nobody is told of an end that is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from interlink_common.testing.client import CallError
+from interlink_common.tracking import faultpoints
+from interlink_htcondor.client import UNSPOOLED
+from tests.live.htcondor.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state, until
+from tests.servers.htcondor import Pool
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Site) -> None:
+    pod = await site.start("sleep 5")
+    await site.running(pod)
+    await site.condor(f"condor_hold -reason 'look at it' {site.job(pod)}")
+    message = await site.waiting(pod, "JobHeld")
+    assert message.startswith(f"job {site.job(pod)} is held: held by hand (code 1, subcode 0): look at it")
+    await until(lambda: site.pool.run(f"condor_q {site.job(pod)} -af CurrentHosts").strip() == "0", "its shadow does not leave")
+    await site.condor(f"condor_release {site.job(pod)}")
+    await site.ended(pod)
+    assert exit_code(pod) == 0
+
+
+async def test_holds_are_released_and_given_up_by_policy(htcondor_pool: Pool, tmp_path: Path) -> None:
+    """A job whose policy holds it again and again."""
+    settings = {
+        "job.requirements": "false",
+        "job.attributes": {"PeriodicHold": "(NumHolds ?: 0) < 3 && JobStatus == 1", "PeriodicHoldReason": '"not now"'},
+        "holds.policy": "release",
+        "holds.release_after_seconds": 0.1,
+        "holds.releases": 2,
+    }
+    async with Site(htcondor_pool, tmp_path, settings) as site:
+        pod = await site.start()
+        await site.ended(pod)
+        assert exit_code(pod) == 137
+        assert "(code 3, subcode 0): not now" in state(pod, "terminated")["message"]
+
+
+async def test_a_job_removed_by_somebody_has_failed(site: Site) -> None:
+    pods = [await site.start(FOREVER) for _ in range(2)]
+    pods.append(await site.start("exit 0", container={"resources": {"requests": {"cpu": "64"}}}))
+    await asyncio.gather(*map(site.running, pods[:2]))
+    await site.waiting(pods[2], "Queued", "no slot of the pool has 64 cpus, the largest has 32")
+    await site.condor(f"condor_rm -reason 'too much of it' {site.job(pods[0])}")
+    await site.condor(f"condor_rm {site.job(pods[1])}; condor_rm -forcex {site.job(pods[1])}")
+    await site.condor(f"condor_rm -reason 'too much of it' {site.job(pods[2])}")
+    for pod in pods:
+        await site.ended(pod)
+        assert (pod.phase, exit_code(pod) != 0) == ("Failed", True)
+    assert all("too much of it" in state(pod, "terminated")["message"] for pod in (pods[0], pods[2]))
+
+
+@pytest.mark.parametrize("policy", ["rerun", "fail"])
+async def test_an_evicted_pod_runs_again_or_has_failed(site: Site, policy: str) -> None:
+    pod = await site.start(FOREVER, metadata={"annotations": {"interlink.eu/on-eviction": policy}})
+    await site.running(pod)
+    before = pod.container_status("main")["containerID"]
+    await site.condor(f"condor_vacate_job -fast {site.job(pod)}")
+    if policy == "fail":
+        await site.ended(pod)
+        assert (pod.phase, exit_code(pod) != 0) == ("Failed", True)
+        assert "evicted from cm.pool.test" in state(pod, "terminated")["message"]
+        return
+    again = await site.client.wait_for(
+        pod,
+        lambda seen: bool(seen.container_status("main")["restartCount"] and state(seen, "running")),
+        timeout_seconds=PATIENCE_SECONDS,
+    )
+    status = again.container_status("main")
+    assert (status["restartCount"], status["containerID"]) == (1, before)
+    assert status["lastState"]["terminated"]["exitCode"] != 0
+    assert await site.client.read_logs(pod, "main", previous=True) == "here\n"
+
+
+async def test_a_killed_schedd_freezes_states_and_loses_nothing(site: Site) -> None:
+    pod, queued = await site.start("sleep 8; exit 5"), await site.start("exit 6", container={"resources": {"requests": {"cpu": "64"}}})
+    await site.running(pod)
+    await site.waiting(queued, "Queued")
+    await asyncio.to_thread(site.pool.kill, "condor_schedd")
+    late = await site.start("exit 4")
+    assert (await site.client.status(pod), await site.client.status(queued)) == ("Running", "Pending")
+    await asyncio.to_thread(site.pool.wait_until_up)
+    for ending, code in ((pod, 5), (late, 4)):
+        await site.ended(ending)
+        assert exit_code(ending) == code
+    assert await site.client.status(queued) == "Pending"
+
+
+async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_path: Path) -> None:
+    """Not before its lease is over, since until then the schedd hopes to find it again."""
+    async with Site(htcondor_pool, tmp_path, {"job.attributes": {"JobLeaseDuration": "20"}}) as site:
+        pod = await site.start(FOREVER)
+        await site.running(pod)
+        await site.condor("pkill -KILL -x condor_startd; pkill -KILL -x condor_starter; pkill -KILL -f '[p]odrunner.pyz'; true")
+        again = await site.client.wait_for(
+            pod,
+            lambda seen: bool(seen.container_status("main")["restartCount"] == 1 and state(seen, "running")),
+            timeout_seconds=PATIENCE_SECONDS,
+        )
+        assert again.container_status("main")["lastState"]["terminated"]["exitCode"] != 0
+
+
+async def test_a_network_that_is_cut_freezes_states(htcondor_pool: Pool, tmp_path: Path) -> None:
+    async with Site(htcondor_pool, tmp_path, {"pool.call_timeout_seconds": 3}) as site:
+        pod = await site.start("sleep 5; exit 3")
+        await site.running(pod)
+        htcondor_pool.pause()
+        try:
+            late = site.make("exit 2")
+            creating = asyncio.create_task(site.client.create(late))
+            for _ in range(8):
+                assert await site.client.status(pod) == "Running"
+                assert (await site.client.ping())["status"] == "ok"
+                await asyncio.sleep(1)
+        finally:
+            htcondor_pool.unpause()
+        await creating
+        for ending, code in ((pod, 3), (late, 2)):
+            await site.ended(ending)
+            assert exit_code(ending) == code
+
+
+FAULTS = [faultpoints.RECORDED, UNSPOOLED, faultpoints.SUBMITTED, faultpoints.JID_STORED]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_plugin_killed_during_a_create_has_one_job_in_the_end(
+    htcondor_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv(faultpoints.VARIABLE, fault)
+    async with Site(htcondor_pool, tmp_path) as site:
+        pod = site.make("echo once; sleep 1; exit 3")
+        creating = asyncio.create_task(site.client.create(pod))
+        await asyncio.wait({creating}, timeout=5)
+        monkeypatch.delenv(faultpoints.VARIABLE)
+        await site.plugin.restart()
+        await asyncio.gather(creating, return_exceptions=True)
+        await site.client.create(pod)
+        await site.ended(pod)
+        assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "once\n")
+        jobs = await site.condor(f"condor_history -constraint 'InterLinkPodUid == \"{pod.uid}\" && NumShadowStarts > 0' -af ClusterId")
+        assert len(jobs.split()) <= 1
+
+
+@pytest.mark.parametrize("fault", [faultpoints.DELETE_RECORDED, faultpoints.CANCELLED])
+async def test_a_plugin_killed_during_a_delete_leaves_nothing(
+    htcondor_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv(faultpoints.VARIABLE, fault)
+    async with Site(htcondor_pool, tmp_path) as site:
+        pod = await site.start(FOREVER)
+        await site.running(pod)
+        await asyncio.gather(site.client.delete(pod, grace_seconds=1), return_exceptions=True)
+        await until(lambda: not site.plugin.runs(), "the plugin was not killed")
+        monkeypatch.delenv(faultpoints.VARIABLE)
+        await asyncio.to_thread(site.plugin.start)
+        await site.emptied(pod)
+        with pytest.raises(CallError):
+            await site.client.create(pod)
+
+
+async def test_two_hundred_pods_at_once(htcondor_pool: Pool, tmp_path: Path) -> None:
+    async with Site(htcondor_pool, tmp_path, {"runner.runtimes": ["process"]}) as site:
+        pods = [site.make(f"echo {number}; exit {number % 5}") for number in range(200)]
+        await asyncio.gather(*map(site.client.create, pods))
+        clusters = {site.job(pod).partition(".")[0] for pod in pods}
+        assert len({site.job(pod) for pod in pods}) == 200
+        assert len(clusters) < 100
+        for number, pod in enumerate(pods):
+            await site.client.wait_for(pod, lambda seen: seen.ended, timeout_seconds=200)
+            assert exit_code(pod) == number % 5
+        for number in (0, 77, 199):
+            assert await site.client.read_logs(pods[number], "main") == f"{number}\n"
+        await site.delete_all()
+        assert await asyncio.to_thread(htcondor_pool.spooled) == []

@@ -1,0 +1,257 @@
+"""A real HTCondor pool in one container of a private Docker engine: central manager, schedd and one execute slot.
+
+`site`, `alice` and `bob` may submit with tokens. Tests reach the daemons over the engine's bridge.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import docker
+
+from tests.servers import docker_engine, htcondor_image
+from tests.servers.docker_engine import NO_ANSWER, DockerEngine
+from tests.servers.htcondor_image import CURRENT, Release, root_archive
+
+HOSTNAME = "cm.pool.test"
+USERS = ("site", "alice", "bob")
+SECONDS_TO_START = 60
+DAEMONS = {"Scheduler", "Machine", "Negotiator"}
+
+NO_OVERLAY = ["/images", "/tmp", "/var/lib/condor"]
+"""Volumes, because apptainer's overlay does not lie on the overlay that the container's own files are."""
+
+CONFIGURATION = """\
+CONDOR_HOST = cm.pool.test
+UID_DOMAIN = pool.test
+FILESYSTEM_DOMAIN = pool.test
+TRUST_DOMAIN = pool.test
+use ROLE: CentralManager
+use ROLE: Submit
+use ROLE: Execute
+NUM_CPUS = 32
+MEMORY = 32768
+ALLOW_ADMINISTRATOR = condor@pool.test root@pool.test
+EVENT_LOG = /evlog/EventLog
+EVENT_LOG_MAX_SIZE = 100000000
+use FEATURE: GPUs
+# Two simulated A100s and two cards by name: matched as real ones, without any hardware.
+GPU_DISCOVERY_EXTRA = -extra -simulate:4,2
+MACHINE_RESOURCE_FPGAs = fpga0, fpga1
+HAS_CVMFS_atlas_cern_ch = true
+STARTD_ATTRS = $(STARTD_ATTRS) HAS_CVMFS_atlas_cern_ch
+STARTER_ALLOW_RUNAS_OWNER = true
+# Quick decisions; the default settings negotiate once a minute.
+NEGOTIATOR_INTERVAL = 1
+NEGOTIATOR_MIN_INTERVAL = 0
+NEGOTIATOR_CYCLE_DELAY = 0
+SCHEDD_INTERVAL = 1
+SCHEDD_MIN_INTERVAL = 0
+UPDATE_INTERVAL = 5
+MASTER_UPDATE_INTERVAL = 5
+NEGOTIATOR_UPDATE_INTERVAL = 5
+POLLING_INTERVAL = 1
+PERIODIC_EXPR_INTERVAL = 2
+MASTER_BACKOFF_CEILING = 2
+MASTER_BACKOFF_CONSTANT = 1
+CLASSAD_LIFETIME = 60
+JOB_START_DELAY = 0
+RunBenchmarks = 0
+MAIL = /bin/true
+"""
+
+ENTRY = """\
+#!/bin/sh
+set -e
+umask 077
+install -d -m 0700 /etc/condor/passwords.d /etc/condor/tokens.d
+install -m 0600 /pool/POOL /etc/condor/passwords.d/POOL
+umask 022
+install -m 0644 /pool/99-pool.conf /etc/condor/config.d/
+for user in site alice bob; do useradd -m -s /bin/bash "$user"; done
+install -d -o condor -g condor /var/lock/condor /var/spool/condor /var/lib/condor /var/log/condor /run/condor
+install -d -o condor -g condor -m 0755 /var/lib/condor/execute
+if command -v apptainer > /dev/null; then apptainer build --sandbox /images/demo /images/busybox; fi
+exec condor_master -f
+"""
+"""/images/demo is what apptainer makes of a container image: it knows how to set an environment in it."""
+
+NON_ROOT_CONFIGURATION = """\
+use SECURITY: recommended
+LOCAL_DIR = /home/site/pool
+RELEASE_DIR = /usr
+LIBEXEC = /usr/libexec/condor
+LIB = /usr/lib/condor
+SHARE = /usr/share/condor
+RUN = $(LOCAL_DIR)/run
+LOCK = $(LOCAL_DIR)/lock
+LOG = $(LOCAL_DIR)/log
+EXECUTE = $(LOCAL_DIR)/execute
+SPOOL = $(LOCAL_DIR)/spool
+SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/passwords.d
+SEC_TOKEN_DIRECTORY = $(LOCAL_DIR)/tokens.d
+ALLOW_DAEMON = condor@* condor_pool@* site@*
+SCHEDD_NAME = cm.pool.test
+"""
+
+NON_ROOT_ENTRY = """\
+#!/bin/sh
+set -e
+useradd -m -s /bin/bash site
+install -d -m 0777 /evlog
+exec setpriv --reuid=site --regid=site --clear-groups env HOME=/home/site sh -ec '
+    cd; umask 077
+    for part in run lock log execute spool passwords.d tokens.d; do mkdir -p "pool/$part"; done
+    chmod 755 /home/site pool pool/execute
+    cat /pool/POOL > pool/passwords.d/POOL
+    umask 022
+    CONDOR_CONFIG=/pool/99-pool.conf exec condor_master -f'
+"""
+
+
+def unavailable() -> str:
+    """ "" or why no pool can be started here."""
+    return docker_engine.unavailable() or htcondor_image.unavailable()
+
+
+class Pool:
+    """One pool. `extra`: more lines of its configuration. `non_root`: every daemon is the user site's, as on a pool without privileges."""
+
+    def __init__(self, engine: DockerEngine, release: Release = CURRENT, *, extra: str = "", non_root: bool = False) -> None:
+        self._engine, self._release = engine, release
+        self.root = Path(tempfile.mkdtemp(prefix="interlink-pool-"))
+        self.event_log = self.root / "evlog/EventLog"
+        self._configuration = (NON_ROOT_CONFIGURATION if non_root else "") + CONFIGURATION + extra
+        self._entry = NON_ROOT_ENTRY if non_root else ENTRY
+        self._user = "site" if non_root else "root"
+        self._environment = {"CONDOR_CONFIG": "/pool/99-pool.conf"} if non_root else {}
+        self._container = ""
+        self.address = ""
+
+    def start(self) -> None:
+        """Returns when the schedd and the slot are in the collector."""
+        pool, log = self.root / "pool", self.event_log.parent
+        self.root.chmod(0o755)
+        for folder, mode in ((pool, 0o755), (log, 0o777)):
+            folder.mkdir()
+            folder.chmod(mode)
+        (pool / "POOL").write_text(secrets.token_urlsafe(48))
+        (pool / "99-pool.conf").write_text(self._configuration)
+        (pool / "start.sh").write_text(self._entry)
+        with self._engine.client() as client:
+            if not client.images(self._release.tag, quiet=True):
+                repository, _, tag = self._release.tag.partition(":")
+                client.import_image_from_file(str(root_archive(self._release)), repository=repository, tag=tag)
+            host = client.create_host_config(
+                binds=[f"{pool}:/pool:ro", f"{log}:/evlog"],
+                security_opt=["seccomp=unconfined"],
+                devices=["/dev/fuse:/dev/fuse:rwm"] if Path("/dev/fuse").exists() else [],
+            )
+            # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
+            host |= {"MaskedPaths": [], "ReadonlyPaths": []}
+            self._container = client.create_container(
+                self._release.tag,
+                ["sh", "/pool/start.sh"],
+                hostname=HOSTNAME,
+                host_config=host,
+                environment=self._environment,
+                volumes=NO_OVERLAY,
+            )["Id"]
+            client.start(self._container)
+            self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self._daemons() >= DAEMONS:
+            if time.monotonic() > deadline or not self._runs():
+                raise RuntimeError(f"the pool did not start:\n{self.logs()}")
+            time.sleep(0.2)
+
+    def _daemons(self) -> set[str]:
+        """The kinds of daemons that the collector knows."""
+        try:
+            return set(self.run("condor_status -any -af MyType", check=False).split())
+        except docker.errors.APIError:
+            return set()
+
+    def _runs(self) -> bool:
+        with self._engine.client() as client:
+            return bool(client.inspect_container(self._container)["State"]["Running"])
+
+    def logs(self) -> str:
+        with self._engine.client() as client:
+            return str(client.logs(self._container, tail=50).decode(errors="replace"))
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        """What a shell command says, run inside as who owns the daemons. Raises RuntimeError if it fails."""
+        with self._engine.client() as client:
+            made = client.exec_create(self._container, ["sh", "-c", command], environment=self._environment, user=self._user)
+            said = client.exec_start(made["Id"]).decode(errors="replace")
+            code = client.exec_inspect(made["Id"])["ExitCode"]
+        if check and code != 0:
+            raise RuntimeError(f"{command} ended with {code}: {said}")
+        return str(said)
+
+    def token(self, user: str, path: Path) -> Path:
+        """A token of a user of the pool, as a file 0600."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        said = self.run(f"condor_token_create -identity {user}@pool.test -key POOL")
+        path.touch(mode=0o600)
+        path.write_text(said.strip() + "\n")
+        return path
+
+    def settings(self, directory: Path, user: str = "site") -> Mapping[str, object]:
+        """The plugin's settings for this pool, with a token in `directory`."""
+        return {
+            "pool.collector": self.address,
+            "pool.schedd": HOSTNAME,
+            "credential.token_file": self.token(user, directory / f"{user}.token"),
+        }
+
+    def kill(self, daemon: str) -> None:
+        """As a crash; condor_master starts it again."""
+        self.run(f"pkill -KILL -x {daemon}")
+
+    def pause(self) -> None:
+        """Nothing of the pool answers, connections hang: as a network that is cut."""
+        with self._engine.client() as client:
+            client.pause(self._container)
+
+    def unpause(self) -> None:
+        with self._engine.client() as client:
+            client.unpause(self._container)
+
+    def spooled(self) -> list[str]:
+        """Spool directories of jobs."""
+        return self.run("cd $(condor_config_val SPOOL) && find . -name 'cluster*.subproc*' -maxdepth 4").split()
+
+    def version(self) -> str:
+        return self.run("condor_version").split()[1]
+
+    def remove(self) -> None:
+        """Ends the pool and removes what it kept."""
+        if self._container:
+            with suppress(*NO_ANSWER), self._engine.client() as client:
+                client.remove_container(self._container, v=True, force=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def running_pool(release: Release = CURRENT, *, extra: str = "", non_root: bool = False) -> Iterator[Pool]:
+    """A pool on an engine of its own, and nothing of both afterwards."""
+    engine = DockerEngine()
+    pool = Pool(engine, release, extra=extra, non_root=non_root)
+    try:
+        engine.start()
+        pool.start()
+        yield pool
+    finally:
+        pool.remove()
+        engine.remove()

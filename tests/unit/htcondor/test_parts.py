@@ -1,0 +1,194 @@
+"""Batches, capacity, the queue's order, reasons, policies on holds, credentials, and errors of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import htcondor2
+import pytest
+
+from interlink_common.backend import NodeCapacity
+from interlink_common.errors import BackendUnavailable, ConfigurationError, Refused
+from interlink_htcondor.ads import HELD, IDLE, JobAd
+from interlink_htcondor.batches import Batches
+from interlink_htcondor.capacity import offered
+from interlink_htcondor.client import answer, is_refusal
+from interlink_htcondor.identities import Identities, environment_of
+from interlink_htcondor.journal import Journal
+from interlink_htcondor.matching import count_ahead, why_unmatched
+from interlink_htcondor.pods import Pod
+from interlink_htcondor.runner import runner_config
+from interlink_htcondor.settings import CredentialSettings, HoldSettings
+from interlink_htcondor.worker import Worker
+from tests.unit.htcondor.pods import a_pod, settings
+
+
+async def test_a_lone_request_goes_at_once_and_those_meanwhile_are_the_next() -> None:
+    calls: list[list[int]] = []
+    passes = asyncio.Event()
+
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        calls.append(list(items))
+        await passes.wait()
+        if 4 in items:
+            raise Refused("four")
+        return [item * 10 for item in items]
+
+    batches = Batches(call, most=3)
+    tasks = [asyncio.create_task(batches.do(0))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(batches.do(number)) for number in range(1, 6)]
+    await asyncio.sleep(0)
+    passes.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result for result in results if not isinstance(result, Refused)] == [0, 10, 20, 30, 50]
+    assert calls == [[0], [1, 2, 3], [4, 5], [4], [5]]
+    assert isinstance(results[4], Refused)
+
+
+async def test_an_error_of_a_call_is_that_of_everybody_in_it() -> None:
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        raise BackendUnavailable("away")
+
+    batches = Batches(call, most=9)
+    for error in await asyncio.gather(*map(batches.do, range(3)), return_exceptions=True):
+        assert isinstance(error, BackendUnavailable)
+
+
+SLOTS: list[dict[str, Any]] = [
+    {"PartitionableSlot": True, "TotalSlotCpus": 8, "TotalSlotMemory": 1024, "TotalSlotGPUs": 2, "TotalSlotFPGAs": 1, "Cpus": 2},
+    {"DynamicSlot": True, "TotalSlotCpus": 6, "TotalSlotMemory": 512, "Cpus": 6},
+    {"Cpus": 1, "Memory": 100, "TotalSlotCpus": 1, "TotalSlotMemory": 100},
+]
+
+
+def test_a_partitionable_slot_counts_whole() -> None:
+    devices = {"custom": {"intel.com/fpga": "FPGAs"}}
+    assert offered(SLOTS, settings(devices=devices)) == NodeCapacity(9000, 1124 * 2**20, 1000, {"nvidia.com/gpu": 2, "intel.com/fpga": 1})
+    fixed = {"source": "fixed", "cpu_millis": 5, "devices": {"nvidia.com/gpu": 1}, "pods": 3}
+    assert offered(SLOTS, settings(capacity=fixed)) == NodeCapacity(5, None, 3, {"nvidia.com/gpu": 1})
+
+
+def job(number: int, status: int = IDLE, **fields: Any) -> JobAd:
+    return JobAd(f"{number}.0", "uid", status, {"ClusterId": number, "ProcId": 0, **fields})
+
+
+def test_the_order_of_the_queue() -> None:
+    jobs = [job(1, QDate=5), job(2, QDate=4), job(3, QDate=9, JobPrio=1), job(4, HELD)]
+    assert count_ahead(jobs) == {"3.0": 0, "2.0": 1, "1.0": 2}
+
+
+@pytest.mark.parametrize(
+    ("ad", "reason"),
+    [
+        (job(1, RequestCpus=9), "no slot of the pool has 9 cpus, the largest has 8"),
+        (job(1, RequestMemory=2048), "no slot of the pool has 2048 MiB of memory, the largest has 1024"),
+        (job(1, RequestGPUs=3), "no slot of the pool has 3 GPUs, the largest has 2"),
+        (job(1, RequestCpus=8, LastRejMatchReason="no match found "), "no match found"),
+        (job(1, HELD, RequestCpus=9), ""),
+        (job(1), ""),
+    ],
+)
+def test_why_a_job_waits(ad: JobAd, reason: str) -> None:
+    assert why_unmatched(ad, SLOTS) == reason
+
+
+@pytest.mark.parametrize(
+    ("policy", "fields", "fails", "due"),
+    [
+        ("wait", {"HoldReasonCode": 13}, False, False),
+        ("fail", {"HoldReasonCode": 13}, True, False),
+        ("fail", {"HoldReasonCode": 1}, False, False),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 159}, False, False),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 160}, False, True),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 1, "ServerTime": 160, "CurrentHosts": 1}, False, False),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 3, "ServerTime": 339}, False, False),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 3, "ServerTime": 340}, False, True),
+        ("release", {"HoldReasonCode": 13, "NumHolds": 6, "ServerTime": 9999}, True, False),
+        ("release", {"HoldReasonCode": 1, "NumHolds": 1, "ServerTime": 9999}, False, False),
+        ("release", {"HoldReasonCode": 34, "NumHolds": 1, "ServerTime": 9999}, False, False),
+    ],
+)
+def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any], fails: bool, due: bool) -> None:
+    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, HELD, EnteredCurrentStatus=100, **fields))
+    holds = HoldSettings(policy=policy)
+    assert (pod.fails_held(holds), pod.is_due_for_release(holds)) == (fails, due)
+
+
+def test_a_credential_is_a_private_file(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    for mode, complaint in ((None, "can not be read"), (0o644, "may be read by others")):
+        if mode is not None:
+            token.touch()
+            token.chmod(mode)
+        with pytest.raises(ConfigurationError, match=complaint):
+            environment_of(CredentialSettings(token_file=token), settings(), tmp_path / "credentials")
+    token.chmod(0o600)
+    told = environment_of(CredentialSettings(token_file=token), settings(pool={"collector": "cm"}), tmp_path / "credentials")
+    assert told["_CONDOR_SEC_TOKEN_DIRECTORY"] == str(tmp_path / "credentials")
+    assert (told["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"], told["_CONDOR_COLLECTOR_HOST"]) == ("IDTOKENS", "cm")
+    assert (tmp_path / "credentials").stat().st_mode & 0o777 == 0o700
+
+
+def test_other_credentials(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("scitoken_file", "x509_proxy_file")}
+    for path in files.values():
+        path.touch(0o600)
+    told = environment_of(CredentialSettings(**files, ca_directory=tmp_path), settings(), tmp_path / "credentials")
+    assert told["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] == "SCITOKENS,SSL"
+    assert (told["_CONDOR_SCITOKENS_FILE"], told["X509_USER_PROXY"]) == tuple(map(str, files.values()))
+
+
+async def test_a_second_plugin_waits_for_the_processes_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlink_htcondor.identities.LOCK_PATIENCE_SECONDS", 0.1)
+    first, second = (Identities(settings(state_dir=tmp_path)) for _ in range(2))
+    await first.open()
+    with pytest.raises(BackendUnavailable):
+        await second.open()
+    await first.close()
+    await second.open()
+    await second.close()
+
+
+async def test_a_pool_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    worker = Worker("test", ("127.0.0.1:1", "nobody"), {"CONDOR_CONFIG": "/dev/null", "PATH": "/bin"}, None)
+    with pytest.raises(BackendUnavailable, match="HTCondor pool"):
+        await worker.call("versions", timeout_seconds=30)
+    with pytest.raises(BackendUnavailable, match="did not answer in time"):
+        await worker.call("versions", timeout_seconds=0.0)
+    await worker.close()
+
+
+def test_every_exception_of_the_sdk_is_told_and_only_a_submit_is_refused() -> None:
+    exceptions = [kind for kind in vars(htcondor2).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert htcondor2.HTCondorException in exceptions
+
+    class Broken:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def query(self) -> None:
+            raise self.error
+
+        submit = query
+
+        def forget(self) -> None:
+            pass
+
+    for kind in [*exceptions, OSError, RuntimeError, ValueError, KeyError, LookupError]:
+        for call in ("query", "submit"):
+            told = answer(Broken(kind("SECMAN:2004")), f'{{"call": "{call}", "arguments": {{}}}}')  # type: ignore[arg-type]
+            assert told["error"]
+            assert told["refused"] == (call == "submit" and kind in (ValueError, KeyError))
+    assert is_refusal(htcondor2.HTCondorException("Failed to parse submit expression"), "submit")
+
+
+def test_the_options_of_podrunner_are_the_operators() -> None:
+    runner = {"claims": {"data": "/data"}, "nfs": {"s:/x": "/x"}, "images": {"busybox": "/b"}, "stop_seconds": 7}
+    made = runner_config(settings(runner=runner, follow={"event_log": "/log", "window_bytes": 2**20}))
+    assert made.volumes.external == {"persistentVolumeClaim/data": "/data", "nfs/s:/x": "/x"}
+    assert (made.images.sites, made.stop_seconds) == ({"busybox": "/b"}, 7)
+    assert (made.stream.sink, made.stream.window_bytes, made.stream.announce) == ("chirp", 2**20, True)
