@@ -136,7 +136,7 @@ async def watch(backend: HTCondorBackend) -> None:
 
 async def main() -> None:
     with running_pool() as pool, tempfile.TemporaryDirectory() as folder:
-        result: dict[str, Any] = {"htcondor": pool.version()}
+        result: dict[str, Any] = {"htcondor": pool.version(), "when": time.strftime("%Y-%m-%d")}
         by_log = partial(first_bytes, event_log=pool.event_log, resync_seconds=60)
         # The queue of ten thousand comes last: the schedd is busy for long with what is removed of it.
         parts: dict[str, Callable[[Pool, Path], Awaitable[dict[str, Any]]]] = {

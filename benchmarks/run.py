@@ -159,7 +159,7 @@ def remote_rows(cluster: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     submit, status, first, by_log = pool["submit"], pool["status"], pool["first_byte"], pool["first_byte_event_log"]
     single, raw = submit["single_seconds"], submit["raw_single_seconds"]
-    name = f"HTCondor {pool['htcondor']}"
+    name = f"HTCondor {pool['htcondor']} ({pool['when']})"
     return [
         (
             f"{name}: {submit['pods']:,} pods submitted together, beside one after the other",
