@@ -21,6 +21,7 @@ from interlink_common.backend import (
     NodeCapacity,
     Observation,
     Support,
+    in_slices,
 )
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import build
@@ -34,7 +35,7 @@ from interlink_htcondor.follow import Follow
 from interlink_htcondor.identities import Identities, private_directory
 from interlink_htcondor.journal import Journal
 from interlink_htcondor.logs import read_log
-from interlink_htcondor.pods import Pod, directory_of, require_safe_uid
+from interlink_htcondor.pods import Pod, directory_of, is_waiting, require_safe_uid
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.runner import runner_config
 from interlink_htcondor.settings import HTCondorSettings
@@ -102,8 +103,9 @@ class HTCondorBackend(Backend):
     async def start(self, jobs: Sequence[Job]) -> None:
         await self._identities.open()
         await asyncio.to_thread(self._write_shared)
-        for job in jobs:
-            self._take(job.workload, job.jid)
+        async for some in in_slices(jobs):
+            for job in some:
+                self._take(job.workload, job.jid)
         await self._call_own("versions")
 
     async def close(self) -> None:
@@ -195,12 +197,14 @@ class HTCondorBackend(Backend):
                 log.warning("a job that was not submitted whole is removed", jid=job.id, pod_uid=job.pod_uid)
                 await self._remove_jobs(workload.namespace, [job.id], "it was not submitted whole", 0)
                 continue
-            self._take(workload, job.id)
             found[job.pod_uid] = FoundJob(job.pod_uid, job.id, workload)
         for uid, pod in self._follow.pods.items():
             found.setdefault(uid, FoundJob(uid, pod.jid, pod.workload))
         await asyncio.to_thread(self._remove_strays, found.keys())
         return list(found.values())
+
+    async def adopt(self, job: Job, *, complete: bool) -> None:  # noqa: ARG002  the job has its files, whatever we know of the pod
+        self._take(job.workload, job.jid)
 
     def _remove_strays(self, known: AbstractSet[str]) -> None:
         """Files of submits that never came to be: of a plugin that was killed, or given up before their turn."""
@@ -219,6 +223,7 @@ class HTCondorBackend(Backend):
         chunks = read_log(
             pod.journal,
             query,
+            waiting=is_waiting(pod.said, query.container),
             ended=lambda run, attempt: pod.has_ended(query.container, run, attempt),
             news=lambda: pod.news,
         )

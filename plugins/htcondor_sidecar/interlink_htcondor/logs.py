@@ -50,14 +50,15 @@ class Follower:
 
 
 async def read_log(
-    journal: Journal, query: LogQuery, *, ended: Callable[[int, int], bool], news: Callable[[], asyncio.Event]
+    journal: Journal, query: LogQuery, *, waiting: bool, ended: Callable[[int, int], bool], news: Callable[[], asyncio.Event]
 ) -> AsyncIterator[bytes]:
     """The log as `query` asks for it. `ended(run, attempt)`: no more will be said; `news()` is set when something was taken.
 
-    Raises NotFound if the container has not started, or not twice where the previous attempt is asked for.
+    `waiting`: the container is between two attempts, so that the newest is its lastState, which is what `previous` means.
+    Raises NotFound if the container has not started, or has no such attempt.
     """
     attempts = journal.attempts(query.container)
-    position = -2 if query.previous else -1
+    position = -2 if query.previous and not waiting else -1
     if len(attempts) < -position:
         which = "previous terminated container" if query.previous else "container"
         raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import PodReport, Terminated
+from interlink_common.lifecycle.report import PodReport, Terminated, Waiting
 from interlink_common.workload.model import Workload
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd, News
@@ -119,6 +119,12 @@ class Pod:
             if entry.name == container:
                 return attempt < entry.restart_count or isinstance(entry.state, Terminated)
         return False
+
+
+def is_waiting(report: PodReport | None, container: str) -> bool:
+    """Whether the container has not started, or is between two attempts."""
+    entries = (*report.init_containers, *report.containers) if report is not None else ()
+    return any(entry.name == container and isinstance(entry.state, Waiting) for entry in entries)
 
 
 def directory_of(state_dir: Path, uid: str) -> Path:

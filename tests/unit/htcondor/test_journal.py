@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -124,14 +125,16 @@ def spoken(tmp_path: Path) -> Journal:
     return journal
 
 
-async def read(journal: Journal, **query: object) -> bytes:
+async def read(journal: Journal, *, waiting: bool = False, **query: object) -> bytes:
     asked = LogQuery("main", **query)  # type: ignore[arg-type]
-    return b"".join([chunk async for chunk in read_log(journal, asked, ended=lambda *_: True, news=lambda: None)])  # type: ignore[arg-type, return-value]
+    chunks = read_log(journal, asked, waiting=waiting, ended=lambda *_: True, news=asyncio.Event)
+    return b"".join([chunk async for chunk in chunks])
 
 
 async def test_pieces_of_a_line_come_together_and_attempts_stay_apart(tmp_path: Path) -> None:
     journal = spoken(tmp_path)
     assert await read(journal, previous=True) == b"first\nerror\npieces\n"
+    assert await read(journal, previous=True, waiting=True) == b"again\nrest"
     assert await read(journal) == b"again\nrest"
     assert await read(journal, tail_lines=1, follow=True) == b"rest"
     assert await read(journal, tail_lines=0, follow=True) == b""
