@@ -76,3 +76,10 @@ class KubernetesPlugin(PluginProcess):
         if not labels.UID.fullmatch(pod_uid):
             return []
         return await asyncio.to_thread(left, self._api, self._namespace, pod_uid)
+
+    async def grace_seconds(self, pod_uid: str) -> int | None:
+        """Which grace the remote pod is being ended with; None if it is not."""
+        path = f"/api/v1/namespaces/{self._namespace}/pods"
+        (pod,) = await asyncio.to_thread(self._api.items, path, f"{labels.POD_UID}={pod_uid}")
+        grace: int | None = pod["metadata"].get("deletionGracePeriodSeconds")
+        return grace
