@@ -15,10 +15,9 @@ from tests.servers.kueue_webhook import GROUP
 
 Json = dict[str, Any]
 
-VERSION = "v1beta2"
-BASE = f"/apis/{GROUP}/{VERSION}"
 MUTATING = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 MERGE = "application/merge-patch+json"
 PATIENCE_SECONDS = 60.0
 
@@ -30,6 +29,12 @@ class Kueue(ABC):
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._api = cluster, Api(cluster)
+        self.version = "v1beta2"
+        """Of Kueue's API, as it is spoken here."""
+
+    @property
+    def base(self) -> str:
+        return f"/apis/{GROUP}/{self.version}"
 
     @abstractmethod
     def start(self) -> None: ...
@@ -58,22 +63,22 @@ class Kueue(ABC):
     def queue(self, namespace: str, name: str, quota: dict[str, str]) -> None:
         """A LocalQueue in front of a ClusterQueue of the same name with that nominal quota."""
         spec = {"namespaceSelector": {}, "resourceGroups": resource_groups(quota), "preemption": {"withinClusterQueue": "LowerPriority"}}
-        self._api.call("POST", f"{BASE}/clusterqueues", self._object("ClusterQueue", name, spec))
-        self._api.call("POST", f"{BASE}/namespaces/{namespace}/localqueues", self._object("LocalQueue", name, {"clusterQueue": name}))
+        self._api.call("POST", f"{self.base}/clusterqueues", self._object("ClusterQueue", name, spec))
+        self._api.call("POST", f"{self.base}/namespaces/{namespace}/localqueues", self._object("LocalQueue", name, {"clusterQueue": name}))
 
     def set_quota(self, name: str, quota: dict[str, str]) -> None:
-        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"resourceGroups": resource_groups(quota)}}, MERGE)
+        self._api.call("PATCH", f"{self.base}/clusterqueues/{name}", {"spec": {"resourceGroups": resource_groups(quota)}}, MERGE)
 
     def hold(self, name: str, policy: str = "HoldAndDrain") -> None:
         """Stops a ClusterQueue; HoldAndDrain evicts what it had admitted. Policy None lets it go on."""
-        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"stopPolicy": policy}}, MERGE)
+        self._api.call("PATCH", f"{self.base}/clusterqueues/{name}", {"spec": {"stopPolicy": policy}}, MERGE)
 
     def deactivate(self, namespace: str, workload: str) -> None:
-        self._api.call("PATCH", f"{BASE}/namespaces/{namespace}/workloads/{workload}", {"spec": {"active": False}}, MERGE)
+        self._api.call("PATCH", f"{self.base}/namespaces/{namespace}/workloads/{workload}", {"spec": {"active": False}}, MERGE)
 
     def dispatch(self, namespace: str, workload: str, worker: str) -> None:
         """As MultiKueue says where a workload runs."""
-        path = f"{BASE}/namespaces/{namespace}/workloads/{workload}/status"
+        path = f"{self.base}/namespaces/{namespace}/workloads/{workload}/status"
         self._api.call("PATCH", path, {"status": {"nominatedClusterNames": [worker]}}, MERGE)
         self._api.call("PATCH", path, {"status": {"nominatedClusterNames": None, "clusterName": worker}}, MERGE)
 
@@ -85,10 +90,15 @@ class Kueue(ABC):
         raise LookupError(f"no workload of {pod['metadata']['name']}")
 
     def workloads(self, namespace: str) -> list[Json]:
-        return self._api.items(f"{BASE}/namespaces/{namespace}/workloads")
+        return self._api.items(f"{self.base}/namespaces/{namespace}/workloads")
+
+    def _on_loopback(self, namespace: str, name: str) -> None:
+        """A Service by which the API server finds an APIService on this machine."""
+        service = {"metadata": {"name": name}, "spec": {"type": "ExternalName", "externalName": "localhost"}}
+        self._api.call("POST", f"/api/v1/namespaces/{namespace}/services", service)
 
     def _object(self, kind: str, name: str, spec: Json) -> Json:
-        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        return {"apiVersion": f"{GROUP}/{self.version}", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
     def _until_served(self, path: str, *, served: bool = True) -> None:
         """Until a GET succeeds, or does not any more. Raises RuntimeError."""

@@ -13,14 +13,13 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import ThreadingHTTPServer
 
 import httpx
 
 from interlink_common.workload.quantities import milli, whole
 from tests.servers.kubernetes import Cluster, free_port
-from tests.servers.kueue import BASE, DEFINITIONS, MERGE, MUTATING, VERSION, Json, Kueue, condition
-from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, Webhook, configuration
+from tests.servers.kueue import API_SERVICES, DEFINITIONS, MERGE, MUTATING, Json, Kueue, condition
+from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, VISIBILITY_GROUP, Server, configuration, visibility
 
 GROUP_NAME, GROUP_COUNT = f"{GROUP}/pod-group-name", f"{GROUP}/pod-group-total-count"
 KINDS = {
@@ -31,7 +30,8 @@ KINDS = {
     "Cohort": ("cohorts", "Cluster"),
     "WorkloadPriorityClass": ("workloadpriorityclasses", "Cluster"),
 }
-STRATEGIC = "application/strategic-merge-patch+json"
+VERSIONS = ("v1beta1", "v1beta2")
+STRATEGIC, JSON_PATCH = "application/strategic-merge-patch+json", "application/json-patch+json"
 PERIOD_SECONDS = 0.05
 
 
@@ -44,7 +44,7 @@ class KueueDouble(Kueue):
         super().__init__(cluster)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="kueue-double")
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Server | None = None
         self._port = free_port()
         self._lock = threading.Lock()
         self.frozen = False
@@ -56,8 +56,11 @@ class KueueDouble(Kueue):
         self._cluster.issue("kueue", "/CN=kueue", "IP:127.0.0.1")
         self.serve_webhook()
         self.install_webhook()
+        self._on_loopback("default", "kueue-visibility-server")
+        service = {"namespace": "default", "name": "kueue-visibility-server", "port": self._port}
+        self._api.call("POST", API_SERVICES, visibility(service))
         for plural, _ in KINDS.values():
-            self._until_served(f"{BASE}/{plural}")
+            self._until_served(f"{self.base}/{plural}")
         self._thread.start()
 
     def close(self) -> None:
@@ -66,6 +69,7 @@ class KueueDouble(Kueue):
             self._thread.join(30)
         self.stop_webhook()
         self.remove_webhook()
+        self._api.call("DELETE", f"{API_SERVICES}/v1beta2.{VISIBILITY_GROUP}")
         for plural, _ in KINDS.values():
             self._api.call("DELETE", f"{DEFINITIONS}/{plural}.{GROUP}")
         for plural, _ in KINDS.values():
@@ -74,15 +78,27 @@ class KueueDouble(Kueue):
 
     # What tests do.
 
+    def serve(self, *versions: str) -> None:
+        """Has the API server offer only those versions of Kueue's API."""
+        self.version = versions[-1]
+        for plural, _ in KINDS.values():
+            patch = [
+                {"op": "replace", "path": f"/spec/versions/{index}/served", "value": version in versions}
+                for index, version in enumerate(VERSIONS)
+            ]
+            self._api.call("PATCH", f"{DEFINITIONS}/{plural}.{GROUP}", patch, JSON_PATCH)
+        for version in VERSIONS:
+            self._until_served(f"/apis/{GROUP}/{version}", served=version in versions)
+
     def evict(self, namespace: str, workload: str) -> None:
         message = "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
         with self._lock:
-            self._evict(self._api.call("GET", f"{BASE}/namespaces/{namespace}/workloads/{workload}"), "Preempted", message)
+            self._evict(self._api.call("GET", f"{self.base}/namespaces/{namespace}/workloads/{workload}"), "Preempted", message)
 
     def deactivate(self, namespace: str, workload: str) -> None:
         with self._lock:
             super().deactivate(namespace, workload)
-            found = self._api.call("GET", f"{BASE}/namespaces/{namespace}/workloads/{workload}")
+            found = self._api.call("GET", f"{self.base}/namespaces/{namespace}/workloads/{workload}")
             self._evict(found, "Deactivated", "The workload is deactivated")
 
     # The webhook.
@@ -94,7 +110,7 @@ class KueueDouble(Kueue):
     def serve_webhook(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._cluster.pki / "kueue.crt", self._cluster.pki / "kueue.key")
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), Webhook)
+        server = Server(self._port, self._pending)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="kueue-webhook").start()
         self._server = server
@@ -104,6 +120,11 @@ class KueueDouble(Kueue):
         if server is not None:
             server.shutdown()
             server.server_close()
+
+    def _pending(self, namespace: str, queue: str) -> list[str]:
+        found = [one for one in self.workloads(namespace) if one["spec"]["queueName"] == queue]
+        waiting = [one for one in found if "True" not in (condition(one, kind) for kind in ("Admitted", "Finished", "Evicted"))]
+        return [one["metadata"]["name"] for one in sorted(waiting, key=lambda one: str(one["metadata"]["creationTimestamp"]))]
 
     # The controller.
 
@@ -116,11 +137,11 @@ class KueueDouble(Kueue):
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
         by_uid = {pod["metadata"]["uid"]: pod for pod in pods}
-        workloads = self._api.items(f"{BASE}/workloads")
+        workloads = self._api.items(f"{self.base}/workloads")
         owned = {owner["uid"] for workload in workloads for owner in workload["metadata"]["ownerReferences"]}
         self._make_workloads([pod for pod in pods if pod["metadata"]["uid"] not in owned and "deletionTimestamp" not in pod["metadata"]])
-        queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{BASE}/localqueues")}
-        cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{BASE}/clusterqueues")}
+        queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{self.base}/localqueues")}
+        cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{self.base}/clusterqueues")}
         used: dict[tuple[str, str], int] = {}
         for workload in sorted(workloads, key=lambda one: (condition(one, "Admitted") != "True", one["metadata"]["creationTimestamp"])):
             members = [by_uid[owner["uid"]] for owner in workload["metadata"]["ownerReferences"] if owner["uid"] in by_uid]
@@ -159,7 +180,7 @@ class KueueDouble(Kueue):
         ]
         body = self._object("Workload", name, {"active": True, "queueName": metadata["labels"][QUEUE]})
         body["metadata"] |= {"ownerReferences": owners, "finalizers": []}
-        self._api.call("POST", f"{BASE}/namespaces/{metadata['namespace']}/workloads", body)
+        self._api.call("POST", f"{self.base}/namespaces/{metadata['namespace']}/workloads", body)
 
     def _settle(self, workload: Json, members: list[Json], queue: Json | None, used: dict[tuple[str, str], int]) -> None:
         if condition(workload, "Finished") == "True" or not members:
@@ -263,7 +284,7 @@ class KueueDouble(Kueue):
         for name, (status, reason, message) in new.items():
             old[name] = {"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": _now()}
         metadata = workload["metadata"]
-        path = f"{BASE}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
+        path = f"{self.base}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
         workload["status"] = self._api.call("PATCH", path, {"status": {"conditions": list(old.values())}}, MERGE)["status"]
 
 
@@ -271,8 +292,7 @@ def definition(kind: str, plural: str, scope: str) -> Json:
     """A CustomResourceDefinition that takes everything, in both versions."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     versions = [
-        {"name": name, "served": True, "storage": name == VERSION, "subresources": {"status": {}}, "schema": schema}
-        for name in ("v1beta1", VERSION)
+        {"name": name, "served": True, "storage": name == "v1beta2", "subresources": {"status": {}}, "schema": schema} for name in VERSIONS
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -23,7 +23,7 @@ import yaml
 
 from tests.servers.kubernetes import Cluster, Process, free_port
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE
-from tests.servers.kueue import BASE, DEFINITIONS, MUTATING, Json, Kueue, condition
+from tests.servers.kueue import API_SERVICES, DEFINITIONS, MUTATING, Json, Kueue, condition
 from tests.servers.kueue_webhook import GROUP, QUEUE
 
 VALIDATING = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -31,7 +31,7 @@ PATHS = {
     "CustomResourceDefinition": DEFINITIONS,
     "MutatingWebhookConfiguration": MUTATING,
     "ValidatingWebhookConfiguration": VALIDATING,
-    "APIService": "/apis/apiregistration.k8s.io/v1/apiservices",
+    "APIService": API_SERVICES,
 }
 SYSTEM = "kueue-system"
 URGENT = "urgent"
@@ -58,16 +58,16 @@ class KueueManager(Kueue):
         self._cluster.issue("kueue-manager", "/CN=kueue-manager", "IP:127.0.0.1,DNS:localhost")
         self._lay_out()
         self._api.call("POST", "/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
-        service = {"type": "ExternalName", "externalName": "localhost"}
-        for manifest in self._manifests():
+        manifests = list(self._manifests())
+        for manifest in manifests:
             self._api.call("POST", PATHS[manifest["kind"]], manifest)
-            if manifest["kind"] == "APIService" and (name := manifest["spec"]["service"]["name"]) not in self._services():
-                self._api.call("POST", f"/api/v1/namespaces/{SYSTEM}/services", {"metadata": {"name": name}, "spec": service})
-        self._until_served(f"{BASE}/workloads")
+        for name in {one["spec"]["service"]["name"] for one in manifests if one["kind"] == "APIService"}:
+            self._on_loopback(SYSTEM, name)
+        self._until_served(f"{self.base}/workloads")
         self.serve_webhook()
-        self._api.call("POST", f"{BASE}/resourceflavors", self._object("ResourceFlavor", "default", {}))
-        urgent = {"apiVersion": f"{GROUP}/v1beta2", "kind": "WorkloadPriorityClass", "metadata": {"name": URGENT}, "value": 1000}
-        self._api.call("POST", f"{BASE}/workloadpriorityclasses", urgent)
+        self._api.call("POST", f"{self.base}/resourceflavors", self._object("ResourceFlavor", "default", {}))
+        urgent = {"apiVersion": f"{GROUP}/{self.version}", "kind": "WorkloadPriorityClass", "metadata": {"name": URGENT}, "value": 1000}
+        self._api.call("POST", f"{self.base}/workloadpriorityclasses", urgent)
 
     def close(self) -> None:
         self.stop_webhook()
@@ -91,7 +91,7 @@ class KueueManager(Kueue):
 
     def evict(self, namespace: str, workload: str) -> None:
         """By a pod that is more urgent and wants all of the queue; it goes as soon as it has had that effect."""
-        path = f"{BASE}/namespaces/{namespace}/workloads/{workload}"
+        path = f"{self.base}/namespaces/{namespace}/workloads/{workload}"
         self._preemptions += 1
         pods, name = f"/api/v1/namespaces/{namespace}/pods", f"preemptor-{self._preemptions}"
         labels = {QUEUE: self._api.call("GET", path)["spec"]["queueName"], f"{GROUP}/priority-class": URGENT}
@@ -101,9 +101,6 @@ class KueueManager(Kueue):
         assert self._process is not None
         self._process.until(lambda: condition(self._api.call("GET", path), "Evicted") == "True")
         self._api.call("DELETE", f"{pods}/{name}", gracePeriodSeconds="0")
-
-    def _services(self) -> set[str]:
-        return {found["metadata"]["name"] for found in self._api.items(f"/api/v1/namespaces/{SYSTEM}/services")}
 
     def _ready(self) -> bool:
         try:

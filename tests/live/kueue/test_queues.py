@@ -14,6 +14,7 @@ from interlink_common.workload.model import Resources
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
 from tests.servers.kueue import Kueue
+from tests.servers.kueue_double import KueueDouble
 
 GROUP = {"kueue.x-k8s.io/pod-group-name": "two"}
 GROUP_COUNT = {"kueue.x-k8s.io/pod-group-total-count": "2"}
@@ -36,6 +37,18 @@ async def test_a_pod_waits_for_quota_says_why_and_runs_when_the_other_ends(queue
     await queued.delete(first)
     report = await queued.until(second, lambda report: report.finished)
     assert ended(report).exit_code == 4
+
+
+async def test_waiting_pods_tell_how_many_are_ahead(start_remote: StartRemote, queue: str) -> None:
+    remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"positions_seconds": 0.5})
+    await remote.running(a_pod(forever()))  # type: ignore[arg-type]
+    waiters = [await remote.submit(a_pod(shell("exit 0", requests=cpu(600)))) for _ in range(2)]
+
+    def told() -> set[str]:
+        states = [waiting(remote.reports[pod.uid]) for pod in waiters if pod.uid in remote.reports]
+        return {state.message.partition(": ")[0] for state in states if state}
+
+    await remote.until_true(lambda: told() == {f"queue {queue}, next", f"queue {queue}, 1 ahead"}, lambda: str(told()))
 
 
 async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: Kueue, queue: str) -> None:
@@ -205,3 +218,20 @@ async def test_the_queue_is_checked(queued: Remote, queue: str) -> None:
     rows = await queued.backend.check()
     assert [row.verdict for row in rows] == ["ok", "ok", "ok"], rows
     assert f"LocalQueue {queue} of {queue}, Kueue v1beta2" in rows[2].detail
+
+
+@pytest.mark.parametrize("kueue", ["double"], indirect=True, scope="session")
+async def test_an_older_kueue_is_spoken_to_in_its_own_version(start_remote: StartRemote, kueue: KueueDouble, queue: str) -> None:
+    kueue.serve("v1beta1")
+    try:
+        remote = await start_remote(tenants={"*": {"queue": queue}})
+        assert (await remote.backend.check())[2].detail == f"LocalQueue {queue} of {queue}, Kueue v1beta1"
+        first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+        await remote.running(first)
+        await remote.submit(second)
+        await remote.until_waiting(second, "Queued", "insufficient unused quota")
+        kueue.evict(NAMESPACE, kueue.workload_of(remote.remote_pod(first)))
+        assert ended(await remote.until(second, lambda report: report.finished)).exit_code == 4
+        await remote.until(first, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
+    finally:
+        kueue.serve("v1beta1", "v1beta2")
