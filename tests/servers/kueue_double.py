@@ -47,8 +47,6 @@ class KueueDouble(Kueue):
         self._server: Server | None = None
         self._port = free_port()
         self._lock = threading.Lock()
-        self.frozen = False
-        """The controller does nothing while it is set; the webhook does."""
 
     def start(self) -> None:
         for kind, (plural, scope) in KINDS.items():
@@ -130,9 +128,8 @@ class KueueDouble(Kueue):
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD_SECONDS):
-            if not self.frozen:
-                with suppress(httpx.HTTPError), self._lock:
-                    self._round()
+            with suppress(httpx.HTTPError), self._lock:
+                self._round()
 
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
@@ -221,8 +218,9 @@ class KueueDouble(Kueue):
         for resource, amount in asked.items():
             before = "couldn't assign flavors to pod set main: "
             if amount > nominal[resource]:
-                words = f"insufficient quota for {resource} in flavor default, request > maximum capacity"
-                told = f"{before}{words} ({_text(resource, amount)} > {_text(resource, nominal[resource])})"
+                sums = f"previously considered podsets requests (0) + current podset request ({_text(resource, amount)})"
+                words = f"insufficient quota for {resource} in flavor default, {sums}"
+                told = f"{before}{words} > maximum capacity ({_text(resource, nominal[resource])})"
                 self._conditions(workload, QuotaReserved=("False", "ExceedsMaxQuota", told))
                 return
             lacking = used.get((name, resource), 0) + amount - nominal[resource]

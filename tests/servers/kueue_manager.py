@@ -24,7 +24,7 @@ import yaml
 from tests.servers.kubernetes import Cluster, Process, free_port
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE
 from tests.servers.kueue import API_SERVICES, DEFINITIONS, MUTATING, Json, Kueue, condition
-from tests.servers.kueue_webhook import GROUP, QUEUE
+from tests.servers.kueue_webhook import GROUP
 
 VALIDATING = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 PATHS = {
@@ -34,7 +34,6 @@ PATHS = {
     "APIService": API_SERVICES,
 }
 SYSTEM = "kueue-system"
-URGENT = "urgent"
 
 
 def given() -> bool:
@@ -52,7 +51,6 @@ class KueueManager(Kueue):
         self._root = cluster.directory / "kueue"
         self._webhook_port, self._health_port, self._visibility_port = free_port(), free_port(), free_port()
         self._process: Process | None = None
-        self._preemptions = 0
 
     def start(self) -> None:
         self._cluster.issue("kueue-manager", "/CN=kueue-manager", "IP:127.0.0.1,DNS:localhost")
@@ -63,11 +61,9 @@ class KueueManager(Kueue):
             self._api.call("POST", PATHS[manifest["kind"]], manifest)
         for name in {one["spec"]["service"]["name"] for one in manifests if one["kind"] == "APIService"}:
             self._on_loopback(SYSTEM, name)
-        self._until_served(f"{self.base}/workloads")
+        self._until_discovered()
         self.serve_webhook()
         self._api.call("POST", f"{self.base}/resourceflavors", self._object("ResourceFlavor", "default", {}))
-        urgent = {"apiVersion": f"{GROUP}/{self.version}", "kind": "WorkloadPriorityClass", "metadata": {"name": URGENT}, "value": 1000}
-        self._api.call("POST", f"{self.base}/workloadpriorityclasses", urgent)
 
     def close(self) -> None:
         self.stop_webhook()
@@ -90,17 +86,25 @@ class KueueManager(Kueue):
         self._api.call("POST", MUTATING, mutating)
 
     def evict(self, namespace: str, workload: str) -> None:
-        """By a pod that is more urgent and wants all of the queue; it goes as soon as it has had that effect."""
-        path = f"{self.base}/namespaces/{namespace}/workloads/{workload}"
-        self._preemptions += 1
-        pods, name = f"/api/v1/namespaces/{namespace}/pods", f"preemptor-{self._preemptions}"
-        labels = {QUEUE: self._api.call("GET", path)["spec"]["queueName"], f"{GROUP}/priority-class": URGENT}
-        container = {"name": "main", "image": BUSYBOX_IMAGE, "command": ["true"], "resources": {"requests": {"cpu": "1"}}}
-        pod = {"metadata": {"name": name, "labels": labels}, "spec": {"restartPolicy": "Never", "containers": [container]}}
-        self._api.call("POST", pods, pod)
+        """By a workload that is more urgent and wants all of the queue; it goes as soon as it has had that effect."""
+        workloads = f"{self.base}/namespaces/{namespace}/workloads"
+        queue = self._api.call("GET", f"{workloads}/{workload}")["spec"]["queueName"]
+        container = {"name": "main", "image": BUSYBOX_IMAGE, "resources": {"requests": {"cpu": "1"}}}
+        template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+        urgent = {"queueName": queue, "priority": 1000, "podSets": [{"name": "main", "count": 1, "template": template}]}
+        self._api.call("POST", workloads, self._object("Workload", f"urgent-{workload}", urgent))
         assert self._process is not None
-        self._process.until(lambda: condition(self._api.call("GET", path), "Evicted") == "True")
-        self._api.call("DELETE", f"{pods}/{name}", gracePeriodSeconds="0")
+        self._process.until(lambda: condition(self._api.call("GET", f"{workloads}/{workload}"), "Evicted") == "True")
+        self._api.call("DELETE", f"{workloads}/urgent-{workload}")
+
+    def _until_discovered(self) -> None:
+        """The manager ends if its kinds are not in the API server's aggregated discovery, which comes after their being served."""
+        self._until_served(f"{self.base}/workloads")
+        kinds = {"workloads", "localqueues", "clusterqueues", "resourceflavors", "cohorts", "admissionchecks", "workloadpriorityclasses"}
+        self._cluster.apiserver.until(
+            lambda: kinds <= {line.split(".")[0] for line in self._cluster.kubectl(
+                "api-resources", f"--api-group={GROUP}", "-o", "name", check=False).split()}
+        )  # fmt: skip
 
     def _ready(self) -> bool:
         try:

@@ -11,6 +11,7 @@ import pytest
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.lifecycle.report import Running, Waiting
 from interlink_common.workload.model import Resources
+from interlink_kueue import queues
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
 from tests.servers.kueue import Kueue
@@ -55,7 +56,7 @@ async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: Ku
     pod = a_pod(shell("exit 0", requests=cpu(1200)))
     await queued.submit(pod)
     report = await queued.until_waiting(pod, "Queued", "more than the queue will ever have")
-    assert "maximum capacity (1200m > 1)" in container(report).state.message  # type: ignore[union-attr]
+    assert "request (1200m) > maximum capacity (1)" in container(report).state.message  # type: ignore[union-attr]
     kueue.set_quota(queue, {"cpu": "1200m", "memory": "1Gi"})
     assert ended(await queued.until(pod, lambda report: report.finished)).exit_code == 0
 
@@ -235,3 +236,19 @@ async def test_an_older_kueue_is_spoken_to_in_its_own_version(start_remote: Star
         await remote.until(first, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
     finally:
         kueue.serve("v1beta1", "v1beta2")
+
+
+async def test_the_older_version_says_the_same(
+    start_remote: StartRemote, kueue: Kueue, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both are served, as the real one does."""
+    monkeypatch.setattr(queues, "VERSIONS", ("v1beta1",))
+    remote = await start_remote(tenants={"*": {"queue": queue}})
+    assert (await remote.backend.capacity()).cpu_millis == 1000
+    first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+    await remote.running(first)
+    await remote.submit(second)
+    await remote.until_waiting(second, "Queued", "insufficient unused quota for cpu in flavor default, 200m more needed")
+    kueue.deactivate(NAMESPACE, kueue.workload_of(remote.remote_pod(first)))
+    assert ended(await remote.until(first, lambda report: report.finished)).reason == "Deactivated"
+    assert ended(await remote.until(second, lambda report: report.finished)).exit_code == 4
