@@ -140,6 +140,10 @@ class Cluster:
                 "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=Node,RBAC", "--allow-privileged",
                 f"--kubelet-client-certificate={pki / 'admin.crt'}", f"--kubelet-client-key={pki / 'admin.key'}",
                 "--kubelet-preferred-address-types=InternalIP",
+                f"--proxy-client-cert-file={pki / 'front-proxy.crt'}", f"--proxy-client-key-file={pki / 'front-proxy.key'}",
+                f"--requestheader-client-ca-file={pki / 'ca.crt'}", "--requestheader-allowed-names=front-proxy",
+                "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             ],
         )  # fmt: skip
         self.wait_for_apiserver()
@@ -174,6 +178,7 @@ class Cluster:
         self._openssl("genrsa", "-out", "sa.key", "2048")
         self._openssl("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
         self.issue("apiserver", "/CN=kube-apiserver", "IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc")
+        self.issue("front-proxy", "/CN=front-proxy")
         self.issue("admin", "/O=system:masters/CN=admin")
         self.kubeconfig("admin", {"client-certificate-data": self._inline("admin.crt"), "client-key-data": self._inline("admin.key")})
 

@@ -10,24 +10,17 @@ import base64
 import hashlib
 import ssl
 import threading
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import ThreadingHTTPServer
-from typing import Any
 
 import httpx
 
 from interlink_common.workload.quantities import milli, whole
 from tests.servers.kubernetes import Cluster, free_port
-from tests.servers.kubernetes_plugin import Api
-from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, Webhook, configuration
+from tests.servers.kueue import API_SERVICES, DEFINITIONS, MERGE, MUTATING, Json, Kueue, condition
+from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, VISIBILITY_GROUP, Server, configuration, visibility
 
-Json = dict[str, Any]
-
-VERSION = "v1beta2"
-BASE = f"/apis/{GROUP}/{VERSION}"
 GROUP_NAME, GROUP_COUNT = f"{GROUP}/pod-group-name", f"{GROUP}/pod-group-total-count"
 KINDS = {
     "Workload": ("workloads", "Namespaced"),
@@ -37,132 +30,117 @@ KINDS = {
     "Cohort": ("cohorts", "Cluster"),
     "WorkloadPriorityClass": ("workloadpriorityclasses", "Cluster"),
 }
-WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+VERSIONS = ("v1beta1", "v1beta2")
+STRATEGIC, JSON_PATCH = "application/strategic-merge-patch+json", "application/json-patch+json"
 PERIOD_SECONDS = 0.05
 
 
-class KueueDouble:
-    """One for a cluster. `start` returns when queues and queued pods can be created."""
+class KueueDouble(Kueue):
+    """Takes itself away when it is closed, so that the real one can follow."""
 
-    def __init__(self, cluster: Cluster, *, version: str = VERSION) -> None:
-        self._cluster, self._api, self._version = cluster, Api(cluster), version
+    name = "double"
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="kueue-double")
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Server | None = None
         self._port = free_port()
         self._lock = threading.Lock()
-        self.frozen = False
-        """The controller does nothing while it is set; the webhook does."""
 
     def start(self) -> None:
         for kind, (plural, scope) in KINDS.items():
-            self._api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(kind, plural, scope))
+            self._api.call("POST", DEFINITIONS, definition(kind, plural, scope))
         self._cluster.issue("kueue", "/CN=kueue", "IP:127.0.0.1")
         self.serve_webhook()
         self.install_webhook()
+        self._on_loopback("default", "kueue-visibility-server")
+        service = {"namespace": "default", "name": "kueue-visibility-server", "port": self._port}
+        self._api.call("POST", API_SERVICES, visibility(service))
         for plural, _ in KINDS.values():
-            self._until_served(f"{BASE}/{plural}")
+            self._until_served(f"{self.base}/{plural}")
         self._thread.start()
-
-    def _until_served(self, path: str) -> None:
-        for _ in range(300):
-            with suppress(httpx.HTTPStatusError):
-                self._api.call("GET", path)
-                return
-            time.sleep(0.1)
-        raise RuntimeError(f"{path} is not served")
 
     def close(self) -> None:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(30)
         self.stop_webhook()
+        self.remove_webhook()
+        self._api.call("DELETE", f"{API_SERVICES}/v1beta2.{VISIBILITY_GROUP}")
+        for plural, _ in KINDS.values():
+            self._api.call("DELETE", f"{DEFINITIONS}/{plural}.{GROUP}")
+        for plural, _ in KINDS.values():
+            self._until_served(f"{DEFINITIONS}/{plural}.{GROUP}", served=False)
         self._api.close()
 
     # What tests do.
 
-    def queue(self, namespace: str, name: str, quota: dict[str, str]) -> None:
-        """A LocalQueue in front of a ClusterQueue of the same name with that nominal quota."""
-        self._api.call("POST", f"{BASE}/clusterqueues", self._object("ClusterQueue", name, {"resourceGroups": resource_groups(quota)}))
-        self._api.call("POST", f"{BASE}/namespaces/{namespace}/localqueues", self._object("LocalQueue", name, {"clusterQueue": name}))
+    def serve(self, *versions: str) -> None:
+        """Has the API server offer only those versions of Kueue's API."""
+        self.version = versions[-1]
+        for plural, _ in KINDS.values():
+            patch = [
+                {"op": "replace", "path": f"/spec/versions/{index}/served", "value": version in versions}
+                for index, version in enumerate(VERSIONS)
+            ]
+            self._api.call("PATCH", f"{DEFINITIONS}/{plural}.{GROUP}", patch, JSON_PATCH)
+        for version in VERSIONS:
+            self._until_served(f"/apis/{GROUP}/{version}", served=version in versions)
 
-    def set_quota(self, name: str, quota: dict[str, str]) -> None:
-        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"resourceGroups": resource_groups(quota)}}, MERGE)
-
-    def hold(self, name: str, policy: str = "HoldAndDrain") -> None:
-        """Stops a ClusterQueue; HoldAndDrain evicts what it had admitted. Policy None lets it go on."""
-        self._api.call("PATCH", f"{BASE}/clusterqueues/{name}", {"spec": {"stopPolicy": policy}}, MERGE)
-
-    def evict(self, namespace: str, workload: str, reason: str = "Preempted", message: str = "") -> None:
-        """As the real one ends an admitted workload of pods: conditions, the pods' TerminationTarget, their deletion."""
+    def evict(self, namespace: str, workload: str) -> None:
+        message = "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
         with self._lock:
-            self._evict(self._api.call("GET", f"{BASE}/namespaces/{namespace}/workloads/{workload}"), reason, message)
+            self._evict(self._api.call("GET", f"{self.base}/namespaces/{namespace}/workloads/{workload}"), "Preempted", message)
 
     def deactivate(self, namespace: str, workload: str) -> None:
         with self._lock:
-            path = f"{BASE}/namespaces/{namespace}/workloads/{workload}"
-            self._api.call("PATCH", path, {"spec": {"active": False}}, MERGE)
-            self._evict(self._api.call("GET", path), "Deactivated", "The workload is deactivated")
-
-    def dispatch(self, namespace: str, workload: str, worker: str) -> None:
-        """As MultiKueue says where a workload runs."""
-        path = f"{BASE}/namespaces/{namespace}/workloads/{workload}/status"
-        self._api.call("PATCH", path, {"status": {"clusterName": worker}}, MERGE)
-
-    def workload_of(self, pod: Json) -> str:
-        """The name of the workload that owns a remote pod. Raises LookupError."""
-        for workload in self.workloads(pod["metadata"]["namespace"]):
-            if any(owner["uid"] == pod["metadata"]["uid"] for owner in workload["metadata"]["ownerReferences"]):
-                return str(workload["metadata"]["name"])
-        raise LookupError(f"no workload of {pod['metadata']['name']}")
-
-    def workloads(self, namespace: str) -> list[Json]:
-        return self._api.items(f"{BASE}/namespaces/{namespace}/workloads")
+            super().deactivate(namespace, workload)
+            found = self._api.call("GET", f"{self.base}/namespaces/{namespace}/workloads/{workload}")
+            self._evict(found, "Deactivated", "The workload is deactivated")
 
     # The webhook.
 
     def install_webhook(self) -> None:
         ca = base64.b64encode((self._cluster.pki / "ca.crt").read_bytes()).decode()
-        self._api.call("POST", WEBHOOK, configuration(f"https://127.0.0.1:{self._port}/mutate--v1-pod", ca))
-
-    def remove_webhook(self) -> None:
-        """As where Kueue's pod integration is off: queued pods would simply run."""
-        self._api.call("DELETE", f"{WEBHOOK}/kueue-mutating-webhook-configuration")
+        self._api.call("POST", MUTATING, configuration(f"https://127.0.0.1:{self._port}/mutate--v1-pod", ca))
 
     def serve_webhook(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._cluster.pki / "kueue.crt", self._cluster.pki / "kueue.key")
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), Webhook)
+        server = Server(self._port, self._pending)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="kueue-webhook").start()
         self._server = server
 
     def stop_webhook(self) -> None:
-        """As when the manager is down: no pod can be created at all."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
             server.server_close()
 
+    def _pending(self, namespace: str, queue: str) -> list[str]:
+        found = [one for one in self.workloads(namespace) if one["spec"]["queueName"] == queue]
+        waiting = [one for one in found if "True" not in (condition(one, kind) for kind in ("Admitted", "Finished", "Evicted"))]
+        return [one["metadata"]["name"] for one in sorted(waiting, key=lambda one: str(one["metadata"]["creationTimestamp"]))]
+
     # The controller.
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD_SECONDS):
-            if not self.frozen:
-                with suppress(httpx.HTTPError), self._lock:
-                    self._round()
+            with suppress(httpx.HTTPError), self._lock:
+                self._round()
 
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
         by_uid = {pod["metadata"]["uid"]: pod for pod in pods}
-        workloads = self._api.items(f"{BASE}/workloads")
+        workloads = self._api.items(f"{self.base}/workloads")
         owned = {owner["uid"] for workload in workloads for owner in workload["metadata"]["ownerReferences"]}
         self._make_workloads([pod for pod in pods if pod["metadata"]["uid"] not in owned and "deletionTimestamp" not in pod["metadata"]])
-        queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{BASE}/localqueues")}
-        cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{BASE}/clusterqueues")}
+        queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{self.base}/localqueues")}
+        cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{self.base}/clusterqueues")}
         used: dict[tuple[str, str], int] = {}
-        for workload in sorted(workloads, key=lambda one: (not _true(one, "Admitted"), one["metadata"]["creationTimestamp"])):
+        for workload in sorted(workloads, key=lambda one: (condition(one, "Admitted") != "True", one["metadata"]["creationTimestamp"])):
             members = [by_uid[owner["uid"]] for owner in workload["metadata"]["ownerReferences"] if owner["uid"] in by_uid]
             queue = queues.get((workload["metadata"]["namespace"], workload["spec"]["queueName"]))
             cluster_queue = cluster_queues.get(queue["spec"]["clusterQueue"]) if queue else None
@@ -199,10 +177,10 @@ class KueueDouble:
         ]
         body = self._object("Workload", name, {"active": True, "queueName": metadata["labels"][QUEUE]})
         body["metadata"] |= {"ownerReferences": owners, "finalizers": []}
-        self._api.call("POST", f"{BASE}/namespaces/{metadata['namespace']}/workloads", body)
+        self._api.call("POST", f"{self.base}/namespaces/{metadata['namespace']}/workloads", body)
 
     def _settle(self, workload: Json, members: list[Json], queue: Json | None, used: dict[tuple[str, str], int]) -> None:
-        if _true(workload, "Finished") or not members:
+        if condition(workload, "Finished") == "True" or not members:
             return
         phases = {pod["status"].get("phase") for pod in members}
         if phases <= {"Succeeded", "Failed"}:
@@ -211,7 +189,7 @@ class KueueDouble:
         asked = _requests(members)
         if queue is not None and "pods" in queue["spec"]["resourceGroups"][0]["coveredResources"]:
             asked["pods"] = len(members)
-        if _true(workload, "Admitted"):
+        if condition(workload, "Admitted") == "True":
             if queue is None or queue["spec"].get("stopPolicy") == "HoldAndDrain":
                 self._evict(workload, "ClusterQueueStopped", "The ClusterQueue is stopped")
                 return
@@ -219,7 +197,7 @@ class KueueDouble:
                 key = queue["metadata"]["name"], resource
                 used[key] = used.get(key, 0) + amount
             self._ungate(members)
-        elif workload["spec"].get("active", True) and not _true(workload, "Evicted"):
+        elif workload["spec"].get("active", True) and condition(workload, "Evicted") != "True":
             self._try(workload, members, queue, asked, used)
 
     def _try(
@@ -240,8 +218,9 @@ class KueueDouble:
         for resource, amount in asked.items():
             before = "couldn't assign flavors to pod set main: "
             if amount > nominal[resource]:
-                words = f"insufficient quota for {resource} in flavor default, request > maximum capacity"
-                told = f"{before}{words} ({_text(resource, amount)} > {_text(resource, nominal[resource])})"
+                sums = f"previously considered podsets requests (0) + current podset request ({_text(resource, amount)})"
+                words = f"insufficient quota for {resource} in flavor default, {sums}"
+                told = f"{before}{words} > maximum capacity ({_text(resource, nominal[resource])})"
                 self._conditions(workload, QuotaReserved=("False", "ExceedsMaxQuota", told))
                 return
             lacking = used.get((name, resource), 0) + amount - nominal[resource]
@@ -264,7 +243,7 @@ class KueueDouble:
                 self._patch(pod, {"spec": {"schedulingGates": [{"name": GATE, "$patch": "delete"}]}})
 
     def _evict(self, workload: Json, reason: str, message: str) -> None:
-        message = message or "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
+        """As the real one ends an admitted workload of pods: conditions, the pods' TerminationTarget, their deletion."""
         self._conditions(
             workload,
             Evicted=("True", reason, message),
@@ -303,19 +282,15 @@ class KueueDouble:
         for name, (status, reason, message) in new.items():
             old[name] = {"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": _now()}
         metadata = workload["metadata"]
-        path = f"{BASE}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
+        path = f"{self.base}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
         workload["status"] = self._api.call("PATCH", path, {"status": {"conditions": list(old.values())}}, MERGE)["status"]
-
-    def _object(self, kind: str, name: str, spec: Json) -> Json:
-        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def definition(kind: str, plural: str, scope: str) -> Json:
     """A CustomResourceDefinition that takes everything, in both versions."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     versions = [
-        {"name": name, "served": True, "storage": name == VERSION, "subresources": {"status": {}}, "schema": schema}
-        for name in ("v1beta1", VERSION)
+        {"name": name, "served": True, "storage": name == "v1beta2", "subresources": {"status": {}}, "schema": schema} for name in VERSIONS
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -323,16 +298,6 @@ def definition(kind: str, plural: str, scope: str) -> Json:
         "metadata": {"name": f"{plural}.{GROUP}", "annotations": {"api-approved.kubernetes.io": "unapproved, test double"}},
         "spec": {"group": GROUP, "scope": scope, "names": {"kind": kind, "plural": plural}, "versions": versions},
     }
-
-
-def resource_groups(quota: dict[str, str]) -> list[Json]:
-    flavor = {"name": "default", "resources": [{"name": name, "nominalQuota": amount} for name, amount in quota.items()]}
-    return [{"coveredResources": list(quota), "flavors": [flavor]}]
-
-
-def _true(workload: Json, kind: str) -> bool:
-    conditions = (workload.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == kind and one["status"] == "True" for one in conditions)
 
 
 def _requests(pods: Iterable[Json]) -> dict[str, int]:

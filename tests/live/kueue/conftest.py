@@ -1,4 +1,7 @@
-"""One control plane with a real node and Kueue's double for all live tests, and a backend per test that must leave nothing behind."""
+"""One control plane with a real node and Kueue for all live tests, and a backend per test that must leave nothing behind.
+
+Kueue is a double, and after it the real manager where one is given (`tests.servers.kueue_manager`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from tests.live.kueue.remote import Remote
 from tests.servers.kubernetes import Cluster
 from tests.servers.kubernetes_node import Node, unavailable
 from tests.servers.kubernetes_plugin import Api, tenant_kubeconfig
+from tests.servers.kueue import Kueue
 from tests.servers.kueue_double import KueueDouble
+from tests.servers.kueue_manager import KueueManager, given
 
 NAMESPACE = "live"
 StartRemote = Callable[..., Awaitable[Remote]]
@@ -53,16 +58,21 @@ def kubeconfig(cluster: Cluster) -> Path:
     return tenant_kubeconfig(cluster, NAMESPACE)
 
 
-@pytest.fixture(scope="session")
-def kueue(cluster: Cluster) -> Iterator[KueueDouble]:
-    double = KueueDouble(cluster)
-    double.start()
-    yield double
-    double.close()
+KINDS: dict[str, type[Kueue]] = {one.name: one for one in ((KueueDouble, KueueManager) if given() else (KueueDouble,))}
+
+
+@pytest.fixture(scope="session", params=list(KINDS))
+def kueue(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kueue]:
+    started = KINDS[request.param](cluster)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.close()
 
 
 @pytest.fixture
-def queue(kueue: KueueDouble) -> str:
+def queue(kueue: Kueue) -> str:
     """A queue of this test with one cpu."""
     name = f"queue-{os.getpid()}-{next(numbers)}"
     kueue.queue(NAMESPACE, name, {"cpu": "1", "memory": "1Gi", "example.com/fpga": "2"})

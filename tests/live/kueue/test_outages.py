@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from interlink_common.backend import Verdict
 from interlink_common.errors import BackendUnavailable
@@ -45,6 +47,64 @@ async def test_an_api_server_that_was_killed(remote: Remote, cluster: kubernetes
     assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 6
     assert isinstance(container(remote.reports[other.uid]).state, Running)
     await remote.until_true(lambda: not remote.down)
+
+
+class Wire:
+    """A connection to the API server that can be cut."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._writers = port, list[asyncio.StreamWriter]()
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1")
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+
+    def cut(self) -> int:
+        """Resets every connection; tells how many there were."""
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.transport.abort()
+        return len(writers)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, there_writer]
+        await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+
+@pytest_asyncio.fixture
+async def wire(cluster: kubernetes.Cluster) -> AsyncIterator[Wire]:
+    async with Wire(cluster.port) as wire:
+        yield wire
+
+
+def through(wire: Wire, cluster: kubernetes.Cluster, kubeconfig: Path) -> Path:
+    path = cluster.directory / "wire.kubeconfig"
+    path.write_text(kubeconfig.read_text().replace(f":{cluster.port}", f":{wire.port}"))
+    return path
+
+
+async def test_a_watch_that_is_cut(wire: Wire, start_remote: StartRemote, cluster: kubernetes.Cluster, kubeconfig: Path) -> None:
+    """What happened meanwhile, and after, is told."""
+    remote = await start_remote(clusters={"default": {"kubeconfig": through(wire, cluster, kubeconfig)}})
+    short, long = a_pod(shell("sleep 2; exit 6")), a_pod(shell("sleep 4; exit 7"))
+    for pod in (short, long):
+        await remote.running(pod)
+    assert wire.cut()
+    assert ended(await remote.until(short, lambda report: report.finished)).exit_code == 6
+    assert wire.cut()
+    assert ended(await remote.until(long, lambda report: report.finished)).exit_code == 7
 
 
 async def test_an_expired_version_is_told_as_such(remote: Remote, kubeconfig: Path) -> None:

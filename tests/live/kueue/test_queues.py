@@ -11,8 +11,10 @@ import pytest
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.lifecycle.report import Running, Waiting
 from interlink_common.workload.model import Resources
+from interlink_kueue import queues
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
+from tests.servers.kueue import Kueue
 from tests.servers.kueue_double import KueueDouble
 
 GROUP = {"kueue.x-k8s.io/pod-group-name": "two"}
@@ -38,11 +40,23 @@ async def test_a_pod_waits_for_quota_says_why_and_runs_when_the_other_ends(queue
     assert ended(report).exit_code == 4
 
 
-async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: KueueDouble, queue: str) -> None:
+async def test_waiting_pods_tell_how_many_are_ahead(start_remote: StartRemote, queue: str) -> None:
+    remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"positions_seconds": 0.5})
+    await remote.running(a_pod(forever()))  # type: ignore[arg-type]
+    waiters = [await remote.submit(a_pod(shell("exit 0", requests=cpu(600)))) for _ in range(2)]
+
+    def told() -> set[str]:
+        states = [waiting(remote.reports[pod.uid]) for pod in waiters if pod.uid in remote.reports]
+        return {state.message.partition(": ")[0] for state in states if state}
+
+    await remote.until_true(lambda: told() == {f"queue {queue}, next", f"queue {queue}, 1 ahead"}, lambda: str(told()))
+
+
+async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: Kueue, queue: str) -> None:
     pod = a_pod(shell("exit 0", requests=cpu(1200)))
     await queued.submit(pod)
     report = await queued.until_waiting(pod, "Queued", "more than the queue will ever have")
-    assert "maximum capacity (1200m > 1)" in container(report).state.message  # type: ignore[union-attr]
+    assert "request (1200m) > maximum capacity (1)" in container(report).state.message  # type: ignore[union-attr]
     kueue.set_quota(queue, {"cpu": "1200m", "memory": "1Gi"})
     assert ended(await queued.until(pod, lambda report: report.finished)).exit_code == 0
 
@@ -53,7 +67,7 @@ async def test_a_resource_that_the_queue_does_not_cover_is_refused(queued: Remot
         await queued.submit(a_pod(shell("exit 0", requests=gpu, limits=gpu)))
 
 
-async def test_a_queue_that_is_not_there_is_waited_for(start_remote: StartRemote, kueue: KueueDouble) -> None:
+async def test_a_queue_that_is_not_there_is_waited_for(start_remote: StartRemote, kueue: Kueue) -> None:
     remote = await start_remote(tenants={"*": {"queue": "later"}})
     pod = a_pod(shell("exit 0", requests=cpu(100)))
     await remote.submit(pod)
@@ -62,7 +76,7 @@ async def test_a_queue_that_is_not_there_is_waited_for(start_remote: StartRemote
     assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 0
 
 
-async def test_without_the_webhook_a_queued_pod_is_refused_and_never_runs(queued: Remote, kueue: KueueDouble) -> None:
+async def test_without_the_webhook_a_queued_pod_is_refused_and_never_runs(queued: Remote, kueue: Kueue) -> None:
     kueue.remove_webhook()
     try:
         await asyncio.sleep(1)  # the API server learns of it by a watch
@@ -74,7 +88,7 @@ async def test_without_the_webhook_a_queued_pod_is_refused_and_never_runs(queued
         await asyncio.sleep(1)
 
 
-async def test_while_the_manager_is_down_creates_are_temporary(queued: Remote, kueue: KueueDouble) -> None:
+async def test_while_the_manager_is_down_creates_are_temporary(queued: Remote, kueue: Kueue) -> None:
     kueue.stop_webhook()
     try:
         pod = a_pod(shell("exit 0", requests=cpu(100)))
@@ -85,7 +99,7 @@ async def test_while_the_manager_is_down_creates_are_temporary(queued: Remote, k
     assert ended(await queued.run(pod)).exit_code == 0
 
 
-async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, kueue: KueueDouble) -> None:
+async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, kueue: Kueue) -> None:
     pod = a_pod(shell("trap 'exit 0' TERM; echo $$; sleep 600 & wait $!", requests=cpu(600)))
     await queued.running(pod)
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
@@ -100,7 +114,7 @@ async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, ku
     await queued.until_true(lambda: len(queued.objects("pods", pod)) == 1)
 
 
-async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, kueue: KueueDouble) -> None:
+async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, kueue: Kueue) -> None:
     pod = a_pod(forever())  # type: ignore[arg-type]
     await queued.running(pod)
     workload = kueue.workload_of(queued.remote_pod(pod))
@@ -116,7 +130,7 @@ async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, k
         await asyncio.sleep(1)
 
 
-async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: KueueDouble) -> None:
+async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: Kueue) -> None:
     pod = replace(a_pod(forever()), annotations={"interlink.eu/on-eviction": "fail"})  # type: ignore[arg-type]
     await queued.running(pod)
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
@@ -125,7 +139,7 @@ async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue
     assert "Preempted to accommodate" in state.message
 
 
-async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: KueueDouble) -> None:
+async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: Kueue) -> None:
     pod = a_pod(forever())  # type: ignore[arg-type]
     await queued.running(pod)
     kueue.deactivate(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
@@ -133,7 +147,7 @@ async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: Kueue
     assert (state.exit_code, state.reason, state.message) == (137, "Deactivated", "The workload is deactivated")
 
 
-async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued: Remote, kueue: KueueDouble, queue: str) -> None:
+async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued: Remote, kueue: Kueue, queue: str) -> None:
     pod = a_pod(forever())  # type: ignore[arg-type]
     await queued.running(pod)
     kueue.hold(queue)
@@ -143,7 +157,7 @@ async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued
     assert container(report).restart_count == 1
 
 
-async def test_eviction_while_the_plugin_is_away(queued: Remote, kueue: KueueDouble) -> None:
+async def test_eviction_while_the_plugin_is_away(queued: Remote, kueue: Kueue) -> None:
     pod = a_pod(forever())  # type: ignore[arg-type]
     await queued.running(pod)
     await queued.stop()
@@ -160,7 +174,7 @@ async def test_a_pod_chooses_its_queue_by_annotation(remote: Remote, queue: str)
     assert remote.remote_pod(pod)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue
 
 
-async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote, kueue: KueueDouble) -> None:
+async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote, kueue: Kueue) -> None:
     one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
     await queued.submit(one)
     await queued.until_waiting(one, "Queued", "Kueue has not taken the pod up yet")
@@ -169,7 +183,7 @@ async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote,
     assert kueue.workload_of(queued.remote_pod(one)) == kueue.workload_of(queued.remote_pod(two))
 
 
-async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, kueue: KueueDouble) -> None:
+async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, kueue: Kueue) -> None:
     one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
     await queued.submit(one)
     await queued.submit(two)
@@ -181,20 +195,19 @@ async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, 
 
 
 async def test_logs_come_from_the_worker_cluster_of_multikueue(
-    start_remote: StartRemote, kueue: KueueDouble, queue: str, kubeconfig: Path
+    start_remote: StartRemote, kueue: Kueue, queue: str, kubeconfig: Path
 ) -> None:
     """One cluster plays both: what is proven is which credentials are used."""
     clusters = {"default": {"kubeconfig": kubeconfig}, "east": {"kubeconfig": kubeconfig}}
     remote = await start_remote(tenants={"*": {"queue": queue}}, clusters=clusters, queues={"worker_clusters": {"worker-east": "east"}})
-    pod = a_pod(shell("echo from the worker; sleep 600", requests=cpu(100)))
-    await remote.running(pod)
-    workload = kueue.workload_of(remote.remote_pod(pod))
-    kueue.dispatch(NAMESPACE, workload, "worker-east")
-    assert await remote.log(pod) == "from the worker\n"
-    kueue.dispatch(NAMESPACE, workload, "worker-west")
+    east, west = (a_pod(shell("echo from the worker; sleep 600", requests=cpu(100))) for _ in range(2))
+    for pod, worker in ((east, "worker-east"), (west, "worker-west")):
+        await remote.running(pod)
+        kueue.dispatch(NAMESPACE, kueue.workload_of(remote.remote_pod(pod)), worker)
+    assert await remote.log(east) == "from the worker\n"
     await asyncio.sleep(1)  # until the watch has told of it
     with pytest.raises(NotFound, match=r"worker cluster worker-west of MultiKueue; the operator can name its credentials"):
-        await remote.log(pod)
+        await remote.log(west)
 
 
 async def test_capacity_is_the_quota(queued: Remote) -> None:
@@ -206,3 +219,36 @@ async def test_the_queue_is_checked(queued: Remote, queue: str) -> None:
     rows = await queued.backend.check()
     assert [row.verdict for row in rows] == ["ok", "ok", "ok"], rows
     assert f"LocalQueue {queue} of {queue}, Kueue v1beta2" in rows[2].detail
+
+
+@pytest.mark.parametrize("kueue", ["double"], indirect=True, scope="session")
+async def test_an_older_kueue_is_spoken_to_in_its_own_version(start_remote: StartRemote, kueue: KueueDouble, queue: str) -> None:
+    kueue.serve("v1beta1")
+    try:
+        remote = await start_remote(tenants={"*": {"queue": queue}})
+        assert (await remote.backend.check())[2].detail == f"LocalQueue {queue} of {queue}, Kueue v1beta1"
+        first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+        await remote.running(first)
+        await remote.submit(second)
+        await remote.until_waiting(second, "Queued", "insufficient unused quota")
+        kueue.evict(NAMESPACE, kueue.workload_of(remote.remote_pod(first)))
+        assert ended(await remote.until(second, lambda report: report.finished)).exit_code == 4
+        await remote.until(first, lambda report: container(report).restart_count == 1 and isinstance(container(report).state, Running))
+    finally:
+        kueue.serve("v1beta1", "v1beta2")
+
+
+async def test_the_older_version_says_the_same(
+    start_remote: StartRemote, kueue: Kueue, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both are served, as the real one does."""
+    monkeypatch.setattr(queues, "VERSIONS", ("v1beta1",))
+    remote = await start_remote(tenants={"*": {"queue": queue}})
+    assert (await remote.backend.capacity()).cpu_millis == 1000
+    first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+    await remote.running(first)
+    await remote.submit(second)
+    await remote.until_waiting(second, "Queued", "insufficient unused quota for cpu in flavor default, 200m more needed")
+    kueue.deactivate(NAMESPACE, kueue.workload_of(remote.remote_pod(first)))
+    assert ended(await remote.until(first, lambda report: report.finished)).reason == "Deactivated"
+    assert ended(await remote.until(second, lambda report: report.finished)).exit_code == 4
