@@ -182,7 +182,10 @@ class HTCondorBackend(Backend):
         return self._submits.setdefault(identity.name, Batches(submit, most=SUBMITS_AT_ONCE))
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """By the UIDs in the ads of the queue, and by the files of those whose job has left it."""
+        """By the UIDs in the ads of the queue, and by the files of those whose job has left it.
+
+        A JID is on record when all files were sent; the schedd may take its time to let the job go.
+        """
         projection = ["ClusterId", "ProcId", "JobStatus", "HoldReasonCode", ads.POD_UID, ads.POD]
         rows = await self._call_own("query", constraint=f"{ads.INSTANCE} =?= {quoted(self._settings.instance)}", projection=projection)
         found: dict[str, FoundJob] = {}
@@ -190,10 +193,11 @@ class HTCondorBackend(Backend):
             job = ads.JobAd.of(row)
             known = self._follow.pods.get(job.pod_uid)
             workload = known.workload if known is not None else ads.unpacked(job.text(ads.POD))
+            is_recorded = known is not None and known.jid == job.id
             is_other = job.pod_uid in found or (known is not None and known.jid != job.id)
             if job.pod_uid in self._submitting or workload is None or workload.uid != job.pod_uid:
                 continue
-            if job.is_half_submitted or is_other:
+            if is_other or (job.is_half_submitted and not is_recorded):
                 log.warning("a job that was not submitted whole is removed", jid=job.id, pod_uid=job.pod_uid)
                 await self._remove_jobs(workload.namespace, [job.id], "it was not submitted whole", 0)
                 continue
