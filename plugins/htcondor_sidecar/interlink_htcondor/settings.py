@@ -186,7 +186,7 @@ class RunnerSettings(Group):
     nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> path on the node.")
     csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> path on the node.")
     allow_mesh: bool = Field(False, description="Run interLink's network scripts on the node.")
-    allow_run_as: bool = Field(False, description="Let pods choose a uid inside of their containers.")
+    allow_run_as: bool = Field(False, description="Let pods choose a uid: only podman can give it, elsewhere they run as the job.")
     allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")
     stop_seconds: float = Field(300.0, gt=0, description="The longest grace of an orderly stop.")
     log_bytes: int = Field(0, ge=0, description="How much of each container's log is kept; 0: all.")
