@@ -21,7 +21,7 @@ try: install ## serve a backend on .run/BACKEND.sock until Ctrl-C (BACKEND=docke
 
 test: install ## everything, test servers included (on Debian as root it installs them)
 	@.venv/bin/python -m scripts.test_servers
-	$(PYTEST) $(PARALLEL)
+	@.venv/bin/python -m scripts.suite
 
 test-unit: install ## what needs no server, in under a minute
 	@REQUIRE_BACKENDS= $(PYTEST) $(PARALLEL) -m "not live and not e2e"

@@ -62,6 +62,13 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=search_path())
 
 
+def lacks_capabilities() -> bool:
+    """A container host may itself be confined: then root can't give a container all that root usually has."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    every = 2 ** (int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
+    return int(status["CapEff"], 16) != int(every)
+
+
 class DockerEngine:
     """One dockerd. `live_restore`: its containers outlive it."""
 

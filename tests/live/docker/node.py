@@ -18,7 +18,7 @@ from interlink_common.lifecycle.report import ContainerReport, PodReport, Runnin
 from interlink_common.workload.model import Container, Workload
 from interlink_docker.backend import DockerBackend
 from interlink_docker.settings import DockerSettings
-from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine
+from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine, lacks_capabilities
 
 PATIENCE_SECONDS = 60.0
 numbers = itertools.count()
@@ -157,11 +157,4 @@ def waiting(report: PodReport, name: str = "main") -> Waiting | None:
     return state if isinstance(state, Waiting) else None
 
 
-def root_lacks_capabilities() -> bool:
-    """A container host may itself be confined: then no engine on it can run a privileged container."""
-    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    every = 2 ** (int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
-    return int(status["CapEff"], 16) != int(every)
-
-
-needs_privileged = pytest.mark.skipif(root_lacks_capabilities(), reason="root of this machine lacks capabilities that privileged needs")
+needs_privileged = pytest.mark.skipif(lacks_capabilities(), reason="root of this machine lacks capabilities that privileged needs")

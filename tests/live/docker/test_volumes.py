@@ -224,7 +224,9 @@ async def test_nfs_and_csi_by_the_operators_map(start_node: StartNode, tmp_path:
     node = await start_node(volumes=maps)
     volumes = (ExternalVolume("n", "nfs", "server:/export"), ExternalVolume("c", "csi", "driver.example.org"))
     mounts = (Mount("n", "/nfs"), Mount("c", "/csi"), Mount("n", "/part", sub_path="part"))
-    pod = a_pod(shell("cat /nfs/part/file /csi/part/file /part/file; echo mine > /nfs/new; touch /csi/new", mounts=mounts), volumes=volumes)
+    pod = a_pod(
+        shell("cat /nfs/part/file /csi/part/file /part/file; echo mine > /nfs/new; touch /csi/new 2>&1", mounts=mounts), volumes=volumes
+    )
     await node.run(pod)
     assert (await node.log(pod)).splitlines() == ["nfs", "csi", "nfs", "touch: /csi/new: Read-only file system"]
     assert (tmp_path / "nfs" / "new").read_text() == "mine\n"
@@ -254,7 +256,9 @@ def cvmfs(tmp_path: Path) -> Iterator[Path]:
 
 async def test_cvmfs_is_read_only_and_later_mounts_appear(start_node: StartNode, cvmfs: Path) -> None:
     node = await start_node(cvmfs={"path": str(cvmfs)})
-    script = "cat /cvmfs/atlas.example.org/release; touch /cvmfs/x; until cat /cvmfs/later.example.org/file 2>/dev/null; do sleep 0.1; done"
+    script = (
+        "cat /cvmfs/atlas.example.org/release; touch /cvmfs/x 2>&1; until cat /cvmfs/later.example.org/file 2>/dev/null; do sleep 0.1; done"
+    )
     pod = a_pod(shell(script, mounts=(Mount("c", "/cvmfs"),)), volumes=(CvmfsVolume("c", ("atlas.example.org",)),))
     await node.running(pod)
     later = cvmfs / "later.example.org"

@@ -21,8 +21,6 @@ from interlink_common.testing.manifests import from_documents
 from interlink_common.tracking import faultpoints
 from interlink_common.workload.model import File, FilesVolume, Mount
 from interlink_kueue import creating
-from interlink_kueue.client import ApiRefusal, Cluster
-from interlink_kueue.settings import ClusterSettings
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell
 from tests.servers import kubernetes
@@ -105,17 +103,6 @@ async def test_a_watch_that_is_cut(wire: Wire, start_remote: StartRemote, cluste
     assert ended(await remote.until(short, lambda report: report.finished)).exit_code == 6
     assert wire.cut()
     assert ended(await remote.until(long, lambda report: report.finished)).exit_code == 7
-
-
-async def test_an_expired_version_is_told_as_such(remote: Remote, kubeconfig: Path) -> None:
-    """The reflector lists again then (tests/unit/kueue/test_reflector.py)."""
-    reader = Cluster("default", ClusterSettings(kubeconfig=kubeconfig))
-    try:
-        with pytest.raises(ApiRefusal) as caught:
-            await anext(reader.watched(f"/api/v1/namespaces/{NAMESPACE}/pods", "1"))
-        assert caught.value.is_expired
-    finally:
-        await reader.close()
 
 
 async def test_a_running_pod_that_somebody_deletes_failed(remote: Remote) -> None:
