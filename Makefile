@@ -24,7 +24,7 @@ test: install ## everything, test servers included (on Debian as root it install
 	@.venv/bin/python -m scripts.suite
 
 test-unit: install ## what needs no server, in under a minute
-	@REQUIRE_BACKENDS= $(PYTEST) $(PARALLEL) -m "not live and not e2e"
+	@REQUIRE_BACKENDS= $(PYTEST) $(PARALLEL) -m "not live and not e2e and not slow"
 
 lint: install ## ruff, mypy, import-linter
 	.venv/bin/ruff check .

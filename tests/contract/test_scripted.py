@@ -20,6 +20,8 @@ from interlink_common.testing.contract_suite.pods import exit_code
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.testing.scripts import Script
 
+pytestmark = pytest.mark.slow
+
 
 class ServedInProcess(RunningPlugin):
     """The plugin as a task of the test's own loop. Its site outlives it, so a restart is one; a kill is played by cancelling."""

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from interlink_common.testing.judge import judge_sentence
 
+pytestmark = pytest.mark.slow
+
 WIRE = Path(__file__).parents[3] / "wire"
 UNHURRIED = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 

@@ -14,6 +14,8 @@ import pytest
 
 from interlink_common.tracking import faultpoints
 
+pytestmark = pytest.mark.slow
+
 UID = "0266151f-3486-47f5-8383-9fcc9877a359"
 RUNNING: dict[str, Any] = {"pods": {UID: f"jid-{UID}"}, "graves": [], "jobs": {UID: 1}, "answers": []}
 REMOVED: dict[str, Any] = {"pods": {}, "graves": [UID], "jobs": {}, "answers": []}
