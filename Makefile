@@ -33,7 +33,7 @@ lint: install ## ruff, mypy, import-linter
 	.venv/bin/lint-imports
 
 bench: install ## measure; results into benchmarks/ and docs/benchmarks.md
-	.venv/bin/python benchmarks/run.py
+	.venv/bin/python -m benchmarks.run
 
 docs: install ## the documentation, into site/
 	.venv/bin/mkdocs build --strict

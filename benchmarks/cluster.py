@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -16,11 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from library import add_pods, resident_mib, server, status_body
-from wire import RawClient, http_request, interleaved, percentiles
-
+from benchmarks.library import add_pods, resident_mib, server, status_body
+from benchmarks.wire import RawClient, http_request, interleaved, percentiles
 from interlink_kueue.labels import POD_UID
 from scripts import kubernetes_programs
 from tests.servers.kubernetes import Cluster
@@ -102,7 +98,7 @@ def measure() -> dict[str, Any]:
             arguments = (str(state), str(tenant_kubeconfig(cluster, NAMESPACE)))
             today = datetime.now(UTC).strftime("%Y-%m-%d")
             result: dict[str, Any] = {"date": today, "kubernetes": kubernetes_programs.version(), "pods": COUNT}
-            with server("remote.py", socket, *arguments) as (process, _):
+            with server("remote", socket, *arguments) as (process, _):
                 result["idle_mib"] = resident_mib(process.pid)
                 client = RawClient(socket)
                 result["create"] = creates(api, client)
@@ -115,13 +111,13 @@ def measure() -> dict[str, Any]:
                 requests = [http_request("GET", "/status", status_body(pod["metadata"]["labels"][POD_UID])) for pod in pods[::10]]
                 answer = root / "answer"
                 answer.write_bytes(client.call(requests[0]))
-                with server("bare.py", root / "bare.sock", str(answer)):
+                with server("bare", root / "bare.sock", str(answer)):
                     clients = {"bare": (RawClient(root / "bare.sock"), requests), "plugin": (RawClient(socket), requests)}
                     result["status"] = interleaved(clients, 4_000)
                 result["change"] = changes(api, client, pods)
                 result["mib"] = resident_mib(process.pid)
             result["loop_lag"] = percentiles(json.loads((state / "lag.json").read_text()))
-            with server("remote.py", socket, *arguments) as (process, seconds):
+            with server("remote", socket, *arguments) as (process, seconds):
                 result["restart_seconds"] = round(seconds, 2)
                 time.sleep(10)
                 result["restarted_mib"] = resident_mib(process.pid)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -17,10 +16,7 @@ from typing import Any
 
 import docker
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from wire import RawClient, http_request, lag_of, sample_lag
-
+from benchmarks.wire import RawClient, http_request, lag_of, sample_lag
 from interlink_common.backend import Job
 from interlink_common.lifecycle.memory import PodMemory, to_json
 from interlink_common.lifecycle.seen import Seen

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wire import RawClient, http_request, interleaved, lag_of
+from benchmarks.wire import RawClient, http_request, interleaved, lag_of
 
-HERE = Path(__file__).parent
-WIRE = HERE.parent / "tests" / "wire"
+ROOT = Path(__file__).parents[1]
+WIRE = ROOT / "tests" / "wire"
 PING = http_request("GET", "/status", b"[]")
 
 
@@ -55,10 +55,10 @@ def resident_mib(pid: int) -> float:
 
 
 @contextmanager
-def server(script: str, socket: Path, *args: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def server(module: str, socket: Path, *args: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """A server process and the seconds until it answered its first request."""
     begin = time.perf_counter()
-    with subprocess.Popen([sys.executable, str(HERE / script), str(socket), *args]) as process:
+    with subprocess.Popen([sys.executable, "-m", f"benchmarks.{module}", str(socket), *args], cwd=ROOT) as process:
         try:
             while True:
                 try:
@@ -66,7 +66,7 @@ def server(script: str, socket: Path, *args: str) -> Iterator[tuple[subprocess.P
                     break
                 except (OSError, RuntimeError):
                     if process.poll() is not None:
-                        raise RuntimeError(f"{script} ended with {process.returncode}") from None
+                        raise RuntimeError(f"{module} ended with {process.returncode}") from None
                     time.sleep(0.01)
             yield process, time.perf_counter() - begin
         finally:
@@ -96,7 +96,7 @@ def measure(counts: tuple[int, ...] = (10, 1_000, 10_000), rounds: int = 4_000) 
         uids: list[str] = []
         for count in counts:
             more = [str(uuid.uuid4()) for _ in range(count - len(uids))]
-            with server("steady.py", socket, str(state)) as (process, _):
+            with server("steady", socket, str(state)) as (process, _):
                 if not uids:
                     result["idle_mib"] = resident_mib(process.pid)
                 result["creates_per_second"] = round(add_pods(socket, more), 1)
@@ -104,12 +104,12 @@ def measure(counts: tuple[int, ...] = (10, 1_000, 10_000), rounds: int = 4_000) 
                 requests = [http_request("GET", "/status", status_body(uid)) for uid in uids[:: max(1, count // 500)]]
                 answer = root / "answer"
                 answer.write_bytes(RawClient(socket).call(requests[0]))
-                with server("bare.py", root / "bare.sock", str(answer)):
+                with server("bare", root / "bare.sock", str(answer)):
                     clients = {"bare": (RawClient(root / "bare.sock"), requests), "plugin": (RawClient(socket), requests)}
                     result["status"][str(count)] = interleaved(clients, rounds)
                 result["mib"] = resident_mib(process.pid)
             result["loop_lag"] = lag_of(json.loads((state / "lag.json").read_text()))
-        with server("steady.py", socket, str(state)) as (process, seconds):
+        with server("steady", socket, str(state)) as (process, seconds):
             result["restart_seconds"] = round(seconds, 2)
             begin = time.perf_counter()
             last = RawClient(socket)

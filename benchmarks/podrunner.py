@@ -6,13 +6,10 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from interlink_common.jobbundle.bundle import build
 from interlink_common.podrunner.config import ImageRules, RunnerConfig

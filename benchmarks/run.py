@@ -1,6 +1,6 @@
 """`make bench`: measures, stores `benchmarks/results.json`, and renders docs/benchmarks.md with its plot from it.
 
-`run.py --render` only renders what is stored.
+`python -m benchmarks.run --render` only renders what is stored.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def measured_on() -> dict[str, Any]:
     }
 
 
-def part(script: str) -> dict[str, Any]:
-    print(f"running {script} ...", flush=True)
-    done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / script)], stdout=subprocess.PIPE, check=True, text=True)
+def part(module: str) -> dict[str, Any]:
+    print(f"running {module} ...", flush=True)
+    done = subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
     return dict(json.loads(done.stdout))
 
 
@@ -254,11 +254,11 @@ def main() -> None:
     if "--render" not in sys.argv[1:]:
         result = {
             "measured_on": measured_on(),
-            "library": part("library.py"),
-            "engine": part("engine.py"),
-            "cluster": part("cluster.py"),
-            "podrunner": part("podrunner.py"),
-            "pool": part("pool.py"),
+            "library": part("library"),
+            "engine": part("engine"),
+            "cluster": part("cluster"),
+            "podrunner": part("podrunner"),
+            "pool": part("pool"),
         }
         result["measured_on"]["load_average"] = round(os.getloadavg()[1], 1)
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")

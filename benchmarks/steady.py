@@ -8,8 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from wire import sample_lag
-
+from benchmarks.wire import sample_lag
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support, in_slices
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
 from interlink_common.serve.server import run
