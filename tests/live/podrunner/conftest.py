@@ -62,9 +62,9 @@ def apptainer_node(apptainer_image: Path) -> Node:
 
 
 @pytest.fixture(scope="session")
-def podman_storage(place: Path) -> Iterator[podman.Storage]:
+def podman_storage(place: Path, unavailable: Callable[[str, str], None]) -> Iterator[podman.Storage]:
     if reason := podman.unavailable():
-        pytest.skip(reason)
+        unavailable("podrunner", reason)
     storage = podman.Storage(place / "podman", podman.configuration(place))
     storage.add_image()
     yield storage
