@@ -80,8 +80,7 @@ async def raw_description(backend: HTCondorBackend, directory: Path, number: int
     """What a plain script would submit: the same files, and nothing kept of it."""
     place = directory / "raw" / str(number)
     await asyncio.to_thread(place.mkdir, parents=True)
-    for name in ("pod.json", "runner.json"):
-        await asyncio.to_thread((place / name).write_text, "{}")
+    await asyncio.to_thread((place / "pod.json").write_text, "{}")
     described = backend._describe(replace(pod(number), uid=f"raw-{number}"))
     return {**described, "initialdir": str(place), f"My.{ads.INSTANCE}": quoted("raw")}
 

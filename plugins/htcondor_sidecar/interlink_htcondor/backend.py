@@ -24,7 +24,7 @@ from interlink_common.backend import (
     in_slices,
 )
 from interlink_common.errors import NotFound
-from interlink_common.jobbundle.bundle import build
+from interlink_common.jobbundle.bundle import ARCHIVE, RUNNER, START, build
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
@@ -39,11 +39,11 @@ from interlink_htcondor.pods import Pod, directory_of, is_waiting, require_safe_
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.runner import runner_config
 from interlink_htcondor.settings import HTCondorSettings
-from interlink_htcondor.translate import Description, describe, transactions
+from interlink_htcondor.translate import Description, describe, kind, transaction
 
 log = structlog.get_logger(__name__)
 
-SUBMITS_AT_ONCE = 500
+SUBMITS_AT_ONCE = 250
 REMOVALS_AT_ONCE = 500
 FORCE_MARGIN_SECONDS = 60.0
 """A job that is still there so long after its grace is removed without asking its worker node, which may be lost."""
@@ -95,7 +95,7 @@ class HTCondorBackend(Backend):
         self._config = runner_config(self._settings)
         self._shared = self._settings.state_dir.absolute() / "shared"
         self._identities = Identities(self._settings)
-        self._submits: dict[str, Batches[Description, str]] = {}
+        self._submits: dict[tuple[str, tuple[str, ...]], Batches[Description, str]] = {}
         self._removals: dict[tuple[str, int, str], Batches[str, None]] = {}
         self._submitting: set[str] = set()
         self._follow = Follow(self._settings, self._identities, remove=self._remove_jobs)
@@ -121,7 +121,7 @@ class HTCondorBackend(Backend):
         """What all jobs have alike, so that no pod needs a copy of its own."""
         private_directory(self._shared)
         bundle = build(Workload("shared", "", "", ()), self._config, pythons=self._settings.runner.pythons)
-        for name in ("start.sh", "podrunner.pyz"):
+        for name in (START, ARCHIVE, RUNNER):
             file = bundle.files[name]
             writing = self._shared / f"{name}.new"
             writing.write_bytes(file.data)
@@ -156,7 +156,8 @@ class HTCondorBackend(Backend):
         try:
             bundle = build(workload, self._config, pythons=self._settings.runner.pythons)
             await asyncio.to_thread(journal.write, bundle)
-            jid = await self._submits_for(workload.namespace).do(self._describe(workload))
+            description = self._describe(workload)
+            jid = await self._submits_for(workload.namespace, description).do(description)
         except Exception:
             await asyncio.to_thread(journal.remove)
             raise
@@ -166,20 +167,17 @@ class HTCondorBackend(Backend):
         self._take(workload, jid)
         return jid
 
-    def _submits_for(self, namespace: str) -> Batches[Description, str]:
+    def _submits_for(self, namespace: str, description: Description) -> Batches[Description, str]:
+        """Those of one kind alone, so that a call is one transaction: refused as a whole, it can be tried again job by job."""
         identity = self._identities.of(namespace)
 
         async def submit(descriptions: Sequence[Description]) -> Sequence[str]:
-            jids = [""] * len(descriptions)
-            for template, items, positions in transactions(descriptions):
-                made = await identity.orders.call(
-                    "submit", timeout_seconds=self._settings.pool.transfer_timeout_seconds, template=template, items=items
-                )
-                for position, jid in zip(positions, made, strict=True):
-                    jids[position] = jid
-            return jids
+            template, items = transaction(descriptions)
+            seconds = self._settings.pool.transfer_timeout_seconds
+            return cast(list[str], await identity.submitter.call("submit", timeout_seconds=seconds, template=template, items=items))
 
-        return self._submits.setdefault(identity.name, Batches(submit, most=SUBMITS_AT_ONCE))
+        batches: Batches[Description, str] = Batches(submit, most=SUBMITS_AT_ONCE, calls_at_once=2)
+        return self._submits.setdefault((identity.name, kind(description)), batches)
 
     async def inventory(self) -> Sequence[FoundJob]:
         """By the UIDs in the ads of the queue, and by the files of those whose job has left it.

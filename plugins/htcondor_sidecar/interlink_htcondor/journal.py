@@ -63,13 +63,12 @@ class Journal:
         return max((chunk.number for chunk in self.chunks if chunk.run == run), default=0)
 
     def write(self, bundle: Bundle) -> None:
-        """The pod's own files of its job, secrets too, for as long as the submit takes."""
+        """The pod's own file of its job, secrets too, for as long as the submit takes."""
         for folder in (self.directory, self.submit_directory, self.directory / LOG):
             folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        for name in (POD, RUNNER):
-            path = self.submit_directory / name
-            path.touch(mode=0o600)
-            path.write_bytes(bundle.files[name].data)
+        path = self.submit_directory / POD
+        path.touch(mode=0o600)
+        path.write_bytes(bundle.files[POD].data)
 
     def clear(self) -> None:
         """Removes what was sent, which a fetch brings back too."""

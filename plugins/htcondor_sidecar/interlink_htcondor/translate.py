@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from interlink_common.errors import Refused
-from interlink_common.jobbundle.bundle import POD, RUNNER
+from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.workload.model import CvmfsVolume, Workload
 from interlink_common.workload.quantities import whole
@@ -30,6 +30,7 @@ LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionD
 UNPACKED = "/cvmfs/unpacked.cern.ch/"
 REPOSITORY = re.compile(r"[A-Za-z0-9.-]+")
 
+OWNER = "My.Owner"
 ON_EVICTION = "interlink.eu/on-eviction"
 GPU_MEMORY = ("interlink.eu/gpus-minimum-memory", "nvidia.com/gpu.memory")
 """Annotation, a quantity; node selector, in MiB as NVIDIA's feature discovery labels nodes."""
@@ -46,7 +47,7 @@ def tenant_of(namespace: str, settings: HTCondorSettings) -> TenantSettings:
 
 
 def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
-    """The submit description: command -> value. `directory` holds the pod's own files, `shared` start.sh and podrunner.pyz.
+    """The submit description: command -> value. `directory` holds the pod's own files, `shared` those that all pods have.
 
     Raises Refused for an annotation that says nothing, and for a device that nobody maps.
     """
@@ -55,7 +56,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "universe": job.universe,
         "executable": f"{shared}/start.sh",
         "initialdir": directory,
-        "transfer_input_files": f"{shared}/podrunner.pyz,{POD},{RUNNER}",
+        "transfer_input_files": f"{shared}/{ARCHIVE},{shared}/{RUNNER},{POD}",
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
         "output": "podrunner.out",
@@ -79,7 +80,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "rank": job.rank,
         "accounting_group": tenant.accounting_group or job.accounting_group,
         "allowed_execute_duration": walltime(pod, settings),
-        "My.Owner": quoted(tenant.owner) if tenant.owner else "",
+        OWNER: quoted(tenant.owner) if tenant.owner else "",
         "x509userproxy": str((tenant.credential or settings.credential).x509_proxy_file or ""),
     }
     extra = {f"My.{name}": expression for name, expression in {**job.attributes, **tenant.attributes}.items()}
@@ -186,19 +187,15 @@ def _mebi(number: str) -> str:
     return f"{number}Mi" if number else ""
 
 
-def transactions(descriptions: Sequence[Description]) -> list[tuple[Description, list[dict[str, str]], list[int]]]:
-    """Descriptions as few transactions: (template, items, positions). What is alike stands in the template, what differs in the items.
+def kind(description: Description) -> tuple[str, ...]:
+    """What descriptions must have alike to be one transaction: their commands, and whose jobs they are."""
+    return (description.get(OWNER, ""), *sorted(description))
 
-    Descriptions with other commands can't share a template.
-    """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for position, description in enumerate(descriptions):
-        groups.setdefault(tuple(sorted(description)), []).append(position)
-    found = []
-    for keys, positions in groups.items():
-        chosen = [descriptions[position] for position in positions]
-        varying = {key: f"v{number}" for number, key in enumerate(keys) if len({each[key] for each in chosen}) > 1}
-        varying = varying or {"initialdir": "v0"}
-        template = {key: f"$({varying[key]})" if key in varying else chosen[0][key] for key in keys}
-        found.append((template, [{name: each[key] for key, name in varying.items()} for each in chosen], positions))
-    return found
+
+def transaction(descriptions: Sequence[Description]) -> tuple[Description, list[dict[str, str]]]:
+    """Descriptions of one kind as (template, items). What is alike stands in the template, what differs in the items."""
+    first = descriptions[0]
+    varying = {key: f"v{number}" for number, key in enumerate(sorted(first)) if len({each[key] for each in descriptions}) > 1}
+    varying = varying or {"initialdir": "v0"}  # an item needs a variable
+    template = {key: f"$({varying[key]})" if key in varying else value for key, value in first.items()}
+    return template, [{name: each[key] for key, name in varying.items()} for each in descriptions]

@@ -31,6 +31,10 @@ class Worker:
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        return self._turn.locked()
+
     async def call(self, name: str, *, timeout_seconds: float, **arguments: Any) -> Any:
         """The result of that call of `client.Client`. Raises Refused, or BackendUnavailable for everything that may heal.
 

@@ -39,7 +39,7 @@ def test_secrets_are_there_only_for_the_submit_and_for_nobody_else(tmp_path: Pat
     journal = Journal(tmp_path / "uid")
     journal.write(build(a_pod(), RunnerConfig()))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "uid").rglob("*")}
-    assert modes == {"submit": 0o700, "log": 0o700, "pod.json": 0o600, "runner.json": 0o600}
+    assert modes == {"submit": 0o700, "log": 0o700, "pod.json": 0o600}
     journal.clear()
     assert list(journal.submit_directory.iterdir()) == []
     journal.remove()

@@ -49,6 +49,28 @@ async def test_a_lone_request_goes_at_once_and_those_meanwhile_are_the_next() ->
     assert isinstance(results[4], Refused)
 
 
+async def test_a_second_call_begins_only_as_a_full_one() -> None:
+    calls: list[list[int]] = []
+    passes = asyncio.Event()
+
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        calls.append(list(items))
+        await passes.wait()
+        return items
+
+    batches = Batches(call, most=2, calls_at_once=2)
+    tasks = []
+    for number in range(6):
+        tasks.append(asyncio.create_task(batches.do(number)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert calls == [[0], [1, 2]]
+    passes.set()
+    assert await asyncio.gather(*tasks) == list(range(6))
+    assert calls[2:] == [[3, 4], [5]]
+    assert await batches.do(6) == 6
+
+
 async def test_an_error_of_a_call_is_that_of_everybody_in_it() -> None:
     async def call(items: Sequence[int]) -> Sequence[int]:
         raise BackendUnavailable("away")

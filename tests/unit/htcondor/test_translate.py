@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import htcondor2
@@ -14,14 +15,14 @@ from interlink_common.workload.model import Container, CvmfsVolume, ExternalVolu
 from interlink_htcondor import ads
 from interlink_htcondor.policy import require_allowed
 from interlink_htcondor.quoting import decoded
-from interlink_htcondor.translate import Description, describe, transactions
+from interlink_htcondor.translate import Description, describe, kind, transaction
 from tests.unit.htcondor.pods import UID, a_pod, settings
 
 PLAIN = {
     "universe": "vanilla",
     "executable": "/shared/start.sh",
     "initialdir": "/pods/u/submit",
-    "transfer_input_files": "/shared/podrunner.pyz,pod.json,runner.json",
+    "transfer_input_files": "/shared/podrunner.pyz,/shared/runner.json,pod.json",
     "should_transfer_files": "YES",
     "when_to_transfer_output": "ON_EXIT",
     "output": "podrunner.out",
@@ -196,18 +197,23 @@ def test_a_skeleton_holds_no_secret() -> None:
     assert ads.unpacked(ads.packed(a_pod())[:40]) is None
 
 
-@given(
-    st.lists(
-        st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"), min_size=1).map(lambda d: {"initialdir": "x", **d}), min_size=1
-    )
-)
-def test_transactions_say_the_same_as_the_descriptions(descriptions: list[Description]) -> None:
-    found: dict[int, Description] = {}
-    for template, items, positions in transactions(descriptions):
-        assert all(items), "an item needs a variable"
-        for item, position in zip(items, positions, strict=True):
-            found[position] = {key: item.get(value[2:-1], value) if value.startswith("$(") else value for key, value in template.items()}
-    assert [found[position] for position in range(len(descriptions))] == descriptions
+DESCRIPTIONS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123")).map(lambda made: {"initialdir": "x", **made})
+
+
+@given(st.lists(DESCRIPTIONS, min_size=1))
+def test_a_transaction_says_the_same_as_the_descriptions(descriptions: list[Description]) -> None:
+    alike = [each for each in descriptions if kind(each) == kind(descriptions[0])]
+    template, items = transaction(alike)
+    assert all(items), "an item needs a variable"
+    said = [{key: item.get(value[2:-1], value) if value.startswith("$(") else value for key, value in template.items()} for item in items]
+    assert said == alike
+
+
+def test_jobs_of_two_owners_are_no_transaction() -> None:
+    tenants = {"a": {"owner": "alice"}, "b": {"owner": "bob"}}
+    first, second = (describe(replace(a_pod(), namespace=name), "/d", "/s", settings(tenants=tenants)) for name in "ab")
+    assert sorted(first) == sorted(second)
+    assert kind(first) != kind(second)
 
 
 @pytest.mark.parametrize(
