@@ -82,4 +82,4 @@ def environment_name(setting: str) -> str:
 
 
 def as_text(value: object) -> str:
-    return json.dumps(value) if isinstance(value, (bool, list, dict)) else str(value)
+    return json.dumps(value) if value is None or isinstance(value, (bool, list, dict)) else str(value)

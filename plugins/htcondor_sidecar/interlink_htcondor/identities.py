@@ -124,6 +124,7 @@ def environment_of(credential: CredentialSettings, settings: HTCondorSettings, d
         methods.append("SCITOKENS")
     if credential.x509_proxy_file is not None:
         told["X509_USER_PROXY"] = str(credential.x509_proxy_file.absolute())
+        told["_CONDOR_AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR"] = "true"
         methods.append("SSL")
     if credential.ca_directory is not None:
         told["_CONDOR_AUTH_SSL_CLIENT_CADIR"] = str(credential.ca_directory)

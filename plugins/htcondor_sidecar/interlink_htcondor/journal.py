@@ -50,6 +50,8 @@ class Journal:
         self.has_last_word = False
         """Whether podrunner told how the newest run ended."""
         self._over = False
+        self._earlier: dict[int, PodReport] = {}
+        """What was last told of runs that are over."""
         self._index: dict[Chunk, frozenset[tuple[str, int]]] = {}
         for chunk in self.chunks:
             self._learn(chunk)
@@ -106,6 +108,8 @@ class Journal:
     def run_is_over(self, why: str) -> None:
         """The last run did not end the pod, and the job waits for another."""
         if self.run and not self.told.ended and not self._over:
+            if self.told.report is not None:
+                self._earlier[self.run] = self.told.report
             self.story, self.told = after_run(self.story, self.told.report, why), Told()
             self._over = True
 
@@ -129,12 +133,13 @@ class Journal:
         self._index[chunk] = frozenset(attempts)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:
-        """(run, attempt) of each start of the container, in order; silent ones as far as the last report tells of them."""
+        """(run, attempt) of each start of the container, in order; silent ones as far as the last report of a run tells of them."""
         spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._index[chunk] if name == container}
-        told = self.told.report
-        for entry in (*told.init_containers, *told.containers) if told is not None else ():
-            if entry.name == container and has_started(entry):
-                spoken |= {(self.run, attempt) for attempt in range(entry.restart_count + 1)}
+        reports = self._earlier | ({self.run: self.told.report} if self.told.report is not None else {})
+        for run, told in reports.items():
+            for entry in (*told.init_containers, *told.containers):
+                if entry.name == container and has_started(entry):
+                    spoken |= {(run, attempt) for attempt in range(entry.restart_count + 1)}
         return sorted(spoken)
 
     def events(self, chunk: Chunk) -> Iterator[object]:

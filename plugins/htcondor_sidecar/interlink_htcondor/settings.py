@@ -49,7 +49,7 @@ class JobSettings(Group):
     """What every job asks for."""
 
     universe: Literal["vanilla", "container"] = Field("vanilla", description="container: HTCondor starts podrunner inside container_image.")
-    container_image: str = Field("", description="With universe container: an image with Python and a container runtime of its own.")
+    container_image: str = Field("", description="With universe container: an image with Python, and with what runner.runtimes names. A path is one of the nodes.")
     requirements: str = Field("", description="ClassAd expression that a slot must fulfil, besides what the pod asks for.")
     rank: str = Field("", description="ClassAd expression: which slots are better.")
     priority: int = Field(0, description="Among jobs of the same owner; higher is sooner.")

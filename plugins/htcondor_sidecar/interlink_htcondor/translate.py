@@ -74,8 +74,10 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         **dict(identity(pod, settings)),
         **dict(devices(pod, settings)),
     }
+    image = job.container_image if job.universe == "container" else ""
     optional = {
-        "container_image": job.container_image if job.universe == "container" else "",
+        "container_image": image,
+        "transfer_container": "false" if image.startswith("/") else "",
         "requirements": " && ".join(f"({part})" for part in requirements(pod, settings)),
         "rank": job.rank,
         "accounting_group": tenant.accounting_group or job.accounting_group,

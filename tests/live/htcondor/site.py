@@ -92,6 +92,13 @@ class Site:
         await self.client.wait_for(pod, waits, timeout_seconds=PATIENCE_SECONDS)
         return str(state(pod, "waiting")["message"])
 
+    async def logged(self, pod: VirtualPod, text: str, **options: Any) -> None:
+        """Waits until the log is so: a container's first line may be told later than that it runs."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (found := await self.client.read_logs(pod, "main", **options)) != text:
+            assert time.monotonic() < deadline, f"the log of {pod.name} is {found!r}"
+            await asyncio.sleep(0.2)
+
     def job(self, pod: VirtualPod) -> str:
         return str(pod.document["metadata"]["annotations"]["JobID"])
 

@@ -80,7 +80,7 @@ async def test_an_evicted_pod_runs_again_or_has_failed(site: Site, policy: str) 
     status = again.container_status("main")
     assert (status["restartCount"], status["containerID"]) == (1, before)
     assert status["lastState"]["terminated"]["exitCode"] != 0
-    assert await site.client.read_logs(pod, "main", previous=True) == "here\n"
+    await site.logged(pod, "here\n", previous=True)
 
 
 async def test_a_killed_schedd_freezes_states_and_loses_nothing(site: Site) -> None:

@@ -40,7 +40,7 @@ async def test_pods_run_are_logged_evicted_held_and_deleted(pool: Pool, tmp_path
         await site.ended(several)
         assert (exit_code(several), exit_code(several, "other"), await site.client.read_logs(several, "other")) == (0, 4, "other\n")
         await site.running(long)
-        assert await site.client.read_logs(long, "main") == "here\n"
+        await site.logged(long, "here\n")
         await site.condor(f"condor_vacate_job -fast {site.job(long)}")
         await site.client.wait_for(
             long, lambda seen: bool(seen.container_status("main")["restartCount"] == 1 and state(seen, "running")), timeout_seconds=90

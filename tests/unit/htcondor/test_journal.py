@@ -101,6 +101,16 @@ def test_a_new_run_makes_a_story_of_the_old_one_and_a_restart_knows_it_again(tmp
     assert journal.story.last["main"].message == "it was evicted"
 
 
+async def test_the_previous_run_has_a_log_also_where_it_said_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    put(journal, 7, 1, ReportChanged(ALIVE, 1))
+    put(journal, 8, 1, ReportChanged(ALIVE, 1))
+    journal.take(News(8, 1, 1))
+    for known in (journal, Journal(tmp_path)):
+        assert known.attempts("main") == [(7, 0), (8, 0)]
+        assert await read(known, previous=True) == b""
+
+
 def test_the_end_is_durable(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert journal.final() is None
