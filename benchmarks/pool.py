@@ -20,7 +20,9 @@ from typing import Any
 from interlink_common.backend import Job, LogQuery
 from interlink_common.workload.model import Container, Resources, Workload
 from interlink_htcondor import ads
+from interlink_htcondor import backend as backend_module
 from interlink_htcondor.backend import HTCondorBackend
+from interlink_htcondor.journal import Journal
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.settings import HTCondorSettings
 from tests.servers.htcondor import HOSTNAME, Pool, running_pool
@@ -28,6 +30,7 @@ from tests.servers.htcondor import HOSTNAME, Pool, running_pool
 PODS = 1000
 QUEUED = 10_000
 LINES = 20
+LARGE_BYTES = 64 * 2**20
 
 
 def settings(pool: Pool, directory: Path, **groups: Any) -> HTCondorSettings:
@@ -128,6 +131,39 @@ async def first_bytes(pool: Pool, directory: Path, **follow: Any) -> dict[str, f
     return {"p50_ms": round(statistics.median(delays) * 1000), "max_ms": round(max(delays) * 1000)}
 
 
+class CountingJournal(Journal):
+    """Counts what each fetch brought: the files of the job, and all chunks that lay in its spool."""
+
+    fetched_bytes = 0
+
+    def take(self, news: ads.News, *, all_of_it: bool = False) -> bool:
+        CountingJournal.fetched_bytes += sum(path.stat().st_size for path in self.submit_directory.iterdir())
+        return super().take(news, all_of_it=all_of_it)
+
+
+async def large_log(pool: Pool, directory: Path) -> dict[str, float]:
+    """How much is fetched for a pod that writes as fast as it may, until all of its log is here."""
+    vars(backend_module)["Journal"] = CountingJournal
+    backend = HTCondorBackend(settings(pool, directory))
+    await backend.start(())
+    writing = pod(0, f"yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -c {LARGE_BYTES}")
+    began = time.perf_counter()
+    jid = await backend.submit(writing)
+    observing = asyncio.ensure_future(watch(backend))
+    while (report := backend._follow.pods[writing.uid].said) is None or not report.finished:  # noqa: ASYNC110  as above
+        await asyncio.sleep(0.1)
+    seconds = time.perf_counter() - began
+    logged = 0
+    async for chunk in backend.logs(Job(writing.uid, jid, writing), LogQuery("main")):
+        logged += len(chunk)
+    observing.cancel()
+    await asyncio.gather(observing, return_exceptions=True)
+    stream = sum(path.stat().st_size for path in backend._directory(writing.uid).glob("log/*"))
+    await backend.close()
+    return {"logged_mib": logged / 2**20, "stream_mib": round(stream / 2**20, 1),
+            "fetched_mib": round(CountingJournal.fetched_bytes / 2**20, 1), "seconds": round(seconds, 1)}  # fmt: skip
+
+
 async def watch(backend: HTCondorBackend) -> None:
     async for _ in backend.observe():
         pass
@@ -141,6 +177,7 @@ async def main() -> None:
         parts: dict[str, Callable[[Pool, Path], Awaitable[dict[str, Any]]]] = {
             "first_byte": first_bytes,
             "first_byte_event_log": by_log,
+            "large_log": large_log,
             "submit": submits,
             "status": status,
         }

@@ -23,7 +23,7 @@ AUTH_SSL_ALLOW_CLIENT_PROXY = True
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SCITOKENS, SSL
 CERTIFICATE_MAPFILE = /pool/map
 QUEUE_SUPER_USERS = root, condor, site@pool.test
-QUEUE_SUPER_USER_MAY_IMPERSONATE = alice|bob
+QUEUE_SUPER_USER_MAY_IMPERSONATE = alice|bob|site
 """
 """For `Pool(extra=...)`; the files come with `Trust`. Keys of the map are regular expressions."""
 MAP = f"""\

@@ -1,12 +1,13 @@
 """The event stream of a job on HTCondor, which sends whole files only: numbered chunks in the spool, and one attribute that tells of them.
 
-A chunk `events.RUN.N` holds whole lines of the stream. After it was put, the job's attribute InterLinkNews says "RUN:N:BYTES" (the last
-chunk, and the bytes of all), so that one query of the plugin shows which jobs have news. The plugin fetches chunks and answers in
-InterLinkTaken "RUN:N": those are removed here, since a fetch brings the whole spool, again and again. More than the window is never left
-in it: then the pod's output waits, and nothing is lost. RUN is the start of this run in milliseconds: an evicted job runs again.
+A chunk `events.RUN.N` holds whole lines of the stream. After it was put, the job's attribute InterLinkNews says "RUN:N:BYTES:C:REMOVED"
+(the last chunk, the bytes of all, and of those that were removed), so that one query of the plugin shows which jobs have news, and what
+a fetch of them costs. The plugin fetches chunks and answers in InterLinkTaken "RUN:N": those are removed here, since a fetch brings the
+whole spool, again and again. More than the window is never left in it: then the pod's output waits, and nothing is lost. RUN is the
+start of this run in milliseconds: an evicted job runs again.
 
-The schedd may not tell the job of an answer, if two come close together. So InterLinkNews has a fourth number, which grows while the
-output waits: whoever has answered already answers again, with that number at the end, since an equal answer would be none.
+The schedd may not tell the job of an answer, if two come close together. So C is a number that grows while the output waits: whoever has
+answered already answers again, with that number at the end, since an equal answer would be none.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PENDING_BYTES = 1024 * 1024
 PAUSE_SECONDS = 0.25
 """Between two chunks that are not full, so that a chatty container makes few files."""
 RETRY_SECONDS = 1.0
-COMPLAIN_AFTER = 3
+COMPLAIN_AFTER = 10
 """So many looks in vain at what is taken."""
 
 
@@ -55,7 +56,7 @@ class ChirpSink:
         self._window_bytes = window_bytes
         self._announce = announce
         self._run = int(clock() * 1000)
-        self._number = self._told_bytes = self._complaints = self._looks = 0
+        self._number = self._told_bytes = self._removed_bytes = self._complaints = self._looks = 0
         self._untaken: deque[tuple[int, int]] = deque()
         self._pending = bytearray()
         self._report: Optional[ReportChanged] = None
@@ -157,7 +158,7 @@ class ChirpSink:
         self._untaken.append((self._number, len(data)))
 
     async def _tell(self, number: int, told_bytes: int) -> None:
-        await self._chirp.set_attribute(NEWS, f'"{self._run}:{number}:{told_bytes}:{self._complaints}"')
+        await self._chirp.set_attribute(NEWS, f'"{self._run}:{number}:{told_bytes}:{self._complaints}:{self._removed_bytes}"')
         if self._announce:
             await self._chirp.announce(f"interLink chunk {number}")
 
@@ -166,7 +167,7 @@ class ChirpSink:
         self._looks += 1
         while run == self._run and self._untaken and self._untaken[0][0] <= number:
             await self._chirp.unlink(chunk_name(run, self._untaken[0][0]))
-            self._untaken.popleft()
+            self._removed_bytes += self._untaken.popleft()[1]
             self._looks = 0
 
     async def _forget_earlier_runs(self) -> None:

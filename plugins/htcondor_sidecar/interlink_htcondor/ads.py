@@ -40,13 +40,15 @@ PROJECTION = (
 class News:
     """The chunks of the stream that were put: the last number and the bytes of all. A run is one start of podrunner.
 
-    `complaints` grows while a pod's output waits for an acknowledgement that podrunner has not seen.
+    `complaints` grows while a pod's output waits for an acknowledgement that podrunner has not seen. `removed_bytes` of what was put
+    are in the spool no more.
     """
 
     run: int = 0
     number: int = 0
     put_bytes: int = 0
     complaints: int = 0
+    removed_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class JobAd:
 
 
 def read_news(text: str) -> News:
-    """From "RUN:NUMBER:BYTES:COMPLAINTS"; what is not that is no news."""
+    """From "RUN:NUMBER:BYTES:COMPLAINTS:REMOVED"; what is not that is no news."""
     parts = text.split(":")
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+    if len(parts) != 5 or not all(part.isdecimal() for part in parts):
         return News()
     return News(*map(int, parts))
 

@@ -32,6 +32,8 @@ SHARE_OF_THE_SCHEDD = 0.1
 SOON_SECONDS = 0.3
 FETCHES_AT_ONCE = 50
 FETCH_TRIES = 10
+POSTPONED_SECONDS = 0.5
+"""How soon a fetch is thought of again that was not worth it."""
 SLOW_BYTES_PER_SECOND = 256 * 1024
 EVENT_PATIENCE_SECONDS = 5
 
@@ -140,7 +142,7 @@ class Follow:
         if missing:
             await self._learn_of_missing(missing)
         await self._release([pod for pod in pods if pod.is_due_for_release(self._settings.holds)])
-        if any(pod.wants_fetch() or pod.is_misunderstood() for pod in pods):
+        if any(pod.has_news() or pod.is_misunderstood() for pod in pods):
             self._fetch.set()
 
     async def _own(self, name: str, **arguments: Any) -> Any:
@@ -200,7 +202,10 @@ class Follow:
 
     async def _fetch_for_ever(self) -> None:
         while True:
-            await self._fetch.wait()
+            postponed = any(pod.has_news() for pod in self.pods.values())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POSTPONED_SECONDS if postponed else None):
+                    await self._fetch.wait()
             self._fetch.clear()
             try:
                 await self._fetch_all()
@@ -211,7 +216,8 @@ class Follow:
         for pod in [pod for pod in self.pods.values() if pod.is_misunderstood()]:
             assert pod.ad is not None
             await self._acknowledge(pod, pod.ad)
-        wanting = [pod for pod in self.pods.values() if pod.wants_fetch() and not pod.being_removed]
+        now = time.monotonic()
+        wanting = [pod for pod in self.pods.values() if pod.is_worth_a_fetch(now) and not pod.being_removed]
         for start in range(0, len(wanting), FETCHES_AT_ONCE):
             some = wanting[start : start + FETCHES_AT_ONCE]
             before = {pod.uid: pod.ad for pod in some}
@@ -244,6 +250,7 @@ class Follow:
         assert ad is not None
         is_completed = ad.status == ads.COMPLETED
         if brought and pod.uid in self.pods:
+            pod.took(ad.news, time.monotonic())
             fresh = await asyncio.to_thread(pod.journal.take, ad.news, all_of_it=is_completed)
             if fresh and not is_completed:
                 await self._acknowledge(pod, ad)
@@ -257,9 +264,13 @@ class Follow:
         pod.told_news()
 
     async def _acknowledge(self, pod: Pod, ad: ads.JobAd) -> None:
-        """Tells podrunner what may be removed from the spool; not for every line, since each word to the schedd costs it a transaction."""
-        known = pod.acknowledged.put_bytes if pod.acknowledged.run == ad.news.run else 0
-        if ad.news.put_bytes - known < self._settings.follow.window_bytes // 16 and not pod.is_misunderstood():
+        """Tells podrunner what may be removed from the spool; not for every line, since each word to the schedd costs it a transaction.
+
+        Nor before it has acted on the last word: the schedd tells a job of one change, and of those that come soon after it only late.
+        """
+        known = pod.acknowledged if pod.acknowledged.run == ad.news.run else ads.News()
+        little = ad.news.put_bytes - known.put_bytes < self._settings.follow.window_bytes // 4
+        if (little or ad.news.removed_bytes < known.put_bytes) and not pod.is_misunderstood():
             return
         identity = self._identities.of(pod.workload.namespace)
         try:

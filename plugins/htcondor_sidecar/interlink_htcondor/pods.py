@@ -16,6 +16,8 @@ from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd, News
 from interlink_htcondor.journal import Journal
 from interlink_htcondor.settings import HoldSettings
 
+AGAIN_BYTES_PER_SECOND = 4 * 1024 * 1024
+"""How much may be fetched of a pod that was fetched before."""
 SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
@@ -39,6 +41,9 @@ class Pod:
     fetched_when_completed: bool = False
     failed_fetches: int = 0
     acknowledged: News = field(default_factory=News)
+    fetched: News = field(default_factory=News)
+    """What there was at the last fetch, which was at `fetched_at` (monotonic)."""
+    fetched_at: float = 0.0
     being_removed: bool = False
     unmatched: str = ""
     ahead: int | None = None
@@ -56,7 +61,19 @@ class Pod:
         self.news.set()
         self.news = asyncio.Event()
 
-    def wants_fetch(self) -> bool:
+    def took(self, news: News, now: float) -> None:
+        self.fetched, self.fetched_at = news, now
+
+    def is_worth_a_fetch(self, now: float) -> bool:
+        """Not as long as most of what it brings is here already: a fetch brings all that podrunner has not yet removed."""
+        if not self.has_news() or self.ad is None or self.ad.status == COMPLETED:
+            return self.has_news()
+        news = self.ad.news
+        before = self.fetched if self.fetched.run == news.run else News()
+        again = max(before.put_bytes - news.removed_bytes, 0)
+        return news.put_bytes - before.put_bytes >= again or now - self.fetched_at >= again / AGAIN_BYTES_PER_SECOND
+
+    def has_news(self) -> bool:
         """Whether its spool holds something that we have not."""
         if self.ad is None or self.final is not None:
             return False
@@ -66,7 +83,7 @@ class Pod:
 
     def is_misunderstood(self) -> bool:
         """Whether podrunner waits for room that it was given."""
-        if self.ad is None or self.final is not None or self.wants_fetch():
+        if self.ad is None or self.final is not None or self.has_news():
             return False
         return self.ad.news.complaints > (self.acknowledged.complaints if self.acknowledged.run == self.ad.news.run else 0)
 

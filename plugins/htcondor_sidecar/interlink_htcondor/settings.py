@@ -49,7 +49,9 @@ class JobSettings(Group):
     """What every job asks for."""
 
     universe: Literal["vanilla", "container"] = Field("vanilla", description="container: HTCondor starts podrunner inside container_image.")
-    container_image: str = Field("", description="With universe container: an image with Python, and with what runner.runtimes names. A path is one of the nodes.")
+    container_image: str = Field(
+        "", description="With universe container: an image with Python, and with what runner.runtimes names. A path is one of the nodes."
+    )
     requirements: str = Field("", description="ClassAd expression that a slot must fulfil, besides what the pod asks for.")
     rank: str = Field("", description="ClassAd expression: which slots are better.")
     priority: int = Field(0, description="Among jobs of the same owner; higher is sooner.")
@@ -131,7 +133,7 @@ class FollowSettings(Group):
     event_log: Path | None = Field(None, description="The schedd's EVENT_LOG, if it can be read here: states are then seen at once.")
     resync_seconds: float = Field(30.0, gt=0, description="Pause between two bulk queries where the event log is followed.")
     stream: Literal["chirp", "file"] = Field("chirp", description="chirp: live logs and states. file: both only when the job has ended.")
-    window_bytes: int = Field(16 * MEBIBYTE, ge=MEBIBYTE, description="Log of one pod that may wait in the spool; then its output waits.")
+    window_bytes: int = Field(32 * MEBIBYTE, ge=MEBIBYTE, description="Log of one pod that may wait in the spool; then its output waits.")
 
 
 class CapacitySettings(Group):

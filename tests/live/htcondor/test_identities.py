@@ -80,17 +80,27 @@ async def test_an_x509_proxy_is_a_credential_and_goes_along(pool: Pool, trust: T
         await runs_as(site, "alice")
 
 
+SITE_IMAGE = """\
+mkdir -p /images/parts && cd /images/parts
+mkdir -p dev etc home proc sys tmp usr/bin usr/lib usr/lib64 var
+chmod 1777 tmp
+ln -s usr/bin usr/lib usr/lib64 .
+cp -L /usr/bin/python3 /usr/bin/busybox usr/bin
+ln -s busybox usr/bin/sh
+cp -a /usr/lib/python3* usr/lib
+ldd /usr/bin/python3 /usr/lib/python3*/lib-dynload/*.so | grep -o '/[^ ]*\\.so[^ ]*' | sort -u > /tmp/libraries
+while read -r file; do mkdir -p ".$(dirname "$file")"; cp -L "$file" ".$file"; done < /tmp/libraries
+cp /etc/passwd /etc/group etc
+echo inside > etc/where
+apptainer build --sandbox /images/site /images/parts
+"""
+"""A directory with a shell and a Python, as an image that HTCondor's own test of images passes."""
+
+
 async def test_jobs_of_the_container_universe_run_in_the_sites_image(pool: Pool, tmp_path: Path) -> None:
-    await asyncio.to_thread(
-        pool.run,
-        "mkdir -p /images/site && cd /images/site && mkdir -p dev etc proc sys tmp var home && chmod 1777 tmp && ln -sfn usr/bin bin"
-        " && ln -sfn usr/lib lib && ln -sfn usr/lib64 lib64 && mkdir -p usr/bin usr/lib usr/lib64 && cp -a /etc/passwd /etc/group etc"
-        " && cp -aL /usr/bin/python3 /usr/bin/busybox usr/bin && ln -sfn busybox usr/bin/sh && cp -a /usr/lib/python3* usr/lib"
-        " && ldd /usr/bin/python3 | grep -o '/[^ ]*' | while read -r file; do mkdir -p .$(dirname $file); cp -L $file .$file; done"
-        " && echo inside > etc/where",
-    )
+    await asyncio.to_thread(pool.run, SITE_IMAGE)
     settings = {"job.universe": "container", "job.container_image": "/images/site", "runner.runtimes": ["process"]}
     async with Site(pool, tmp_path, settings) as site:
-        pod = await site.start("/bin/busybox cat /etc/where; exit 6")
+        pod = await site.start("sleep 1; /bin/busybox cat /etc/where; exit 6")
         await site.ended(pod)
         assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (6, "inside\n")

@@ -121,7 +121,8 @@ def test_the_end_is_durable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "news"), [("7:2:100:1", News(7, 2, 100, 1)), ("", News()), ("7:2:1", News()), ("7:-2:1:0", News()), ("a:b:c:d", News())]
+    ("text", "news"),
+    [("7:2:100:1:50", News(7, 2, 100, 1, 50)), ("", News()), ("7:2:1:0", News()), ("7:-2:1:0:0", News()), ("a:b:c:d:e", News())],
 )
 def test_news(text: str, news: News) -> None:
     assert read_news(text) == news

@@ -12,14 +12,14 @@ import pytest
 
 from interlink_common.backend import NodeCapacity
 from interlink_common.errors import BackendUnavailable, ConfigurationError, Refused
-from interlink_htcondor.ads import HELD, IDLE, JobAd
+from interlink_htcondor.ads import COMPLETED, HELD, IDLE, RUNNING, JobAd, News
 from interlink_htcondor.batches import Batches
 from interlink_htcondor.capacity import offered
 from interlink_htcondor.client import answer, is_refusal
 from interlink_htcondor.identities import Identities, environment_of
 from interlink_htcondor.journal import Journal
 from interlink_htcondor.matching import count_ahead, why_unmatched
-from interlink_htcondor.pods import Pod
+from interlink_htcondor.pods import AGAIN_BYTES_PER_SECOND, Pod
 from interlink_htcondor.runner import runner_config
 from interlink_htcondor.settings import CredentialSettings, HoldSettings
 from interlink_htcondor.worker import Worker
@@ -138,6 +138,33 @@ def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any]
     pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, HELD, EnteredCurrentStatus=100, **fields))
     holds = HoldSettings(policy=policy)
     assert (pod.fails_held(holds), pod.is_due_for_release(holds)) == (fails, due)
+
+
+@pytest.mark.parametrize(
+    ("news", "fetched", "seconds", "worth"),
+    [
+        ("7:1:100:0:0", News(), 0.0, True),
+        ("7:0:0:0:0", News(), 99.0, False),
+        ("7:2:100:0:0", News(7, 1, 60), 0.0, False),
+        ("7:2:100:0:0", News(7, 1, 50), 0.0, True),
+        ("7:2:100:0:40", News(7, 1, 60), 0.0, True),
+        ("8:2:100:0:0", News(7, 9, 900), 0.0, True),
+        (f"7:2:{8 * AGAIN_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * AGAIN_BYTES_PER_SECOND), 7.9, False),
+        (f"7:2:{8 * AGAIN_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * AGAIN_BYTES_PER_SECOND), 8.0, True),
+    ],
+)
+def test_what_is_here_already_is_fetched_again_for_as_much_that_is_new_or_after_a_while(
+    tmp_path: Path, news: str, fetched: News, seconds: float, worth: bool
+) -> None:
+    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, RUNNING, InterLinkNews=news))
+    pod.took(fetched, 100.0)
+    assert pod.is_worth_a_fetch(100.0 + seconds) is worth
+
+
+def test_a_completed_job_is_fetched_whatever_it_costs(tmp_path: Path) -> None:
+    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, COMPLETED, InterLinkNews="7:2:100:0:0"))
+    pod.took(News(7, 1, 99), 100.0)
+    assert pod.is_worth_a_fetch(100.0)
 
 
 def test_a_credential_is_a_private_file(tmp_path: Path) -> None:
