@@ -1,7 +1,7 @@
 """What `make test` runs: first what needs no server, on both cores; then one backend after the other, each in a process of its own.
 
-Two backends' servers at once are too much for a small machine, and what waits for an answer of theirs would fail for that. A test that
-fails is run again, up to twice; the summary tells of it as RERUN.
+Two backends' servers at once are too much for a small machine, and what waits for an answer of theirs would fail for that. A test of a
+real server that fails is run again, up to twice; the summary tells of it as RERUN.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> int:
     if unknown := wanted - set(BACKENDS):
         say(f"REQUIRE_BACKENDS names {', '.join(sorted(unknown))}; these exist: {', '.join(BACKENDS)}.")
         return 2
-    passed = {"what needs no server": run("what needs no server", [*AGAIN, *UNITS])}
+    passed = {"what needs no server": run("what needs no server", UNITS)}
     for name in BACKENDS:
         passed[name] = run(name, [*AGAIN, *of_backend(name)], name if name in wanted else "")
     passed["the chain"] = run("interLink's own programs in front of a plugin", [*AGAIN, *CHAIN])

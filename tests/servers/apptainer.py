@@ -99,12 +99,13 @@ def _settle(root: Path, place: Path) -> None:
         (root / prefix / "var/lib/apptainer/mnt/session").mkdir(parents=True)
 
 
-def build_image(file: Path, *, root: Path | None = None) -> Path:
-    """A .sif of busybox, or of the root directory that is given."""
+def build_image(file: Path, *, root: Path | None = None, directory: bool = False) -> Path:
+    """A .sif of busybox, or of the root directory that is given; `directory`: unpacked."""
     with _environment() as environment, tempfile.TemporaryDirectory(prefix="interlink-rootfs-") as folder:
         source = root or extract_busybox(Path(folder) / "root")
-        _run(str(program()), "--silent", "build", "--force", str(file), str(source), env=environment)
-    file.chmod(0o644)
+        options = ["--sandbox"] if directory else []
+        _run(str(program()), "--silent", "build", "--force", *options, str(file), str(source), env=environment)
+    file.chmod(0o755 if directory else 0o644)
     return file
 
 

@@ -10,13 +10,14 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.podrunner import processes, within
 from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.podrunner.images import Image, cache_directory, login
+from interlink_common.podrunner.images import INVALID, Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment, own_program
 from interlink_common.podrunner.tool import Bind, Launch, Program, Refusal, run, run_in_thread
 from interlink_common.workload.model import Container, RegistryCredential
@@ -58,6 +59,11 @@ class Apptainer:
         if image.is_local:
             if not await run_in_thread(Path(image.source).exists):
                 raise StartError("ErrImagePull", f"image {image.source} does not exist on this node")
+            if await run_in_thread(partial(_is_plain_directory, Path(image.source))):
+                words = (
+                    f"{self.name} sets no variables in the plain directory {image.source}; {self.name} build --sandbox makes an image of it"
+                )
+                raise StartError(INVALID, words)
             location = image.source
         else:
             location = str(await self._pulled(image, container.image_pull_policy, credentials))
@@ -183,6 +189,11 @@ class Apptainer:
             path.mkdir(parents=True, exist_ok=True)
             found[f"{self._prefix}_{name}"] = str(path)
         return found
+
+
+def _is_plain_directory(path: Path) -> bool:
+    """Without the scripts by which the runtime sets the environment, or a GPU's libraries: they would be missing without a word."""
+    return path.is_dir() and not (path / ENVIRONMENT_SCRIPT.lstrip("/")).parent.is_dir()
 
 
 def environment_script(home: Optional[str], late: Mapping[str, str]) -> str:

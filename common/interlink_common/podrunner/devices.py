@@ -11,6 +11,9 @@ VARIABLES = {
     "amd.com/gpu": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"),
 }
 
+NONE = {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
+"""For a container that asked for none: without a container runtime the job's devices are there for everybody, and these hide them."""
+
 
 def device_environment(pod: Workload, container: Container, node: Mapping[str, str]) -> dict[str, str]:
     """The variables of the container. Init containers run before the others, and share theirs with them, as in Kubernetes."""
@@ -18,6 +21,7 @@ def device_environment(pod: Workload, container: Container, node: Mapping[str, s
     for kind, names in VARIABLES.items():
         wanted = count(container, kind)
         if not wanted:
+            found |= {name: none for name, none in NONE.items() if name in node and name in names}
             continue
         before = 0 if container in pod.init_containers and not container.sidecar else sum(count(c, kind) for c in _earlier(pod, container))
         for name in names:

@@ -6,6 +6,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,16 +158,24 @@ def test_an_image_of_an_oras_registry(apptainer_node: Node, start: StartJob, app
 def test_images_by_path(apptainer_node: Node, apptainer_image: Path, start: StartJob, scratch: Path) -> None:
     """A .sif and a directory, as the operator allows; a map from a name's prefix, as for /cvmfs/unpacked.cern.ch."""
     shelf = scratch / "unpacked"
-    directory = apptainer.extract_busybox(shelf / "registry.hub/team/box:1")
+    plain = apptainer.extract_busybox(shelf / "plain")
+    (shelf / "registry.hub/team").mkdir(parents=True)
+    directory = apptainer.build_image(shelf / "registry.hub/team/box:1", root=plain, directory=True)
     (shelf / "box.sif").symlink_to(apptainer_image)
     if os.geteuid() == 0:
         os.chown(directory, NOBODY, NOBODY)
     rules = ImageRules(local=(str(shelf), str(apptainer_image.parent)), sites={"hub.example/team": str(shelf / "registry.hub/team")})
     for name in (str(shelf / "box.sif"), str(directory), "hub.example/team/box:1"):
-        job = run(start, apptainer_node, rules, sh("main", "echo ran", image=name, mounts=()))
-        assert job.log() == "ran\n", name
-    denied = start(apptainer_node, one(sh("main", "true", image="/etc")), images=rules)
-    denied.until(lambda events: any("InvalidImageName" in str(entry(report).state) for report in denied.reports()))
+        job = run(start, apptainer_node, rules, sh("main", "echo ran $BY", image=name, env={"BY": "path"}, mounts=()))
+        assert job.log() == "ran path\n", name
+    for name, words in (("/etc", "is a path"), (str(plain), "plain directory")):
+        denied = start(apptainer_node, one(sh("main", "true", image=name)), images=rules)
+        denied.until(partial(is_invalid, denied))
+        assert any(words in str(entry(report).state) for report in denied.reports())
+
+
+def is_invalid(job: Job, _: object) -> bool:
+    return any("InvalidImageName" in str(entry(report).state) for report in job.reports())
 
 
 def test_a_root_directory_in_podman(podman_node: Node, start: StartJob, scratch: Path) -> None:

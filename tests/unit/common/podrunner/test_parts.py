@@ -66,7 +66,7 @@ def test_each_container_gets_its_share_of_the_jobs_devices() -> None:
     pod = Workload("u", "n", "ns", (one, none, two), (init, side))
     node = {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b,GPU-c,GPU-d", "ROCR_VISIBLE_DEVICES": "0"}
     shares = [device_environment(pod, container, node).get("CUDA_VISIBLE_DEVICES") for container in (init, side, one, none, two)]
-    assert shares == ["GPU-a,GPU-b", "GPU-a", "GPU-b", None, "GPU-c,GPU-d"]
+    assert shares == ["GPU-a,GPU-b", "GPU-a", "GPU-b", "", "GPU-c,GPU-d"]
     assert device_environment(pod, one, {}) == {}
 
 
