@@ -17,6 +17,7 @@ from interlink_common.backend import (
     NodeCapacity,
     Observation,
     Support,
+    in_slices,
 )
 from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.settings import PluginSettings
@@ -94,10 +95,10 @@ class KueueBackend(Backend):
 
     async def start(self, jobs: Sequence[Job]) -> None:
         await asyncio.gather(*(cluster.connect() for cluster in self._clusters.values()))
-        for job in jobs:
-            with suppress(ValueError):
-                self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
-            await asyncio.sleep(0)
+        async for some in in_slices(jobs):
+            for job in some:
+                with suppress(ValueError):
+                    self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
         for cluster, namespace in self._sites():
             self._follow(cluster, namespace)
         period_seconds = self._settings.queues.positions_seconds
