@@ -158,6 +158,7 @@ def remote_rows(cluster: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     submit, status, first, by_log = pool["submit"], pool["status"], pool["first_byte"], pool["first_byte_event_log"]
+    large = pool["large_log"]
     single, raw = submit["single_seconds"], submit["raw_single_seconds"]
     name = f"HTCondor {pool['htcondor']} ({pool['when']})"
     return [
@@ -176,6 +177,12 @@ def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         (
             f"{name}: a log line, from the container’s write to a follower",
             f"p50 {first['p50_ms']} ms, max {first['max_ms']} ms; with the event log p50 {by_log['p50_ms']} ms, max {by_log['max_ms']} ms",
+            "",
+            "",
+        ),
+        (
+            f"{name}: fetched for a log of {large['logged_mib']} MiB, written as fast as it may, until all of it is here",
+            f"{large['fetched_mib']} MiB, for {large['stream_mib']} MiB of podrunner’s stream, in {large['seconds']} s",
             "",
             "",
         ),

@@ -87,6 +87,27 @@ class CsiSource(Wire):
     volume_attributes: dict[str, str] | None = None
 
 
+class ClaimResources(Wire):
+    requests: dict[str, Quantity] | None = None
+
+
+class ClaimSpec(Wire):
+    """v1.PersistentVolumeClaimSpec."""
+
+    access_modes: list[str] | None = None
+    storage_class_name: str | None = None
+    volume_mode: str | None = None
+    resources: ClaimResources | None = None
+
+
+class ClaimTemplate(Wire):
+    spec: ClaimSpec
+
+
+class EphemeralSource(Wire):
+    volume_claim_template: ClaimTemplate | None = None
+
+
 class Volume(Wire):
     """A kind that has no field here stays in `model_extra`."""
 
@@ -100,3 +121,4 @@ class Volume(Wire):
     persistent_volume_claim: ClaimSource | None = None
     nfs: NfsSource | None = None
     csi: CsiSource | None = None
+    ephemeral: EphemeralSource | None = None

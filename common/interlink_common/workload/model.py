@@ -53,7 +53,8 @@ class ExternalVolume:
     """Storage that only the operator's map can realise.
 
     `kind` is the field of v1.Volume (persistentVolumeClaim, nfs, csi, ephemeral, ...), `key` what the operator maps:
-    the claim's name, "server:/path" for nfs, the driver's name for csi, else the volume's name.
+    the claim's name, "server:/path" for nfs, the driver's name for csi, the storage class for ephemeral ("": none is named),
+    else the volume's name.
     """
 
     name: str

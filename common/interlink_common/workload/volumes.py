@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from interlink_common.contract.volumes import EmptyDirSource, HostPathSource
+from interlink_common.contract.volumes import EmptyDirSource, EphemeralSource, HostPathSource
 from interlink_common.contract.volumes import Volume as WireVolume
 from interlink_common.workload.cvmfs import CvmfsRules
 from interlink_common.workload.files import DEFAULT_MODE, config_map_contents, distinct, file_mode, keys_to_files, secret_contents
@@ -101,8 +101,29 @@ def _external(source: WireVolume, where: str) -> ExternalVolume:
         return ExternalVolume(source.name, "nfs", f"{source.nfs.server}:{path}", bool(source.nfs.read_only))
     if source.csi is not None:
         return ExternalVolume(source.name, "csi", source.csi.driver, bool(source.csi.read_only), dict(source.csi.volume_attributes or {}))
+    if source.ephemeral is not None:
+        return _ephemeral(source.name, source.ephemeral, f"{where}.ephemeral.volumeClaimTemplate")
     (kind, body), *_ = ((k, v) for k, v in (source.model_extra or {}).items() if v is not None)
     return ExternalVolume(source.name, kind, source.name, kind == "image" or _is_read_only(body), _attributes(body))
+
+
+def _ephemeral(name: str, source: EphemeralSource, where: str) -> ExternalVolume:
+    """What the claim asks for; its metadata means nothing to a backend, which names and labels its own."""
+    if source.volume_claim_template is None:
+        raise invalid(where, "must be there")
+    spec, where = source.volume_claim_template.spec, f"{where}.spec"
+    for other, value in (spec.model_extra or {}).items():
+        if value is not None:
+            raise refused(f"{where}.{other}", "is not supported: only accessModes, resources and storageClassName are")
+    if spec.volume_mode not in (None, "Filesystem"):
+        raise refused(f"{where}.volumeMode", "must be Filesystem")
+    storage = (spec.resources.requests if spec.resources else None) or {}
+    if "storage" not in storage:
+        raise invalid(f"{where}.resources.requests.storage", "must be there")
+    if not spec.access_modes:
+        raise invalid(f"{where}.accessModes", "must name one at least")
+    asked = {"accessModes": ",".join(spec.access_modes), "storage": str(whole(storage["storage"], f"{where}.resources.requests.storage"))}
+    return ExternalVolume(name, "ephemeral", spec.storage_class_name or "", False, asked)
 
 
 def _is_read_only(body: Any) -> bool:

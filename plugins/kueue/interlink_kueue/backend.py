@@ -52,7 +52,7 @@ class KueueBackend(Backend):
         files_volumes=Support.YES,
         empty_dir=Support.YES,
         host_path=Support.YES,
-        external_volume_kinds=frozenset({"persistentVolumeClaim", "nfs", "csi", "image"}),
+        external_volume_kinds=frozenset({"persistentVolumeClaim", "nfs", "csi", "image", "ephemeral"}),
         cvmfs=Support.YES,
         mount_propagation=Support.YES,
         sub_path=Support.YES,

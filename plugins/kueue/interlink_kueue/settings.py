@@ -90,6 +90,10 @@ class VolumeSettings(Group):
     claims: dict[str, str] = Field(
         default_factory=dict, description="PVC name, or namespace/name, -> claim in the remote namespace; `:ro` at the end: read-only."
     )
+    storage_classes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Storage class of a generic ephemeral volume -> remote one; an empty name: none is named, or the default there.",
+    )
     nfs: list[str] = Field(default_factory=list, description="server:/path prefixes that nfs volumes may mount.")
     csi_drivers: list[str] = Field(default_factory=list, description="CSI drivers that inline volumes may name.")
 

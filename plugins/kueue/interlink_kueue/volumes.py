@@ -55,7 +55,7 @@ def carry(volume: Volume, pod: Workload, run: int, settings: KueueSettings) -> C
         return _host_path(volume, where, settings)
     if isinstance(volume, CvmfsVolume):
         return _cvmfs(volume, where, settings)
-    return _external(volume, pod, where, settings)
+    return _external(volume, pod, run, where, settings)
 
 
 def mounted(mount: Mount, carried: Carried) -> Mount:
@@ -129,7 +129,7 @@ def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
     return Carried(source, read_only=True, propagation="HostToContainer", sub_path=volume.sub_path)
 
 
-def _external(volume: ExternalVolume, pod: Workload, where: str, settings: KueueSettings) -> Carried:
+def _external(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
     maps = settings.volumes
     if volume.kind == "persistentVolumeClaim":
         claim = maps.claims.get(f"{pod.namespace}/{volume.key}") or maps.claims.get(volume.key)
@@ -149,4 +149,23 @@ def _external(volume: ExternalVolume, pod: Workload, where: str, settings: Kueue
             raise Refused(f"{where}: the CSI driver {volume.key} is not in the setting volumes.csi_drivers")
         source: Json = {"driver": volume.key} | ({"readOnly": True} if volume.read_only else {})
         return Carried({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
+    if volume.kind == "ephemeral":
+        return _ephemeral(volume, pod, run, where, settings)
     return Carried({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)
+
+
+def _ephemeral(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
+    """The remote cluster makes the claim, and removes it with the pod."""
+    remote = settings.volumes.storage_classes.get(volume.key)
+    if remote is None:
+        named = f"the storage class {volume.key}" if volume.key else "a volume without a storage class"
+        raise Refused(f"{where}: {named} is not mapped; the operator can add it to the setting volumes.storage_classes")
+    spec: Json = {
+        "accessModes": volume.attributes["accessModes"].split(","),
+        "resources": {"requests": {"storage": volume.attributes["storage"]}},
+    }
+    template = {
+        "metadata": {"labels": labels.ours(settings.instance, pod, run)},
+        "spec": spec | ({"storageClassName": remote} if remote else {}),
+    }
+    return Carried({"ephemeral": {"volumeClaimTemplate": template}})

@@ -30,6 +30,7 @@ from interlink_common.workload.model import (
     Security,
     TcpAction,
 )
+from interlink_kueue.labels import POD_UID
 from tests.live.kueue.conftest import StartRemote
 from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell, waiting
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE
@@ -152,6 +153,33 @@ async def test_a_claim_by_the_operators_map(start_remote: StartRemote, api: Api,
     volume = ExternalVolume("scratch", "persistentVolumeClaim", "scratch")
     await remote.run(a_pod(shell("echo kept > /scratch/x", mounts=(Mount("scratch", "/scratch"),)), volumes=(volume,)))
     assert (folder / "x").read_text() == "kept\n"
+
+
+async def test_an_ephemeral_volume_by_the_operators_map(
+    start_remote: StartRemote, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its claim is made there, and goes with the pod."""
+    folder = tmp_path_factory.mktemp("volume")
+    remote = await start_remote(volumes={"storage_classes": {"fast": "by-hand"}})
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "by-hand",
+        "hostPath": {"path": str(folder)},
+    }
+    api.call(
+        "POST", "/api/v1/persistentvolumes", {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "two"}, "spec": spec}
+    )
+    volume = ExternalVolume("scratch", "ephemeral", "fast", False, {"accessModes": "ReadWriteOnce", "storage": "1073741824"})
+    pod = a_pod(shell("echo kept > /scratch/x", mounts=(Mount("scratch", "/scratch"),)), volumes=(volume,))
+    await remote.run(pod)
+    assert (folder / "x").read_text() == "kept\n"
+    claims = f"/api/v1/namespaces/{remote.namespace}/persistentvolumeclaims", f"{POD_UID}={pod.uid}"
+    assert len(api.items(*claims)) == 1
+    await remote.delete(pod)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while api.items(*claims):  # noqa: ASYNC110  the garbage collector is another program
+            await asyncio.sleep(0.2)
 
 
 def shared_mount(folder: Path) -> None:

@@ -38,7 +38,7 @@ from interlink_common.workload.model import (
 )
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import End, Past
-from interlink_kueue.labels import pod_name
+from interlink_kueue.labels import ours, pod_name
 from interlink_kueue.placement import place
 from interlink_kueue.settings import KueueSettings, PlacementSettings
 from interlink_kueue.translate import Target, objects, target
@@ -282,6 +282,14 @@ def test_files_that_are_too_much_for_one_object_are_spread() -> None:
         objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half + half),)),)), DIRECT, settings())
 
 
+EPHEMERAL = {"accessModes": "ReadWriteOnce,ReadOnlyMany", "storage": "1073741824"}
+
+
+def claim_template(**more: str) -> dict[str, Any]:
+    asked = {"accessModes": ["ReadWriteOnce", "ReadOnlyMany"], "resources": {"requests": {"storage": "1073741824"}}}
+    return {"metadata": {"labels": ours(settings().instance, pod(), 0)}, "spec": asked | more}
+
+
 @pytest.mark.parametrize(
     ("volume", "groups", "source", "mount"),
     [
@@ -309,6 +317,18 @@ def test_files_that_are_too_much_for_one_object_are_spread() -> None:
             ExternalVolume("v", "csi", "d.example.org", True, {"k": "v"}),
             {"volumes": {"csi_drivers": ["d.example.org"]}},
             {"csi": {"driver": "d.example.org", "readOnly": True, "volumeAttributes": {"k": "v"}}},
+            {},
+        ),
+        (
+            ExternalVolume("v", "ephemeral", "fast", False, EPHEMERAL),
+            {"volumes": {"storage_classes": {"fast": "nvme"}}},
+            {"ephemeral": {"volumeClaimTemplate": claim_template(storageClassName="nvme")}},
+            {},
+        ),
+        (
+            ExternalVolume("v", "ephemeral", "", False, EPHEMERAL),
+            {"volumes": {"storage_classes": {"": ""}}},
+            {"ephemeral": {"volumeClaimTemplate": claim_template()}},
             {},
         ),
         (ExternalVolume("v", "image", "v", True, {"reference": "x:1"}), {}, {"image": {"reference": "x:1"}}, {"readOnly": True}),
@@ -340,6 +360,8 @@ def test_volumes(volume: Any, groups: dict[str, Any], source: dict[str, Any], mo
         (ExternalVolume("v", "persistentVolumeClaim", "mine"), {}, "volumes.claims"),
         (ExternalVolume("v", "nfs", "srv:/a/../etc"), {"volumes": {"nfs": ["srv:/a"]}}, "volumes.nfs"),
         (ExternalVolume("v", "csi", "d"), {}, "volumes.csi_drivers"),
+        (ExternalVolume("v", "ephemeral", "slow", False, EPHEMERAL), {}, "the storage class slow is not mapped"),
+        (ExternalVolume("v", "ephemeral", "", False, EPHEMERAL), {}, "a volume without a storage class is not mapped"),
         (CvmfsVolume("v"), {"cvmfs": {"host_path": ""}}, "cvmfs.host_path"),
     ],
 )

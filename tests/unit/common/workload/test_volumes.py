@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ SECRET = {"metadata": {"name": "sec"}, "data": {"password": base64.b64encode(b"p
 DATA = {"configMaps": [CONFIG_MAP, CONFIG_MAP], "secrets": [SECRET]}
 V = "pod.spec.volumes[0]"
 M = "pod.spec.containers[0].volumeMounts[0]"
+CLAIM = {"accessModes": ["ReadWriteOnce", "ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
 def volume_of(translated: Translated, source: dict[str, Any], *, mount: dict[str, Any] | None = None, **named: Any) -> Volume:
@@ -67,7 +69,10 @@ def volume_of(translated: Translated, source: dict[str, Any], *, mount: dict[str
             {"image": {"reference": "x:y", "pullPolicy": "Always"}},
             ExternalVolume("v", "image", "v", True, {"reference": "x:y", "pullPolicy": "Always"}),
         ),
-        ({"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}, ExternalVolume("v", "ephemeral", "v")),
+        (
+            {"ephemeral": {"volumeClaimTemplate": {"spec": CLAIM | {"storageClassName": "fast"}}}},
+            ExternalVolume("v", "ephemeral", "fast", False, {"accessModes": "ReadWriteOnce,ReadOnlyMany", "storage": "1073741824"}),
+        ),
         (
             {"quobyte": {"registry": "r", "readOnly": True}},
             ExternalVolume("v", "quobyte", "v", True, {"registry": "r", "readOnly": "True"}),
@@ -89,6 +94,23 @@ def test_a_volume_that_nobody_mounts_came_without_data(translated: Translated) -
         }
     )
     assert workload.volumes == (FilesVolume("a"), FilesVolume("b", secret=True), FilesVolume("p"))
+
+
+CLAIM_SPEC = f"{V}.ephemeral.volumeClaimTemplate.spec"
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        (CLAIM | {"selector": {}}, Refused, f"{CLAIM_SPEC}.selector is not supported"),
+        (CLAIM | {"volumeMode": "Block"}, Refused, f"{CLAIM_SPEC}.volumeMode must be Filesystem"),
+        (CLAIM | {"resources": {}}, BadRequest, f"{CLAIM_SPEC}.resources.requests.storage must be there"),
+        (CLAIM | {"accessModes": []}, BadRequest, f"{CLAIM_SPEC}.accessModes must name one at least"),
+    ],
+)
+def test_claims_that_can_not_be_made(translated: Translated, spec: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        volume_of(translated, {"ephemeral": {"volumeClaimTemplate": {"spec": spec}}})
 
 
 @pytest.mark.parametrize(
