@@ -289,6 +289,7 @@ class Follow:
     async def _read_events(self) -> None:
         """Looks as soon as the schedd has written something, no matter what."""
         path = str(self._settings.follow.event_log)
+        told = ""
         while True:
             try:
                 seconds = EVENT_PATIENCE_SECONDS + self._settings.pool.call_timeout_seconds
@@ -297,6 +298,9 @@ class Follow:
                 ):
                     self._look.set()
                     self._news.set()
+                told = ""
             except BackendUnavailable as error:
-                log.warning("the event log can not be read", path=path, error=str(error))
+                if str(error) != told:  # a schedd without a first job has no event log yet
+                    told = str(error)
+                    log.warning("the event log can not be read", path=path, error=told)
                 await asyncio.sleep(EVENT_PATIENCE_SECONDS)
