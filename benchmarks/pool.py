@@ -22,7 +22,7 @@ from interlink_common.workload.model import Container, Resources, Workload
 from interlink_htcondor import ads
 from interlink_htcondor import backend as backend_module
 from interlink_htcondor.backend import HTCondorBackend
-from interlink_htcondor.journal import Journal
+from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.settings import HTCondorSettings
 from tests.servers.htcondor import HOSTNAME, Pool, running_pool
@@ -131,7 +131,7 @@ async def first_bytes(pool: Pool, directory: Path, **follow: Any) -> dict[str, f
     return {"p50_ms": round(statistics.median(delays) * 1000), "max_ms": round(max(delays) * 1000)}
 
 
-class CountingJournal(Journal):
+class CountingJournal(SpoolJournal):
     """Counts what each fetch brought: the files of the job, and all chunks that lay in its spool."""
 
     fetched_bytes = 0
@@ -143,7 +143,7 @@ class CountingJournal(Journal):
 
 async def large_log(pool: Pool, directory: Path) -> dict[str, float]:
     """How much is fetched for a pod that writes as fast as it may, until all of its log is here."""
-    vars(backend_module)["Journal"] = CountingJournal
+    vars(backend_module)["SpoolJournal"] = CountingJournal
     backend = HTCondorBackend(settings(pool, directory))
     await backend.start(())
     writing = pod(0, f"yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -c {LARGE_BYTES}")

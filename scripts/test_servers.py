@@ -37,7 +37,7 @@ def htcondor_pools() -> None:
         raise Missing(f"the HTCondor pools of the tests can not be made: {reason}")
     for release in (htcondor_image.CURRENT, htcondor_image.OLDER):
         try:
-            say(f"HTCondor of Debian {release.suite}, for the live tests: {htcondor_image.root_archive(release)}")
+            say(f"HTCondor of Debian {release.suite}, for the live tests: {release.archive()}")
         except RuntimeError as error:
             raise Missing(str(error)) from error
 

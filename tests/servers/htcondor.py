@@ -15,9 +15,10 @@ from pathlib import Path
 
 import docker
 
-from tests.servers import docker_engine, htcondor_image
+from tests.servers import debian_root, docker_engine
+from tests.servers.debian_root import DebianRoot
 from tests.servers.docker_engine import NO_ANSWER, DockerEngine
-from tests.servers.htcondor_image import CURRENT, Release, root_archive
+from tests.servers.htcondor_image import CURRENT
 
 HOSTNAME = "cm.pool.test"
 USERS = ("site", "alice", "bob")
@@ -117,13 +118,13 @@ exec setpriv --reuid=site --regid=site --clear-groups env HOME=/home/site sh -ec
 
 def unavailable() -> str:
     """ "" or why no pool can be started here."""
-    return docker_engine.unavailable() or htcondor_image.unavailable()
+    return docker_engine.unavailable() or debian_root.unavailable()
 
 
 class Pool:
     """One pool. `extra`: more lines of its configuration. `non_root`: every daemon is the user site's, as on a pool without privileges."""
 
-    def __init__(self, engine: DockerEngine, release: Release = CURRENT, *, extra: str = "", non_root: bool = False) -> None:
+    def __init__(self, engine: DockerEngine, release: DebianRoot = CURRENT, *, extra: str = "", non_root: bool = False) -> None:
         self._engine, self._release = engine, release
         self.root = Path(tempfile.mkdtemp(prefix="interlink-pool-"))
         self.event_log = self.root / "evlog/EventLog"
@@ -144,10 +145,8 @@ class Pool:
         (pool / "POOL").write_text(secrets.token_urlsafe(48))
         (pool / "99-pool.conf").write_text(self._configuration)
         (pool / "start.sh").write_text(self._entry)
+        image = self._release.load(self._engine)
         with self._engine.client() as client:
-            if not client.images(self._release.tag, quiet=True):
-                repository, _, tag = self._release.tag.partition(":")
-                client.import_image_from_file(str(root_archive(self._release)), repository=repository, tag=tag)
             host = client.create_host_config(
                 binds=[f"{pool}:/pool:ro", f"{log}:/evlog"],
                 security_opt=["seccomp=unconfined"],
@@ -156,7 +155,7 @@ class Pool:
             # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
             host |= {"MaskedPaths": [], "ReadonlyPaths": []}
             self._container = client.create_container(
-                self._release.tag,
+                image,
                 ["sh", "/pool/start.sh"],
                 hostname=HOSTNAME,
                 host_config=host,
@@ -244,7 +243,7 @@ class Pool:
 
 
 @contextmanager
-def running_pool(release: Release = CURRENT, *, extra: str = "", non_root: bool = False) -> Iterator[Pool]:
+def running_pool(release: DebianRoot = CURRENT, *, extra: str = "", non_root: bool = False) -> Iterator[Pool]:
     """A pool on an engine of its own, and nothing of both afterwards."""
     engine = DockerEngine()
     pool = Pool(engine, release, extra=extra, non_root=non_root)

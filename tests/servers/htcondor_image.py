@@ -1,104 +1,13 @@
-"""Root file systems with HTCondor, made by debootstrap from Debian's packages; no image registry is asked.
-
-Each is kept as one tar file, named by what it was made from, so that it is made once per machine (about a minute).
-"""
+"""What the pools of the tests are made of: two releases of HTCondor that Debian has."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
-from tests.servers.docker_engine import find
+from tests.servers.debian_root import BUSYBOX_IMAGE, INSTALL, DebianRoot
 
 COMMON_PACKAGES = ("busybox-static", "condor", "iptables", "procps", "python3")
-PREPARE = r"""
-set -eu
-printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-chmod 755 /usr/sbin/policy-rc.d
-apt-get install -y -qq --no-install-recommends "$@"
-apt-get clean
-rm -rf /var/lib/apt/lists/*
-mkdir -p /images/busybox
-cd /images/busybox
-mkdir bin dev etc proc root sys tmp var
-cp /bin/busybox bin/busybox
-for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "bin/$applet"; done
-chmod 1777 tmp
-echo root:x:0:0:root:/root:/bin/sh > etc/passwd
-echo root:x:0: > etc/group
-"""
-"""/images/busybox is the container image of the tests, as a directory that apptainer runs."""
+PREPARE = INSTALL + BUSYBOX_IMAGE
 
-
-@dataclass(frozen=True)
-class Release:
-    """One HTCondor that Debian has, and whether its suite has apptainer."""
-
-    suite: str
-    packages: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        made_from = "\n".join((self.suite, *self.packages, PREPARE))
-        return hashlib.sha256(made_from.encode()).hexdigest()[:12]
-
-    @property
-    def tag(self) -> str:
-        return f"htcondor-test:{self.suite}-{self.key}"
-
-
-CURRENT = Release("sid", (*COMMON_PACKAGES, "apptainer"))
-"""HTCondor 25.x."""
-OLDER = Release("trixie", COMMON_PACKAGES)
+CURRENT = DebianRoot("htcondor", "sid", (*COMMON_PACKAGES, "apptainer"), PREPARE)
+"""HTCondor 25.x, and apptainer, which Debian has in no other suite."""
+OLDER = DebianRoot("htcondor", "trixie", COMMON_PACKAGES, PREPARE)
 """HTCondor 23.9."""
-
-
-def unavailable() -> str:
-    """ "" or why no root file system can be made here."""
-    missing = [program for program in ("debootstrap", "unshare") if not find(program)]
-    return f"{' and '.join(missing)} is not installed" if missing else ""
-
-
-def cache_directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interlink-plugins-tests"
-
-
-def root_archive(release: Release) -> Path:
-    """The tar file of the root file system, made if it is not there."""
-    directory = cache_directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    archive = directory / f"htcondor-{release.suite}-{release.key}.tar"
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not archive.exists():
-            _make(release, archive)
-    return archive
-
-
-def _make(release: Release, archive: Path) -> None:
-    root = Path(tempfile.mkdtemp(prefix="interlink-root-"))
-    try:
-        root.chmod(0o755)
-        # Mount namespaces of their own: a /proc mounted below `root` must never be there when `root` is removed, however a command ended.
-        _run("unshare", "--mount", "debootstrap", "--variant=minbase", release.suite, str(root))
-        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        chroot = ["--mount", "--pid", "--fork", f"--mount-proc={root}/proc", "chroot", str(root)]
-        _run("unshare", *chroot, "sh", "-c", PREPARE, "prepare", *release.packages)
-        writing = archive.with_suffix(".new")
-        _run("tar", "-C", str(root), "--exclude=./dev/*", "--exclude=./proc/*", "-cf", str(writing), ".")
-        writing.replace(archive)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _run(program: str, *arguments: str) -> None:
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    done = subprocess.run([find(program) or program, *arguments], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{program} failed:\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")

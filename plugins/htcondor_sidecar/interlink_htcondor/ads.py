@@ -1,18 +1,14 @@
 """What we write into a job's ad, and read of it. Pure; the ad as JSON values, as `client.plain` makes it.
 
-Ads are world-readable: nothing here may hold a secret, so a pod's skeleton is reduced to what a report needs.
+Ads are world-readable: nothing here may hold a secret, so of a pod there is only its skeleton.
 """
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from interlink_common.podrunner.chirp import NEWS, TAKEN
-from interlink_common.workload.codec import from_json, to_json
-from interlink_common.workload.model import Container, Workload
 from interlink_htcondor.quoting import decoded
 
 INSTANCE, POD_UID, POD_NAME, NAMESPACE, POD = (
@@ -24,8 +20,6 @@ IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING_OUTPUT, SUSPENDED = range(
 """JobStatus."""
 SPOOLING_INPUT = 16
 """HoldReasonCode of a job whose files have not all come yet."""
-
-SKELETON_BYTES = 1024 * 1024
 
 PROJECTION = (
     "ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus", "QDate", "JobPrio", "ServerTime", "Owner", "HoldReason",
@@ -93,37 +87,3 @@ def read_news(text: str) -> News:
     if len(parts) != 5 or not all(part.isdecimal() for part in parts):
         return News()
     return News(*map(int, parts))
-
-
-def skeleton(workload: Workload) -> Workload:
-    """What a report needs of a pod, and nothing that may be a secret: not even probes, whose headers may hold one."""
-
-    def bare(container: Container) -> Container:
-        return Container(container.name, container.image, sidecar=container.sidecar)
-
-    return Workload(
-        workload.uid,
-        workload.name,
-        workload.namespace,
-        containers=tuple(map(bare, workload.containers)),
-        init_containers=tuple(map(bare, workload.init_containers)),
-        restart_policy=workload.restart_policy,
-        grace_seconds=workload.grace_seconds,
-        not_offloaded=workload.not_offloaded,
-        not_offloaded_init=workload.not_offloaded_init,
-    )
-
-
-def packed(workload: Workload) -> str:
-    """The skeleton as text for an attribute."""
-    return base64.b64encode(zlib.compress(to_json(skeleton(workload)).encode("utf-8", "surrogatepass"))).decode("ascii")
-
-
-def unpacked(text: str) -> Workload | None:
-    """The skeleton again; None for anything else, since an ad can be edited by its owner."""
-    try:
-        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), SKELETON_BYTES)
-        workload = from_json(data.decode("utf-8", "surrogatepass"))
-    except (ValueError, zlib.error):
-        return None
-    return workload if workload.uid else None

@@ -23,21 +23,25 @@ from interlink_common.backend import (
     Support,
     in_slices,
 )
+from interlink_common.batchsystem import policy
+from interlink_common.batchsystem.batches import Batches
+from interlink_common.batchsystem.logs import read_log
+from interlink_common.batchsystem.runner import runner_config
+from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid, unpacked
+from interlink_common.batchsystem.story import is_waiting
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import ARCHIVE, RUNNER, START, build
 from interlink_common.podrunner.chirp import GRACE_SECONDS
+from interlink_common.podrunner.config import StreamRules
 from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
-from interlink_htcondor import ads, check, policy
-from interlink_htcondor.batches import Batches
+from interlink_htcondor import ads, check
 from interlink_htcondor.capacity import offered, projection
 from interlink_htcondor.follow import Follow
 from interlink_htcondor.identities import Identities, private_directory
-from interlink_htcondor.journal import Journal
-from interlink_htcondor.logs import read_log
-from interlink_htcondor.pods import Pod, directory_of, is_waiting, require_safe_uid
+from interlink_htcondor.journal import SpoolJournal
+from interlink_htcondor.pods import Pod
 from interlink_htcondor.quoting import quoted
-from interlink_htcondor.runner import runner_config
 from interlink_htcondor.settings import HTCondorSettings
 from interlink_htcondor.translate import Description, describe, kind, transaction
 
@@ -92,7 +96,9 @@ class HTCondorBackend(Backend):
     def __init__(self, settings: PluginSettings) -> None:
         super().__init__(settings)
         self._settings = cast(HTCondorSettings, settings)
-        self._config = runner_config(self._settings)
+        follow = self._settings.follow
+        stream = StreamRules(sink=follow.stream, window_bytes=follow.window_bytes, announce=follow.event_log is not None)
+        self._config = runner_config(self._settings.runner, self._settings.cvmfs, stream)
         self._shared = self._settings.state_dir.absolute() / "shared"
         self._identities = Identities(self._settings)
         self._submits: dict[tuple[str, tuple[str, ...]], Batches[Description, str]] = {}
@@ -129,21 +135,20 @@ class HTCondorBackend(Backend):
             writing.replace(self._shared / name)
 
     def _directory(self, uid: str) -> Path:
-        require_safe_uid(uid)
         return directory_of(self._settings.state_dir.absolute(), uid)
 
     def _take(self, workload: Workload, jid: str) -> Pod:
         """Follows a pod from now on; once."""
         pod = self._follow.pods.get(workload.uid)
         if pod is None:
-            journal = Journal(self._directory(workload.uid))
+            journal = SpoolJournal(self._directory(workload.uid))
             pod = Pod(workload, jid, journal, since=time.monotonic(), final=journal.final())
             self._follow.add(pod)
         return pod
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
         require_safe_uid(workload.uid)
-        policy.require_allowed(workload, self._settings)
+        policy.require_allowed(workload, self._settings.runner)
         return [dict(self._describe(workload))]
 
     def _describe(self, workload: Workload) -> Description:
@@ -151,7 +156,7 @@ class HTCondorBackend(Backend):
 
     async def submit(self, workload: Workload) -> str:
         self.plan(workload)
-        journal = Journal(self._directory(workload.uid))
+        journal = SpoolJournal(self._directory(workload.uid))
         self._submitting.add(workload.uid)
         try:
             bundle = build(workload, self._config, pythons=self._settings.runner.pythons)
@@ -190,7 +195,7 @@ class HTCondorBackend(Backend):
         for row in sorted(rows, key=lambda row: (row["ClusterId"], row["ProcId"])):
             job = ads.JobAd.of(row)
             known = self._follow.pods.get(job.pod_uid)
-            workload = known.workload if known is not None else ads.unpacked(job.text(ads.POD))
+            workload = known.workload if known is not None else unpacked(job.text(ads.POD))
             is_recorded = known is not None and known.jid == job.id
             is_other = job.pod_uid in found or (known is not None and known.jid != job.id)
             if job.pod_uid in self._submitting or workload is None or workload.uid != job.pod_uid:
@@ -212,7 +217,7 @@ class HTCondorBackend(Backend):
         """Files of submits that never came to be: of a plugin that was killed, or given up before their turn."""
         for path in (self._settings.state_dir / "pods").glob("*"):
             if path.name not in known and path.name not in self._submitting and path.name not in self._follow.pods:
-                Journal(path).remove()
+                SpoolJournal(path).remove()
 
     async def observe(self) -> AsyncIterator[Observation]:
         async for uid, report in self._follow.reports():

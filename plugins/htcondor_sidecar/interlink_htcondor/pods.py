@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import PodReport, Terminated, Waiting
+from interlink_common.batchsystem.story import has_ended
+from interlink_common.lifecycle.report import PodReport
 from interlink_common.workload.model import Workload
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd, News
-from interlink_htcondor.journal import Journal
+from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.settings import HoldSettings
 
 AGAIN_BYTES_PER_SECOND = 4 * 1024 * 1024
 """How much may be fetched of a pod that was fetched before."""
-SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-
-
-def require_safe_uid(uid: str) -> None:
-    """Raises Refused for a UID that could leave its directory."""
-    if not SAFE_UID.fullmatch(uid):
-        raise Refused("metadata.uid must consist of letters, digits, - and _, and be at most 128 long")
 
 
 @dataclass
@@ -33,7 +24,7 @@ class Pod:
 
     workload: Workload
     jid: str
-    journal: Journal
+    journal: SpoolJournal
     since: float
     ad: JobAd | None = None
     history: Mapping[str, object] | None = None
@@ -91,7 +82,7 @@ class Pod:
         """What is to be said now; None: nothing is known yet, or not enough."""
         if self.final is not None:
             return self.final
-        known = states.Knowledge(self.journal.told, self.journal.story, self.fails_held(holds), self.ahead, self.unmatched)
+        known = states.QueueKnowledge(self.journal.told, self.journal.story, self.fails_held(holds), self.ahead, self.unmatched)
         if self.ad is not None:
             if self.ad.status == COMPLETED and not self.fetched_when_completed:
                 return self.said
@@ -132,17 +123,4 @@ class Pod:
             return True
         if told.report is None or self.ad is None or self.ad.news.number > self.journal.taken(run):
             return False
-        for entry in (*told.report.init_containers, *told.report.containers):
-            if entry.name == container:
-                return attempt < entry.restart_count or isinstance(entry.state, Terminated)
-        return False
-
-
-def is_waiting(report: PodReport | None, container: str) -> bool:
-    """Whether the container has not started, or is between two attempts."""
-    entries = (*report.init_containers, *report.containers) if report is not None else ()
-    return any(entry.name == container and isinstance(entry.state, Waiting) for entry in entries)
-
-
-def directory_of(state_dir: Path, uid: str) -> Path:
-    return state_dir / "pods" / uid
+        return has_ended(told.report, container, attempt)

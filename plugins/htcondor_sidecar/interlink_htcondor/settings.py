@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
 from interlink_common.settings import Group, PluginSettings
 
 MEBIBYTE = 1024 * 1024
-RuntimeName = Literal["apptainer", "singularity", "podman", "process"]
 HoldPolicy = Literal["wait", "release", "fail"]
 ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_PREFIX = "interlink"
@@ -147,15 +147,12 @@ class CapacitySettings(Group):
     devices: dict[str, int] = Field(default_factory=dict, description="Fixed: resource -> how many.")
 
 
-class CvmfsSettings(Group):
+class PoolCvmfsSettings(CvmfsSettings):
     """CernVM-FS on the worker nodes."""
 
     attribute: str = Field(
         "", description="Slot attribute that must be true for each repository; * is its name with _ for . and -: HAS_CVMFS_*. Empty: none."
     )
-    path: str = Field("/cvmfs", description="Where the nodes mount it.")
-    probe_timeout_seconds: float = Field(30.0, gt=0, description="A repository that does not answer in this time is missing.")
-    cvmfsexec: str = Field("", description="Program that mounts repositories where the node has no mount. Empty: no such fallback.")
 
     @field_validator("attribute")
     @classmethod
@@ -163,35 +160,6 @@ class CvmfsSettings(Group):
         if attribute and not ATTRIBUTE.fullmatch(attribute.replace("*", "x")):
             raise ValueError("cvmfs.attribute must be the name of a slot attribute, with * for the repository")
         return attribute
-
-
-class RunnerSettings(Group):
-    """podrunner, which carries the pod on the worker node."""
-
-    runtimes: list[RuntimeName] = Field(
-        default_factory=lambda: list[RuntimeName](("apptainer", "singularity", "podman")),
-        description="Container runtimes to look for, in this order. process is none at all: the pod runs bare on the node.",
-    )
-    programs: dict[str, str] = Field(default_factory=dict, description="Runtime -> its program, where it is not on the PATH.")
-    pythons: list[str] = Field(default_factory=list, description="Interpreters (3.9 or newer) to try before the usual ones.")
-    node_environment: list[str] = Field(default_factory=list, description="Variables of the node that containers get too.")
-    images: dict[str, str] = Field(default_factory=dict, description="Image name, or the front of one, -> path or other name on the site.")
-    image_directories: list[str] = Field(
-        default_factory=lambda: ["/cvmfs/unpacked.cern.ch"], description="Directories below which pods may name images by path."
-    )
-    image_cache: str = Field("", description="Directory of the node where images are kept for all jobs. Empty: each job pulls for itself.")
-    insecure_registries: list[str] = Field(default_factory=list, description="host:port of registries without TLS.")
-    host_path_allow: list[str] = Field(
-        default_factory=list, description="Directories of the node for hostPath; `:ro` at the end: read-only."
-    )
-    claims: dict[str, str] = Field(default_factory=dict, description="PVC name, or namespace/name, -> path on the node.")
-    nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> path on the node.")
-    csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> path on the node.")
-    allow_mesh: bool = Field(False, description="Run interLink's network scripts on the node.")
-    allow_run_as: bool = Field(False, description="Let pods choose a uid: only podman can give it, elsewhere they run as the job.")
-    allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")
-    stop_seconds: float = Field(300.0, gt=0, description="The longest grace of an orderly stop.")
-    log_bytes: int = Field(0, ge=0, description="How much of each container's log is kept; 0: all.")
 
 
 class HTCondorSettings(PluginSettings):
@@ -211,7 +179,7 @@ class HTCondorSettings(PluginSettings):
     holds: HoldSettings = HoldSettings()
     follow: FollowSettings = FollowSettings()
     capacity: CapacitySettings = CapacitySettings()
-    cvmfs: CvmfsSettings = CvmfsSettings()
+    cvmfs: PoolCvmfsSettings = PoolCvmfsSettings()
     runner: RunnerSettings = RunnerSettings()
 
     def model_post_init(self, context: object, /) -> None:

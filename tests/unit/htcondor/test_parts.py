@@ -1,9 +1,7 @@
-"""Batches, capacity, the queue's order, reasons, policies on holds, credentials, and errors of the SDK."""
+"""Capacity, the queue's order, reasons, policies on holds, credentials, and errors of the SDK."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,74 +9,17 @@ import htcondor2
 import pytest
 
 from interlink_common.backend import NodeCapacity
-from interlink_common.errors import BackendUnavailable, ConfigurationError, Refused
+from interlink_common.errors import BackendUnavailable, ConfigurationError
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, RUNNING, JobAd, News
-from interlink_htcondor.batches import Batches
 from interlink_htcondor.capacity import offered
 from interlink_htcondor.client import answer, is_refusal
 from interlink_htcondor.identities import Identities, environment_of
-from interlink_htcondor.journal import Journal
+from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.matching import count_ahead, why_unmatched
 from interlink_htcondor.pods import AGAIN_BYTES_PER_SECOND, Pod
-from interlink_htcondor.runner import runner_config
 from interlink_htcondor.settings import CredentialSettings, HoldSettings
 from interlink_htcondor.worker import Worker
 from tests.unit.htcondor.pods import a_pod, settings
-
-
-async def test_a_lone_request_goes_at_once_and_those_meanwhile_are_the_next() -> None:
-    calls: list[list[int]] = []
-    passes = asyncio.Event()
-
-    async def call(items: Sequence[int]) -> Sequence[int]:
-        calls.append(list(items))
-        await passes.wait()
-        if 4 in items:
-            raise Refused("four")
-        return [item * 10 for item in items]
-
-    batches = Batches(call, most=3)
-    tasks = [asyncio.create_task(batches.do(0))]
-    await asyncio.sleep(0)
-    tasks += [asyncio.create_task(batches.do(number)) for number in range(1, 6)]
-    await asyncio.sleep(0)
-    passes.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [result for result in results if not isinstance(result, Refused)] == [0, 10, 20, 30, 50]
-    assert calls == [[0], [1, 2, 3], [4, 5], [4], [5]]
-    assert isinstance(results[4], Refused)
-
-
-async def test_a_second_call_begins_only_as_a_full_one() -> None:
-    calls: list[list[int]] = []
-    passes = asyncio.Event()
-
-    async def call(items: Sequence[int]) -> Sequence[int]:
-        calls.append(list(items))
-        await passes.wait()
-        return items
-
-    batches = Batches(call, most=2, calls_at_once=2)
-    tasks = []
-    for number in range(6):
-        tasks.append(asyncio.create_task(batches.do(number)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    assert calls == [[0], [1, 2]]
-    passes.set()
-    assert await asyncio.gather(*tasks) == list(range(6))
-    assert calls[2:] == [[3, 4], [5]]
-    assert await batches.do(6) == 6
-
-
-async def test_an_error_of_a_call_is_that_of_everybody_in_it() -> None:
-    async def call(items: Sequence[int]) -> Sequence[int]:
-        raise BackendUnavailable("away")
-
-    batches = Batches(call, most=9)
-    for error in await asyncio.gather(*map(batches.do, range(3)), return_exceptions=True):
-        assert isinstance(error, BackendUnavailable)
-
 
 SLOTS: list[dict[str, Any]] = [
     {"PartitionableSlot": True, "TotalSlotCpus": 8, "TotalSlotMemory": 1024, "TotalSlotGPUs": 2, "TotalSlotFPGAs": 1, "Cpus": 2},
@@ -135,7 +76,7 @@ def test_why_a_job_waits(ad: JobAd, reason: str) -> None:
     ],
 )
 def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any], fails: bool, due: bool) -> None:
-    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, HELD, EnteredCurrentStatus=100, **fields))
+    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, HELD, EnteredCurrentStatus=100, **fields))
     holds = HoldSettings(policy=policy)
     assert (pod.fails_held(holds), pod.is_due_for_release(holds)) == (fails, due)
 
@@ -156,13 +97,13 @@ def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any]
 def test_what_is_here_already_is_fetched_again_for_as_much_that_is_new_or_after_a_while(
     tmp_path: Path, news: str, fetched: News, seconds: float, worth: bool
 ) -> None:
-    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, RUNNING, InterLinkNews=news))
+    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, RUNNING, InterLinkNews=news))
     pod.took(fetched, 100.0)
     assert pod.is_worth_a_fetch(100.0 + seconds) is worth
 
 
 def test_a_completed_job_is_fetched_whatever_it_costs(tmp_path: Path) -> None:
-    pod = Pod(a_pod(), "1.0", Journal(tmp_path), since=0.0, ad=job(1, COMPLETED, InterLinkNews="7:2:100:0:0"))
+    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, COMPLETED, InterLinkNews="7:2:100:0:0"))
     pod.took(News(7, 1, 99), 100.0)
     assert pod.is_worth_a_fetch(100.0)
 
@@ -233,11 +174,3 @@ def test_every_exception_of_the_sdk_is_told_and_only_a_submit_is_refused() -> No
             assert told["error"]
             assert told["refused"] == (call == "submit" and kind in (ValueError, KeyError))
     assert is_refusal(htcondor2.HTCondorException("Failed to parse submit expression"), "submit")
-
-
-def test_the_options_of_podrunner_are_the_operators() -> None:
-    runner = {"claims": {"data": "/data"}, "nfs": {"s:/x": "/x"}, "images": {"busybox": "/b"}, "stop_seconds": 7}
-    made = runner_config(settings(runner=runner, follow={"event_log": "/log", "window_bytes": 2**20}))
-    assert made.volumes.external == {"persistentVolumeClaim/data": "/data", "nfs/s:/x": "/x"}
-    assert (made.images.sites, made.stop_seconds) == ({"busybox": "/b"}, 7)
-    assert (made.stream.sink, made.stream.window_bytes, made.stream.announce) == ("chirp", 2**20, True)

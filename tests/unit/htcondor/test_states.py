@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from interlink_common.batchsystem.story import Story, Told, after_run
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.workload.model import Container
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT, JobAd
-from interlink_htcondor.states import HOLD_CODES, Knowledge, Story, Told
+from interlink_htcondor.states import HOLD_CODES, QueueKnowledge
 from tests.unit.htcondor.pods import a_pod
 
 POD = a_pod(Container("main", "busybox:1.36"), Container("other", "busybox:1.36"))
@@ -28,38 +29,38 @@ def said(made: PodReport) -> tuple[Any, bool]:
 
 
 WAITING = [
-    (job(IDLE), Knowledge(), Waiting("Queued", "job 7.1 waits in the queue")),
-    (job(IDLE), Knowledge(ahead=2), Waiting("Queued", "job 7.1 waits in the queue, 2 of this node’s jobs ahead")),
+    (job(IDLE), QueueKnowledge(), Waiting("Queued", "job 7.1 waits in the queue")),
+    (job(IDLE), QueueKnowledge(ahead=2), Waiting("Queued", "job 7.1 waits in the queue, 2 of this node’s jobs ahead")),
     (
         job(IDLE),
-        Knowledge(unmatched="no slot of the pool has 64 cpus, the largest has 8"),
+        QueueKnowledge(unmatched="no slot of the pool has 64 cpus, the largest has 8"),
         Waiting("Queued", "job 7.1 waits in the queue, no slot of the pool has 64 cpus, the largest has 8"),
     ),
     (
         job(IDLE, NumShadowStarts=1, LastRemoteHost="slot1_1@node7", VacateReason="claim preempted"),
-        Knowledge(),
+        QueueKnowledge(),
         Waiting("Queued", "job 7.1 waits in the queue, it runs again because it was evicted from node7: claim preempted"),
     ),
-    (job(RUNNING, RemoteHost="slot1@node7"), Knowledge(), Waiting("ContainerCreating", "job 7.1 starts on node7")),
+    (job(RUNNING, RemoteHost="slot1@node7"), QueueKnowledge(), Waiting("ContainerCreating", "job 7.1 starts on node7")),
     (
         job(RUNNING, RemoteHost="slot1@node7", TransferringInput=True),
-        Knowledge(),
+        QueueKnowledge(),
         Waiting("ContainerCreating", "job 7.1 sends its files to node7"),
     ),
-    (job(SUSPENDED, RemoteHost="slot1@node7"), Knowledge(Told(ALIVE)), Waiting("Suspended", "job 7.1 is suspended on node7")),
-    (job(HELD, HoldReasonCode=16), Knowledge(), Waiting("Queued", "the files of job 7.1 are on the way to the schedd")),
+    (job(SUSPENDED, RemoteHost="slot1@node7"), QueueKnowledge(Told(ALIVE)), Waiting("Suspended", "job 7.1 is suspended on node7")),
+    (job(HELD, HoldReasonCode=16), QueueKnowledge(), Waiting("Queued", "the files of job 7.1 are on the way to the schedd")),
     (
         job(HELD, HoldReasonCode=13, HoldReasonSubCode=2, HoldReason="no such file"),
-        Knowledge(),
+        QueueKnowledge(),
         Waiting("JobHeld", "job 7.1 is held: its input could not be transferred (code 13, subcode 2): no such file"),
     ),
-    (job(HELD, HoldReasonCode=999), Knowledge(), Waiting("JobHeld", "job 7.1 is held: held (code 999, subcode 0): ")),
-    (job(99), Knowledge(), Waiting("Unknown", "HTCondor tells the unknown state 99")),
+    (job(HELD, HoldReasonCode=999), QueueKnowledge(), Waiting("JobHeld", "job 7.1 is held: held (code 999, subcode 0): ")),
+    (job(99), QueueKnowledge(), Waiting("Unknown", "HTCondor tells the unknown state 99")),
 ]
 
 
 @pytest.mark.parametrize(("ad", "known", "expected"), WAITING)
-def test_what_waits(ad: JobAd, known: Knowledge, expected: Waiting) -> None:
+def test_what_waits(ad: JobAd, known: QueueKnowledge, expected: Waiting) -> None:
     made = states.report(POD, ad, known)
     assert [entry.state for entry in made.containers] == [expected, expected]
     assert not made.finished
@@ -67,9 +68,9 @@ def test_what_waits(ad: JobAd, known: Knowledge, expected: Waiting) -> None:
 
 @pytest.mark.parametrize("status", [RUNNING, TRANSFERRING_OUTPUT])
 def test_what_runs_is_what_podrunner_tells_and_is_not_over_before_its_last_word(status: int) -> None:
-    assert states.report(POD, job(status), Knowledge(Told(ALIVE))) == ALIVE
-    assert said(states.report(POD, job(status), Knowledge(Told(DONE)))) == (Terminated(3, "Error"), False)
-    assert states.report(POD, job(status), Knowledge(Told(DONE, ended=True))) == DONE
+    assert states.report(POD, job(status), QueueKnowledge(Told(ALIVE))) == ALIVE
+    assert said(states.report(POD, job(status), QueueKnowledge(Told(DONE)))) == (Terminated(3, "Error"), False)
+    assert states.report(POD, job(status), QueueKnowledge(Told(DONE, ended=True))) == DONE
 
 
 FAILED = [
@@ -95,7 +96,7 @@ FAILED = [
 
 @pytest.mark.parametrize(("ad", "expected"), FAILED)
 def test_what_has_failed_keeps_what_had_ended_by_itself(ad: JobAd, expected: Terminated) -> None:
-    made = states.report(POD, ad, Knowledge(Told(ALIVE)))
+    made = states.report(POD, ad, QueueKnowledge(Told(ALIVE)))
     assert [entry.state for entry in made.containers] == [expected, Terminated(0, "Completed", started_at=1.0)]
     assert made.finished
 
@@ -104,10 +105,10 @@ def test_nothing_that_podrunner_did_not_end_is_a_success() -> None:
     """Somebody ends the job between the containers' end and podrunner's word on it."""
     zero = PodReport(tuple(ContainerReport(name, Terminated(0)) for name in ("main", "other")), finished=True)
     for ad, _ in FAILED:
-        made = states.report(POD, ad, Knowledge(Told(zero)))
+        made = states.report(POD, ad, QueueKnowledge(Told(zero)))
         assert all(isinstance(entry.state, Terminated) and entry.state.exit_code for entry in made.containers)
     for history in (None, {"JobStatus": REMOVED}, {"JobStatus": COMPLETED, "ExitCode": 0}):
-        made = states.gone(POD, Knowledge(Told(zero)), "7.1", history)
+        made = states.gone(POD, QueueKnowledge(Told(zero)), "7.1", history)
         assert all(isinstance(entry.state, Terminated) and entry.state.exit_code for entry in made.containers)
 
 
@@ -120,25 +121,25 @@ def test_nothing_that_podrunner_did_not_end_is_a_success() -> None:
     ],
 )
 def test_a_job_that_left_the_queue(history: dict[str, object] | None, reason: str, message: str) -> None:
-    state, finished = said(states.gone(POD, Knowledge(), "7.1", history))
+    state, finished = said(states.gone(POD, QueueKnowledge(), "7.1", history))
     assert (state.reason, state.message, finished) == (reason, message, True)
-    assert states.gone(POD, Knowledge(Told(DONE, ended=True)), "7.1", history) == DONE
+    assert states.gone(POD, QueueKnowledge(Told(DONE, ended=True)), "7.1", history) == DONE
 
 
 @pytest.mark.parametrize("code", HOLD_CODES)
 def test_a_hold_fails_the_pod_only_where_it_is_final_or_the_policy_gives_up(code: int) -> None:
     ad = job(HELD, HoldReasonCode=code, HoldReason="why")
-    assert states.report(POD, ad, Knowledge()).finished == (code in states.FINAL_HOLDS)
-    assert states.report(POD, ad, Knowledge(fails_held=True)).finished
+    assert states.report(POD, ad, QueueKnowledge()).finished == (code in states.FINAL_HOLDS)
+    assert states.report(POD, ad, QueueKnowledge(fails_held=True)).finished
 
 
 def test_runs_that_were_evicted_count_as_restarts() -> None:
-    story = states.after_run(Story(), ALIVE, "it was evicted from node7")
-    story = states.after_run(story, ALIVE, "it was evicted from node8")
-    made = states.report(POD, job(RUNNING), Knowledge(Told(ALIVE), story))
+    story = after_run(Story(), ALIVE, "it was evicted from node7")
+    story = after_run(story, ALIVE, "it was evicted from node8")
+    made = states.report(POD, job(RUNNING), QueueKnowledge(Told(ALIVE), story))
     assert [entry.restart_count for entry in made.containers] == [2, 2]
     assert made.containers[0].last_state == Terminated(137, "Evicted", "it was evicted from node8", 5.0)
     assert made.containers[1].last_state == Terminated(0, "Completed", started_at=1.0)
-    assert states.after_run(story, None, "") is story
+    assert after_run(story, None, "") is story
     waiting = PodReport((ContainerReport("main", Waiting("ContainerCreating")),))
-    assert states.after_run(Story(), waiting, "") == Story()
+    assert after_run(Story(), waiting, "") == Story()

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interlink_common.batchsystem.skeleton import packed, skeleton, unpacked
 from interlink_common.errors import BadRequest, Refused
-from interlink_common.workload.model import Container, CvmfsVolume, ExternalVolume, HostPathVolume, Placement, Resources, Security, Workload
-from interlink_htcondor import ads
-from interlink_htcondor.policy import require_allowed
+from interlink_common.workload.model import Container, CvmfsVolume, Placement, Resources, Workload
 from interlink_htcondor.quoting import decoded
 from interlink_htcondor.translate import Description, describe, kind, transaction
 from tests.unit.htcondor.pods import UID, a_pod, settings
@@ -48,7 +47,7 @@ PLAIN = {
 
 def described(pod: Workload, **groups: Any) -> Description:
     made = describe(pod, "/pods/u/submit", "/shared", settings(**groups))
-    assert ads.unpacked(made.pop("My.InterLinkPod").strip('"')) == ads.skeleton(pod)
+    assert unpacked(made.pop("My.InterLinkPod").strip('"')) == skeleton(pod)
     return made
 
 
@@ -192,9 +191,9 @@ def test_a_hostile_pod_changes_only_its_own_strings(labels: dict[str, str], name
 
 def test_a_skeleton_holds_no_secret() -> None:
     pod = a_pod(Container("main", "i", command=("s3cret",), args=("s3cret",), env={"A": "s3cret"}), annotations={"a": "s3cret"})
-    assert "s3cret" not in str(ads.unpacked(ads.packed(pod)))
-    assert ads.unpacked("no base64") is None
-    assert ads.unpacked(ads.packed(a_pod())[:40]) is None
+    assert "s3cret" not in str(unpacked(packed(pod)))
+    assert unpacked("no base64") is None
+    assert unpacked(packed(a_pod())[:40]) is None
 
 
 DESCRIPTIONS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123")).map(lambda made: {"initialdir": "x", **made})
@@ -214,23 +213,3 @@ def test_jobs_of_two_owners_are_no_transaction() -> None:
     first, second = (describe(replace(a_pod(), namespace=name), "/d", "/s", settings(tenants=tenants)) for name in "ab")
     assert sorted(first) == sorted(second)
     assert kind(first) != kind(second)
-
-
-@pytest.mark.parametrize(
-    ("pod", "setting", "groups"),
-    [
-        (a_pod(volumes=(HostPathVolume("v", "/data/x"),)), "host_path_allow", {"host_path_allow": ["/data:ro"]}),
-        (a_pod(volumes=(HostPathVolume("v", "/data/../etc"),)), "host_path_allow", None),
-        (a_pod(volumes=(ExternalVolume("v", "persistentVolumeClaim", "c"),)), "claims", {"claims": {"default/c": "/c"}}),
-        (a_pod(volumes=(ExternalVolume("v", "nfs", "s:/x"),)), "nfs", {"nfs": {"s:/x": "/c"}}),
-        (a_pod(Container("main", "i", security=Security(privileged=True))), "allow_privileged", {"allow_privileged": True}),
-        (a_pod(Container("main", "i", security=Security(run_as_user=7))), "allow_run_as", {"allow_run_as": True}),
-        (a_pod(Container("main", "/etc/image")), "image_directories", {"image_directories": ["/etc"]}),
-        (a_pod(Container("main", "/cvmfs/unpacked.cern.ch/../../etc")), "image_directories", None),
-    ],
-)
-def test_policy(pod: Workload, setting: str, groups: dict[str, Any] | None) -> None:
-    with pytest.raises(Refused, match=rf"runner\.{setting}"):
-        require_allowed(pod, settings(runner={"host_path_allow": ["/data"]} if groups is None and setting == "host_path_allow" else {}))
-    if groups is not None:
-        require_allowed(pod, settings(runner=groups))

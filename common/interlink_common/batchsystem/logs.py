@@ -1,4 +1,4 @@
-"""kubectl's log options over a pod's journal: lines are told as they are taken, a follower waits for the next chunks."""
+"""kubectl's log options over a pod's journal: lines are told as they come, a follower waits for the next."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 from interlink_common.backend import LogQuery
+from interlink_common.batchsystem.journal import Chunk, Journal
 from interlink_common.errors import NotFound
 from interlink_common.logselect import select
 from interlink_common.podrunner.events import LogLine
-from interlink_htcondor.journal import Chunk, Journal
 
 Line = tuple[int, bytes]
 
@@ -20,15 +20,18 @@ class Follower:
 
     def __init__(self, journal: Journal, container: str, run: int, attempt: int) -> None:
         self._journal, self._container, self._run, self._attempt = journal, container, run, attempt
-        self._next = 0
+        self._number = self._offset = 0
+        """The chunk that was read last, and how much of it."""
         self._pieces: dict[str, LogLine] = {}
 
     def fresh(self) -> list[Line]:
         """The lines taken since the last call."""
         found: list[Line] = []
         for chunk in self._chunks():
-            self._next = chunk.number + 1
-            for line in self._journal.lines(chunk, self._container, self._attempt):
+            offset = self._offset if chunk.number == self._number else 0
+            lines, self._offset = self._journal.lines(chunk, self._container, self._attempt, offset)
+            self._number = chunk.number
+            for line in lines:
                 found.extend(self._whole(line))
         return found
 
@@ -37,7 +40,7 @@ class Follower:
         return [(line.time_ns, line.written) for line in self._pieces.values()]
 
     def _chunks(self) -> list[Chunk]:
-        return [chunk for chunk in self._journal.chunks if chunk.run == self._run and chunk.number >= self._next]
+        return [chunk for chunk in self._journal.chunks if chunk.run == self._run and chunk.number >= self._number]
 
     def _whole(self, line: LogLine) -> Iterator[Line]:
         begun = self._pieces.pop(line.stream, None)

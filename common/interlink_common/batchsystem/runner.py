@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
 from interlink_common.podrunner.config import CvmfsRules, ImageRules, RunnerConfig, SecurityRules, StreamRules, VolumeRules
-from interlink_htcondor.settings import HTCondorSettings
 
 
-def runner_config(settings: HTCondorSettings) -> RunnerConfig:
-    runner, cvmfs, follow = settings.runner, settings.cvmfs, settings.follow
+def runner_config(runner: RunnerSettings, cvmfs: CvmfsSettings, stream: StreamRules) -> RunnerConfig:
+    """`stream`: how the events travel, which is the batch system's business; the bound on logs is the operator's."""
     maps = {"persistentVolumeClaim": runner.claims, "nfs": runner.nfs, "csi": runner.csi}
     return RunnerConfig(
         runtimes=tuple(runner.runtimes),
@@ -26,7 +28,5 @@ def runner_config(settings: HTCondorSettings) -> RunnerConfig:
         ),
         cvmfs=CvmfsRules(cvmfs.path, cvmfs.probe_timeout_seconds, cvmfs.cvmfsexec),
         security=SecurityRules(mesh=runner.allow_mesh, run_as=runner.allow_run_as, privileged=runner.allow_privileged),
-        stream=StreamRules(
-            sink=follow.stream, log_bytes=runner.log_bytes, window_bytes=follow.window_bytes, announce=follow.event_log is not None
-        ),
+        stream=replace(stream, log_bytes=runner.log_bytes),
     )

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from interlink_common.batchsystem.settings import RunnerSettings
 from interlink_common.errors import Refused
 from interlink_common.workload.model import Container, ExternalVolume, HostPathVolume, Volume, Workload
-from interlink_htcondor.settings import HTCondorSettings
 
 
-def require_allowed(pod: Workload, settings: HTCondorSettings) -> None:
+def require_allowed(pod: Workload, runner: RunnerSettings) -> None:
     """Raises Refused with the first objection."""
     for volume in pod.volumes:
-        for objection in volume_objections(pod, volume, settings):
+        for objection in volume_objections(pod, volume, runner):
             raise Refused(f"volume {volume.name}: {objection}")
     for container in pod.all_containers:
-        for objection in container_objections(container, settings):
+        for objection in container_objections(container, runner):
             raise Refused(f"container {container.name}: {objection}")
 
 
-def volume_objections(pod: Workload, volume: Volume, settings: HTCondorSettings) -> Iterator[str]:
-    runner = settings.runner
+def volume_objections(pod: Workload, volume: Volume, runner: RunnerSettings) -> Iterator[str]:
     if isinstance(volume, HostPathVolume) and not any(_below(volume.path, entry) for entry in runner.host_path_allow):
         yield denied(f"hostPath {volume.path}", "host_path_allow")
     if isinstance(volume, ExternalVolume):
@@ -31,8 +30,8 @@ def volume_objections(pod: Workload, volume: Volume, settings: HTCondorSettings)
             yield denied(f"{volume.kind} {volume.key}", name or "claims")
 
 
-def container_objections(container: Container, settings: HTCondorSettings) -> Iterator[str]:
-    security, runner = container.security, settings.runner
+def container_objections(container: Container, runner: RunnerSettings) -> Iterator[str]:
+    security = container.security
     if security.privileged and not runner.allow_privileged:
         yield denied("securityContext.privileged", "allow_privileged")
     if (security.run_as_user is not None or security.run_as_group is not None) and not runner.allow_run_as:

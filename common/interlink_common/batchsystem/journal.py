@@ -1,0 +1,171 @@
+"""What came of one pod's event stream, on disk: the log of every container, and what podrunner told of their states.
+
+The stream lies in `log/`, in chunks `RUN.NUMBER` of whole lines. A run is one start of podrunner: a job that is evicted runs again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from interlink_common.batchsystem.story import Story, Told, after_run, has_started
+from interlink_common.lifecycle.report import PodReport
+from interlink_common.podrunner.events import Decoder, End, Event, Failed, LogLine, ReportChanged
+from interlink_common.podrunner.exitcodes import STOPPED
+from interlink_common.workload.codec import decode, encode
+
+LOG, FINAL = "log", "final.json"
+DIRECTORY_MODE = 0o700
+CHUNK_BYTES = 1024 * 1024
+"""`append` begins another chunk when the last one is as large."""
+
+
+@dataclass(frozen=True, order=True)
+class Chunk:
+    run: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.run}.{self.number}"
+
+
+class Journal:
+    """One pod's. Reads what is there when made, so that a restart of the plugin knows all again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.chunks: list[Chunk] = sorted(_chunks(directory / LOG))
+        self.told = Told()
+        self.story = Story()
+        self.run = 0
+        """The newest run that anything is known of; 0: none."""
+        self.has_last_word = False
+        """Whether podrunner told how the newest run ended."""
+        self._over = False
+        self._earlier: dict[int, PodReport] = {}
+        """What was last told of runs that are over."""
+        self._index: dict[Chunk, set[tuple[str, int]]] = {}
+        self._sizes: dict[Chunk, int] = {}
+        for chunk in self.chunks:
+            self._learn(chunk, self._read_whole(chunk))
+
+    def taken(self, run: int) -> int:
+        """The last chunk that we have of that run; 0: none."""
+        return max((chunk.number for chunk in self.chunks if chunk.run == run), default=0)
+
+    def size(self, run: int) -> int:
+        """Bytes of the run's stream that are here: where the rest of it begins."""
+        return sum(size for chunk, size in self._sizes.items() if chunk.run == run)
+
+    def append(self, run: int, data: bytes) -> bool:
+        """Keeps what comes next of the run's stream, whole lines only. True if there was one."""
+        data = data[: data.rfind(b"\n") + 1]
+        if not data:
+            return False
+        number = self.taken(run)
+        if number == 0 or self._sizes[Chunk(run, number)] >= CHUNK_BYTES:
+            number += 1
+        chunk = Chunk(run, number)
+        (self.directory / LOG).mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        with (self.directory / LOG / chunk.name).open("ab") as file:
+            file.write(data)
+        self._keep([chunk], data)
+        return True
+
+    def _keep(self, chunks: Sequence[Chunk], data: bytes | None = None) -> None:
+        """Takes up files of `log/` that are new, or `data` that was added to one."""
+        for chunk in sorted(chunks):
+            if chunk not in self._sizes:
+                self.chunks.append(chunk)
+            self._learn(chunk, self._read_whole(chunk) if data is None else data)
+        self.chunks.sort()
+
+    def run_is_over(self, why: str) -> None:
+        """The last run did not end the pod, and the job waits for another."""
+        if self.run and not self.told.ended and not self._over:
+            if self.told.report is not None:
+                self._earlier[self.run] = self.told.report
+            self.story, self.told = after_run(self.story, self.told.report, why), Told()
+            self._over = True
+
+    def _learn(self, chunk: Chunk, data: bytes) -> None:
+        if chunk.run > self.run:
+            self.run_is_over("the job was evicted and ran again")
+            self.run, self._over, self.has_last_word = chunk.run, False, False
+        is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
+        attempts = self._index.setdefault(chunk, set())
+        for event in Decoder().feed(data):
+            if isinstance(event, LogLine):
+                attempts.add((event.container, event.attempt))
+            elif is_late:
+                continue
+            elif isinstance(event, ReportChanged):
+                self.told = replace(self.told, report=event.report)
+            elif isinstance(event, End):
+                self.told, self.has_last_word = Told(event.report, event.exit_code != STOPPED, event.cause), True
+            elif isinstance(event, Failed):
+                self.told, self.has_last_word = replace(self.told, cause=event.reason), True
+        self._sizes[chunk] = self._sizes.get(chunk, 0) + len(data)
+
+    def attempts(self, container: str) -> list[tuple[int, int]]:
+        """(run, attempt) of each start of the container, in order; silent ones as far as the last report of a run tells of them."""
+        spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._index[chunk] if name == container}
+        reports = self._earlier | ({self.run: self.told.report} if self.told.report is not None else {})
+        for run, told in reports.items():
+            for entry in (*told.init_containers, *told.containers):
+                if entry.name == container and has_started(entry):
+                    spoken |= {(run, attempt) for attempt in range(entry.restart_count + 1)}
+        return sorted(spoken)
+
+    def lines(self, chunk: Chunk, container: str, attempt: int, offset: int = 0) -> tuple[list[LogLine], int]:
+        """What the chunk has of that attempt of the container from the offset on, and where it ends now."""
+        size = self._sizes[chunk]
+        if (container, attempt) not in self._index[chunk]:
+            return [], size
+        with (self.directory / LOG / chunk.name).open("rb") as file:
+            file.seek(offset)
+            found = [event for event in _events(file.read(size - offset)) if isinstance(event, LogLine)]
+        return [event for event in found if event.container == container and event.attempt == attempt], size
+
+    def end(self, report: PodReport) -> None:
+        """Durable: from now on the pod has ended so, whatever becomes of its job."""
+        writing = self.directory / f"{FINAL}.new"
+        self.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        writing.write_text(json.dumps(encode(report, PodReport)))
+        writing.replace(self.directory / FINAL)
+
+    def final(self) -> PodReport | None:
+        try:
+            found = decode(json.loads((self.directory / FINAL).read_text()), PodReport)
+        except (OSError, ValueError):
+            return None
+        assert isinstance(found, PodReport)
+        return found
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _read_whole(self, chunk: Chunk) -> bytes:
+        """The lines of a chunk. A torn one at its end, of a plugin that was killed, goes: it will come again."""
+        path = self.directory / LOG / chunk.name
+        data = path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:
+            os.truncate(path, len(whole))
+        return whole
+
+
+def _events(data: bytes) -> Iterator[Event]:
+    yield from Decoder().feed(data)
+
+
+def _chunks(directory: Path) -> Iterator[Chunk]:
+    for path in directory.glob("*.*"):
+        run, _, number = path.name.partition(".")
+        if run.isdecimal() and number.isdecimal():
+            yield Chunk(int(run), int(number))

@@ -1,0 +1,48 @@
+"""Settings that every plugin of a batch system has: what podrunner may do on a worker node. The defaults deny."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from interlink_common.settings import Group
+
+RuntimeName = Literal["apptainer", "singularity", "podman", "process"]
+
+
+class CvmfsSettings(Group):
+    """CernVM-FS on the worker nodes."""
+
+    path: str = Field("/cvmfs", description="Where the nodes mount it.")
+    probe_timeout_seconds: float = Field(30.0, gt=0, description="A repository that does not answer in this time is missing.")
+    cvmfsexec: str = Field("", description="Program that mounts repositories where the node has no mount. Empty: no such fallback.")
+
+
+class RunnerSettings(Group):
+    """podrunner, which carries the pod on the worker node."""
+
+    runtimes: list[RuntimeName] = Field(
+        default_factory=lambda: list[RuntimeName](("apptainer", "singularity", "podman")),
+        description="Container runtimes to look for, in this order. process is none at all: the pod runs bare on the node.",
+    )
+    programs: dict[str, str] = Field(default_factory=dict, description="Runtime -> its program, where it is not on the PATH.")
+    pythons: list[str] = Field(default_factory=list, description="Interpreters (3.9 or newer) to try before the usual ones.")
+    node_environment: list[str] = Field(default_factory=list, description="Variables of the node that containers get too.")
+    images: dict[str, str] = Field(default_factory=dict, description="Image name, or the front of one, -> path or other name on the site.")
+    image_directories: list[str] = Field(
+        default_factory=lambda: ["/cvmfs/unpacked.cern.ch"], description="Directories below which pods may name images by path."
+    )
+    image_cache: str = Field("", description="Directory of the node where images are kept for all jobs. Empty: each job pulls for itself.")
+    insecure_registries: list[str] = Field(default_factory=list, description="host:port of registries without TLS.")
+    host_path_allow: list[str] = Field(
+        default_factory=list, description="Directories of the node for hostPath; `:ro` at the end: read-only."
+    )
+    claims: dict[str, str] = Field(default_factory=dict, description="PVC name, or namespace/name, -> path on the node.")
+    nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> path on the node.")
+    csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> path on the node.")
+    allow_mesh: bool = Field(False, description="Run interLink's network scripts on the node.")
+    allow_run_as: bool = Field(False, description="Let pods choose a uid: only podman can give it, elsewhere they run as the job.")
+    allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")
+    stop_seconds: float = Field(300.0, gt=0, description="The longest grace of an orderly stop.")
+    log_bytes: int = Field(0, ge=0, description="How much of each container's log is kept; 0: all.")

@@ -1,0 +1,63 @@
+"""A stream that comes in pieces of any size: whole lines are kept, once, and a reader goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from interlink_common.backend import LogQuery
+from interlink_common.batchsystem import journal as journal_module
+from interlink_common.batchsystem.journal import Journal
+from interlink_common.batchsystem.logs import Follower, read_log
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
+from interlink_common.podrunner.events import LogLine, ReportChanged, encode
+
+ALIVE = PodReport((ContainerReport("main", Running(1.0)),))
+
+
+def line(text: str, attempt: int = 0) -> bytes:
+    return encode(LogLine("main", attempt, "stdout", 1_000_000_000, text.encode()))
+
+
+STREAM = encode(ReportChanged(ALIVE, 1)) + b"".join(line(f"line {number}") for number in range(40))
+
+
+async def read(journal: Journal) -> bytes:
+    chunks = read_log(journal, LogQuery("main"), waiting=False, ended=lambda *_: True, news=asyncio.Event)
+    return b"".join([chunk async for chunk in chunks])
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 10_000])
+async def test_whole_lines_are_kept_and_the_rest_comes_again(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "CHUNK_BYTES", 300)
+    journal = Journal(tmp_path)
+    width = step
+    while journal.size(1) < len(STREAM):
+        offset = journal.size(1)
+        width = step if journal.append(1, STREAM[offset : offset + width]) else width + step
+    assert journal.told.report == ALIVE
+    assert b"".join((tmp_path / "log" / chunk.name).read_bytes() for chunk in journal.chunks) == STREAM
+    assert await read(journal) == b"".join(b"line %d\n" % number for number in range(40))
+
+
+def test_a_follower_goes_on_within_a_chunk(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append(1, line("first"))
+    follower = Follower(journal, "main", 1, 0)
+    assert follower.fresh() == [(1_000_000_000, b"first\n")]
+    assert follower.fresh() == []
+    journal.append(1, line("second") + line("of another attempt", attempt=1))
+    journal.append(1, line("third"))
+    assert [text for _, text in follower.fresh()] == [b"second\n", b"third\n"]
+
+
+async def test_a_torn_line_at_the_end_goes_at_a_restart(tmp_path: Path) -> None:
+    Journal(tmp_path).append(1, line("whole"))
+    with (tmp_path / "log/1.1").open("ab") as file:
+        file.write(line("torn")[:-5])
+    again = Journal(tmp_path)
+    assert again.size(1) == len(line("whole"))
+    again.append(1, line("torn"))
+    assert await read(again) == b"whole\ntorn\n"
