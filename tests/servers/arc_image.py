@@ -19,17 +19,19 @@ cat > scan-fork-job <<'END'
 while kill -0 $PPID 2> /dev/null; do /usr/share/arc/scan-fork-job.once "$@"; done
 END
 chmod 755 scan-fork-job
-# The back-end leaves what a job has started running when the job is killed; batch systems do not: a session for each job, ended whole.
-sed -i 's/^    "\$1" > "\$2" 2>&1 &$/    setsid "$1" > "$2" 2>\&1 \&/; s/kill -9 \$JOB_ID 2>/kill -9 -- -$JOB_ID 2>/' submit-fork-job
-cat > /usr/local/bin/end-sessions <<'END'
+# The back-end leaves running what a killed job had started. As batch systems do: a session for each job, that is ended whole.
+cat > /usr/local/bin/end-session <<'END'
 #!/bin/bash
-for signal in TERM KILL; do
-    for child in $(pgrep -P "$1"); do kill -$signal -- -$child; done
-    [ $signal = KILL ] || for i in $(seq 50); do pgrep -P "$1" > /dev/null || break; sleep 0.2; done
-done
+kill -TERM -- -$1
+for _ in $(seq 50); do kill -0 -- -$1 || exit 0; sleep 0.2; done
+kill -KILL -- -$1
 END
-chmod 755 /usr/local/bin/end-sessions
-sed -i 's,^        kill -TERM \$joboption_jobid$,        /usr/local/bin/end-sessions $joboption_jobid\n&,' cancel-fork-job
+chmod 755 /usr/local/bin/end-session
+sed -i 's,^    "$1" > "$2" 2>&1 &$,    setsid "$1" > "$2" 2>\&1 \&,' submit-fork-job
+sed -i 's,kill -9 $JOB_ID 2>,/usr/local/bin/end-session $JOB_ID 2>,' submit-fork-job
+sed -i 's,^        kill -TERM $joboption_jobid$,        /usr/local/bin/end-session $(pgrep -P $joboption_jobid)\n&,' cancel-fork-job
+# Parameters of a well-known group, in place of some that take minutes to make.
+openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out /etc/dhparam.pem
 """
 PREPARE = INSTALL + BUSYBOX_IMAGE + QUICK_FORK
 

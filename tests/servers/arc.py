@@ -1,0 +1,260 @@
+"""A real ARC computing element in one container of a private Docker engine: A-REX with its REST interface, whose jobs run on the spot.
+
+It trusts one authority for certificates and one issuer of tokens. `alice` comes with a certificate or proxy, `bob` with a token.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from tests.servers import debian_root, docker_engine
+from tests.servers.arc_image import CURRENT
+from tests.servers.authority import Authority, Issuer
+from tests.servers.debian_root import DebianRoot
+from tests.servers.docker_engine import NO_ANSWER, DockerEngine
+
+HOSTNAME = "ce.test"
+PORT = 8443
+ISSUER = "https://issuer.test"
+SECONDS_TO_START = 60
+RUNTIME_ENVIRONMENT = "TEST/GPU"
+NO_OVERLAY = ["/images", "/session", "/tmp"]
+"""Volumes, because apptainer's overlay does not lie on the overlay that the container's own files are."""
+
+CONFIGURATION = """\
+[common]
+hostname = ce.test
+x509_host_key = /ce/host.key
+x509_host_cert = /ce/host.crt
+x509_cert_dir = /ce/certificates
+x509_cert_policy = grid
+[authgroup:alice]
+subject = /O=test/CN=alice
+[authgroup:bob]
+authtokens = bob https://issuer.test arc * *
+[mapping]
+map_to_user = alice alice:alice
+map_to_user = bob bob:bob
+[lrms]
+lrms = fork
+[arex]
+controldir = /var/spool/arc/control
+sessiondir = /session
+runtimedir = /ce/runtime
+logfile = /var/log/arc/arex.log
+joblog = /var/log/arc/jobs.log
+pidfile = /run/arched-arex.pid
+loglevel = INFO
+wakeupperiod = 10
+[arex/ws]
+wsurl = https://ce.test:8443/arex
+logfile = /var/log/arc/ws.log
+pidfile = /run/arched-ws.pid
+[arex/ws/jobs]
+allowaccess = alice
+allowaccess = bob
+[infosys]
+loglevel = WARNING
+[infosys/glue2]
+[infosys/cluster]
+[queue:main]
+comment = for everybody
+[queue:gpu]
+comment = with accelerators
+"""
+GPU = """\
+# As one that sets up a GPU would, it says that it was there.
+if [ "x$1" = x1 ]; then export TEST_RUNTIME_ENVIRONMENT="${2:-yes}"; fi
+"""
+ENTRY = """\
+#!/bin/bash
+set -e
+if command -v apptainer > /dev/null; then apptainer build --sandbox /images/demo /images/busybox; fi
+until [ -e /ce/ready ]; do sleep 0.05; done
+mkdir -p /var/spool/arc/control/tokenissuers /var/log/arc
+cp -r /ce/issuer /var/spool/arc/control/tokenissuers/test
+cp /etc/dhparam.pem /var/spool/arc/control/
+arcctl rte enable TEST/GPU
+/ce/up.sh
+# The first process takes up those that lost their parent.
+while :; do sleep 60 & wait $!; done
+"""
+UP = "#!/bin/sh\nset -e\n/usr/share/arc/arc-arex-start\n/usr/share/arc/arc-arex-ws-start\n"
+
+
+def unavailable() -> str:
+    """ "" or why no computing element can be started here."""
+    return docker_engine.unavailable() or debian_root.unavailable()
+
+
+class ComputingElement:
+    """One CE. `extra`: more lines of its configuration."""
+
+    def __init__(self, engine: DockerEngine, release: DebianRoot = CURRENT, *, extra: str = "") -> None:
+        self._engine, self._release = engine, release
+        self.root = Path(tempfile.mkdtemp(prefix="interlink-arc-"))
+        self._configuration = CONFIGURATION + extra
+        self._container = ""
+        self.authority = Authority(self.root / "authority")
+        self.issuer = Issuer(self.root / "issuer", ISSUER)
+        self.proxy = self.authority.proxy("alice")
+        self.address = ""
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}:{PORT}/arex"
+
+    @property
+    def certificates(self) -> Path:
+        """The authorities that its users trust."""
+        return self.authority.certificates
+
+    def start(self) -> None:
+        """Returns when the REST interface answers."""
+        shared = self.root / "ce"
+        (shared / "runtime/TEST").mkdir(parents=True)
+        for path in (self.root, shared):
+            path.chmod(0o755)
+        for name, text in (("arc.conf", self._configuration), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
+            (shared / name).write_text(text)
+            (shared / name).chmod(0o755)
+        image = self._release.load(self._engine)
+        with self._engine.client() as client:
+            host = client.create_host_config(
+                binds=[f"{shared}:/ce"],
+                security_opt=["seccomp=unconfined"],
+                devices=["/dev/fuse:/dev/fuse:rwm"] if Path("/dev/fuse").exists() else [],
+            )
+            # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
+            host |= {"MaskedPaths": [], "ReadonlyPaths": []}
+            self._container = client.create_container(
+                image,
+                ["/ce/start.sh"],
+                hostname=HOSTNAME,
+                host_config=host,
+                environment={"ARC_CONFIG": "/ce/arc.conf"},
+                volumes=NO_OVERLAY,
+            )["Id"]
+            client.start(self._container)
+            self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
+        self._trust(shared)
+        self.wait_until_up()
+
+    def _trust(self, shared: Path) -> None:
+        self.renew_host_certificate()
+        shutil.copytree(self.certificates, shared / "certificates", symlinks=True)
+        (shared / "issuer").mkdir()
+        metadata = json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"})
+        for name, text in (("issuer", ISSUER), ("metadata", metadata), ("keys", self.issuer.keys)):
+            (shared / "issuer" / name).write_text(text)
+        (shared / "ready").touch()
+
+    def renew_host_certificate(self, *, days: int = 2) -> None:
+        """For the next start of the services. It has ended already if `days` is negative."""
+        certificate, key = self.authority.host(HOSTNAME, self.address, days=days)
+        shutil.copy(certificate, self.root / "ce/host.crt")
+        shutil.copy(key, self.root / "ce/host.key")
+        (self.root / "ce/host.key").chmod(0o400)
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self.answers():
+            if time.monotonic() > deadline or not self._runs():
+                raise RuntimeError(f"the computing element did not start:\n{self.logs()}")
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        with suppress(httpx.HTTPError), self.client(self.proxy) as client:
+            return client.get("/jobs").is_success
+        return False
+
+    def client(self, credential: Path) -> httpx.Client:
+        """Of the REST interface, with a certificate or proxy: to look at what the plugin did."""
+        trust = ssl.create_default_context(cafile=str(self.authority.directory / "ca.crt"))
+        trust.load_cert_chain(credential)
+        headers = {"Accept": "application/json"}
+        return httpx.Client(base_url=f"{self.url}/rest/1.1", verify=trust, headers=headers, timeout=60, trust_env=False)
+
+    def _runs(self) -> bool:
+        with self._engine.client() as client:
+            return bool(client.inspect_container(self._container)["State"]["Running"])
+
+    def logs(self) -> str:
+        with self._engine.client() as client:
+            return str(client.logs(self._container, tail=50).decode(errors="replace"))
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        """What a shell command says, run inside as root. Raises RuntimeError if it fails."""
+        with self._engine.client() as client:
+            made = client.exec_create(self._container, ["sh", "-c", command])
+            said = client.exec_start(made["Id"]).decode(errors="replace")
+            code = client.exec_inspect(made["Id"])["ExitCode"]
+        if check and code != 0:
+            raise RuntimeError(f"{command} ended with {code}: {said}")
+        return str(said)
+
+    def kill(self) -> None:
+        """Its services, as a crash; jobs go on."""
+        self.run("pkill -KILL -x arched; while pgrep -x arched; do sleep 0.05; done", check=False)
+
+    def restart(self) -> None:
+        """Starts the services again."""
+        self.run("rm -f /run/arched-*.pid; /ce/up.sh")
+        self.wait_until_up()
+
+    def pause(self) -> None:
+        """Nothing answers, connections hang: as a network that is cut."""
+        with self._engine.client() as client:
+            client.pause(self._container)
+
+    def unpause(self) -> None:
+        with self._engine.client() as client:
+            client.unpause(self._container)
+
+    def token(self, *, seconds: int = 1200) -> Path:
+        """bob's."""
+        return self.issuer.token("bob", "bob.token", seconds=seconds, aud="arc", scope="openid")
+
+    def settings(self, *, user: str = "alice") -> Mapping[str, object]:
+        """The plugin's settings for this CE, as a user of it."""
+        credential: Mapping[str, object] = (
+            {"credential.token_file": self.token()} if user == "bob" else {"credential.proxy_file": self.proxy}
+        )
+        return {"ces": {"test": {"url": self.url, "queue": "main"}}, "trust.ca_directory": self.certificates, **credential}
+
+    def jobs(self) -> list[str]:
+        """Ids of all jobs, whoever's, that have a session directory."""
+        return self.run("ls /session").split()
+
+    def version(self) -> str:
+        return self.run("/usr/sbin/arched --version").split()[-1]
+
+    def remove(self) -> None:
+        """Ends the CE and removes what it kept."""
+        if self._container:
+            with suppress(*NO_ANSWER), self._engine.client() as client:
+                client.remove_container(self._container, v=True, force=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def running_ce(release: DebianRoot = CURRENT, *, extra: str = "") -> Iterator[ComputingElement]:
+    """A CE on an engine of its own, and nothing of both afterwards."""
+    engine = DockerEngine()
+    ce = ComputingElement(engine, release, extra=extra)
+    try:
+        engine.start()
+        ce.start()
+        yield ce
+    finally:
+        ce.remove()
+        engine.remove()
