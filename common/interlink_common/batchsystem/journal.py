@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from interlink_common.batchsystem.story import Story, Told, after_run, has_started
@@ -20,6 +22,8 @@ from interlink_common.workload.codec import decode, encode
 
 LOG, FINAL = "log", "final.json"
 DIRECTORY_MODE = 0o700
+AGAIN = re.compile(rb'^{"again":', re.MULTILINE)
+"""The line that begins another run."""
 CHUNK_BYTES = 1024 * 1024
 """`append` begins another chunk when the last one is as large."""
 
@@ -58,15 +62,25 @@ class Journal:
         """The last chunk that we have of that run; 0: none."""
         return max((chunk.number for chunk in self.chunks if chunk.run == run), default=0)
 
-    def size(self, run: int) -> int:
-        """Bytes of the run's stream that are here: where the rest of it begins."""
-        return sum(size for chunk, size in self._sizes.items() if chunk.run == run)
+    @property
+    def size(self) -> int:
+        """Bytes of the stream that are here, of all runs: where the rest of it begins."""
+        return sum(self._sizes.values())
 
-    def append(self, run: int, data: bytes) -> bool:
-        """Keeps what comes next of the run's stream, whole lines only. True if there was one."""
-        data = data[: data.rfind(b"\n") + 1]
+    def append(self, data: bytes) -> bool:
+        """Keeps what comes next of a stream that is one file for all runs; whole lines only. True if there was one."""
+        whole = data[: data.rfind(b"\n") + 1]
+        again = [match.start() for match in AGAIN.finditer(whole)]
+        run = max(self.run, 1)
+        self._append(run, whole[: again[0] if again else len(whole)])
+        for begin, end in pairwise([*again, len(whole)]):
+            run += 1
+            self._append(run, whole[begin:end])
+        return bool(whole)
+
+    def _append(self, run: int, data: bytes) -> None:
         if not data:
-            return False
+            return
         number = self.taken(run)
         if number == 0 or self._sizes[Chunk(run, number)] >= CHUNK_BYTES:
             number += 1
@@ -75,7 +89,6 @@ class Journal:
         with (self.directory / LOG / chunk.name).open("ab") as file:
             file.write(data)
         self._keep([chunk], data)
-        return True
 
     def _keep(self, chunks: Sequence[Chunk], data: bytes | None = None) -> None:
         """Takes up files of `log/` that are new, or `data` that was added to one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from dataclasses import replace
@@ -24,6 +25,9 @@ from interlink_common.workload.model import Workload
 RESYNC_SECONDS = 10.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 STOPPED = "the batch system ended the job"
+DELETED = "the pod was deleted"
+STOP_FILE_SECONDS = 0.5
+"""Between two looks for it."""
 TERMINATED = 143
 """What a container is told to have ended with that ended with 0 only because it was stopped."""
 
@@ -70,7 +74,7 @@ async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink
     log = PodLog(sink, config.stream)
     runtime = WorkerRuntime(pod, config, directory, tool=tool, log=log, on_event=lambda: agent.wake(pod.uid))
     agent = NodeAgent(runtime, save=_remember_nothing, timing=config.timing, resync_seconds=RESYNC_SECONDS)
-    stop = Stop(agent, pod, config, sink)
+    stop = Stop(agent, pod, config, sink, directory)
     stop.listen()
     teller = Teller(sink, stop)
     telling = asyncio.create_task(teller.run(), name="states")
@@ -93,14 +97,19 @@ async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink
 
 
 class Stop:
-    """What to do when the batch system ends the job: on SIGTERM (walltime, eviction, removal) the pod is stopped as by a deletion."""
+    """When the batch system ends the job (walltime, eviction, removal: SIGTERM), the pod is stopped as by a deletion.
 
-    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig, sink: Sink) -> None:
+    So it is when the stop file appears, {"grace_seconds": 30}: the batch system need not know of graces, nor send signals. It may be
+    written again with less grace.
+    """
+
+    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig, sink: Sink, directory: Path) -> None:
         self._agent = agent
         self._pod = pod
         self._config = config
         self._sink = sink
-        self._removal: Optional[asyncio.Task[None]] = None
+        self._stop_file = directory / config.stream.stop_file if config.stream.stop_file else None
+        self._tasks: list[asyncio.Task[None]] = []
         self.cause = ""
         self.since = 0.0
 
@@ -108,6 +117,8 @@ class Stop:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.begin, number)
+        if self._stop_file is not None:
+            self._tasks.append(asyncio.create_task(self._look_for_file(self._stop_file), name="stop file"))
 
     def ignore(self) -> None:
         """There is nothing to stop any more, only an end to be told, with the exit code that goes with it."""
@@ -115,19 +126,34 @@ class Stop:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
+        for task in self._tasks:
+            task.cancel()
 
     def begin(self, number: int) -> None:
         """The first signal counts."""
-        if self._removal is None:
-            self.cause = f"{STOPPED} ({signal.Signals(number).name}: walltime, eviction or removal)"
-            self.since = time.time()
-            self._removal = asyncio.create_task(self._stop(), name="stop")
+        if not self.cause:
+            self._because(f"{STOPPED} ({signal.Signals(number).name}: walltime, eviction or removal)")
+            self._tasks.append(asyncio.create_task(self._stop(), name="stop"))
+
+    def _because(self, cause: str) -> None:
+        self.cause = self.cause or cause
+        self.since = self.since or time.time()
 
     async def _stop(self) -> None:
         grace_seconds = await self._sink.grace_seconds()
         if grace_seconds is None:
             grace_seconds = float(self._pod.grace_seconds)
         await self._agent.remove(self._pod.uid, min(grace_seconds, self._config.stop_seconds))
+
+    async def _look_for_file(self, path: Path) -> None:
+        granted = float("inf")
+        while True:
+            grace_seconds = read_stop_file(path)
+            if grace_seconds is not None and grace_seconds < granted:
+                granted = grace_seconds
+                self._because(DELETED)
+                self._tasks.append(asyncio.create_task(self._agent.remove(self._pod.uid, granted), name="stop"))
+            await asyncio.sleep(STOP_FILE_SECONDS)
 
     def explained(self, report: PodReport) -> PodReport:
         """The report with the cause in every container that ended because of it; none of them has succeeded."""
@@ -143,6 +169,15 @@ class Stop:
         code = state.exit_code or TERMINATED
         reason = state.reason if state.exit_code else "Error"
         return replace(entry, state=replace(state, exit_code=code, reason=reason, message=message))
+
+
+def read_stop_file(path: Path) -> Optional[float]:
+    """The grace it grants; None if it is not there, or not yet whole."""
+    try:
+        told = json.loads(path.read_bytes())
+        return max(float(told["grace_seconds"]), 0.0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class Teller:

@@ -1,6 +1,6 @@
 """The event stream: how a pod on a worker node tells what happens. Written by podrunner, read by the plugins. Pure.
 
-Append-only JSON lines, so that it may be cut anywhere and read again from the start of any line. Five kinds, each with `time` in unix
+Append-only JSON lines, so that it may be cut anywhere and read again from the start of any line. Six kinds, each with `time` in unix
 nanoseconds:
 
     {"log": "main", "attempt": 0, "stream": "stdout", "time": ..., "text": "a line"}     "base64" in place of "text" if it is not UTF-8
@@ -8,6 +8,7 @@ nanoseconds:
     {"truncated": "main", "bytes": 1048576, "time": ...}   once: this much of the container's log was kept, the rest is dropped
     {"end": {"report": ..., "exit_code": 0, "cause": ""}, "time": ...}     the last line
     {"failed": {"reason": "...", "exit_code": 242}, "time": ...}           the last line, if the pod could not be carried at all
+    {"again": true, "time": ...}                        the batch system started the job once more: all before is of an earlier run
 """
 
 from __future__ import annotations
@@ -78,7 +79,14 @@ class Failed:
     time_ns: int
 
 
-Event = Union[LogLine, ReportChanged, LogTruncated, End, Failed]
+@dataclass(frozen=True)
+class StartedAgain:
+    """What follows is another run of the same job in the same directory."""
+
+    time_ns: int
+
+
+Event = Union[LogLine, ReportChanged, LogTruncated, End, Failed, StartedAgain]
 
 
 def encode(event: Event) -> bytes:
@@ -126,6 +134,8 @@ def _fields(event: Event) -> dict[str, Any]:
         return {"report": encode_object(event.report, PodReport), "time": event.time_ns}
     if isinstance(event, LogTruncated):
         return {"truncated": event.container, "bytes": event.kept_bytes, "time": event.time_ns}
+    if isinstance(event, StartedAgain):
+        return {"again": True, "time": event.time_ns}
     if isinstance(event, Failed):
         return {"failed": {"reason": event.reason, "exit_code": event.exit_code}, "time": event.time_ns}
     report = encode_object(event.report, PodReport)
@@ -150,6 +160,8 @@ def _read(fields: dict[str, Any]) -> Union[Event, None]:
     if "truncated" in fields:
         container, kept_bytes = _typed(fields, ("truncated", str), ("bytes", int))
         return LogTruncated(container, kept_bytes, time_ns)
+    if "again" in fields:
+        return StartedAgain(time_ns)
     if "failed" in fields:
         reason, exit_code = _typed(fields["failed"], ("reason", str), ("exit_code", int))
         return Failed(reason, exit_code, time_ns)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Protocol, Union
 
-from interlink_common.podrunner.events import End, Failed, LogLine, LogTruncated, ReportChanged, encode
+from interlink_common.podrunner.events import End, Failed, LogLine, LogTruncated, ReportChanged, StartedAgain, encode
 
 EVENTS_FILE = "events.jsonl"
 RETRY_SECONDS = 1.0
@@ -32,7 +33,10 @@ class Sink(Protocol):
 
 
 class FileSink:
-    """The stream as one growing file, 0600. A full disk holds the containers' output back until there is room."""
+    """The stream as one growing file, 0600. A full disk holds the containers' output back until there is room.
+
+    What an earlier run of the job left in it stays, and the line between the two says so.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,6 +70,8 @@ class FileSink:
         with contextlib.suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                if os.fstat(self._descriptor).st_size:
+                    os.write(self._descriptor, b"\n" + encode(StartedAgain(time.time_ns())))
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         return written

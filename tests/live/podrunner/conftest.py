@@ -18,7 +18,7 @@ from tests.servers import apptainer, podman
 
 APPTAINER_IMAGE = "busybox:1"
 IMAGES = {"process": "none", "apptainer": APPTAINER_IMAGE, "podman": podman.IMAGE}
-LEFT_AT_THE_END = {"start.sh", "pod.json", "runner.json", "podrunner.pyz", "podrunner.pid", "events.jsonl", "stderr"}
+LEFT_AT_THE_END = {"stop.json", "start.sh", "pod.json", "runner.json", "podrunner.pyz", "podrunner.pid", "events.jsonl", "stderr"}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from interlink_common.lifecycle.report import Terminated
 from interlink_common.podrunner import exitcodes
-from interlink_common.podrunner.events import End, Event, LogLine
+from interlink_common.podrunner.config import StreamRules
+from interlink_common.podrunner.events import End, Event, LogLine, StartedAgain
 from interlink_common.testing.lifecycle_cases import SERVE, pod, sh
 from interlink_common.workload.model import ExecAction
 from tests.live.podrunner.worker import Job, Node, ended, entry
@@ -95,3 +96,26 @@ def test_an_interrupt_counts_as_well(process_node: Node, start: StartJob) -> Non
     assert job.process is not None
     os.kill(job.process.pid, signal.SIGINT)
     assert "SIGINT" in job.end().cause
+
+
+def test_a_stop_file_stops_with_the_grace_it_grants_and_hurries_with_less(process_node: Node, start: StartJob) -> None:
+    hook = ExecAction(("sh", "-c", "echo hook >> hooked"))
+    main = sh("main", "trap '' TERM; echo up; while :; do sleep 0.1; done", pre_stop=hook)
+    job = start(process_node, pod("told", main), stream=StreamRules(stop_file="stop.json"))
+    job.until(says(b"up"))
+    (job.directory / "stop.json").write_text('{"grace_sec')  # not yet whole
+    (job.directory / "stop.json").write_text('{"grace_seconds": 600}')
+    job.until(lambda _: any(job.directory.rglob("hooked")))
+    (job.directory / "stop.json").write_text('{"grace_seconds": 0}')
+    end = job.end()
+    assert (end.exit_code, end.cause) == (exitcodes.STOPPED, "the pod was deleted")
+    assert ended(end.report).exit_code == 137
+
+
+def test_a_job_that_is_started_again_says_so_in_its_stream(process_node: Node, start: StartJob) -> None:
+    job = start(process_node, pod("again", sh("main", "echo up; exit 3", mounts=())))
+    job.end()
+    with job:
+        job.until(lambda events: sum(isinstance(event, End) for event in events) == 2)
+        order = [type(event) for event in job.events() if isinstance(event, (End, StartedAgain))]
+    assert order == [End, StartedAgain, End]

@@ -11,8 +11,9 @@ from interlink_common.backend import LogQuery
 from interlink_common.batchsystem import journal as journal_module
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.logs import Follower, read_log
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
-from interlink_common.podrunner.events import LogLine, ReportChanged, encode
+from interlink_common.batchsystem.story import Story
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.podrunner.events import LogLine, ReportChanged, StartedAgain, encode
 
 ALIVE = PodReport((ContainerReport("main", Running(1.0)),))
 
@@ -34,9 +35,9 @@ async def test_whole_lines_are_kept_and_the_rest_comes_again(tmp_path: Path, ste
     monkeypatch.setattr(journal_module, "CHUNK_BYTES", 300)
     journal = Journal(tmp_path)
     width = step
-    while journal.size(1) < len(STREAM):
-        offset = journal.size(1)
-        width = step if journal.append(1, STREAM[offset : offset + width]) else width + step
+    while journal.size < len(STREAM):
+        offset = journal.size
+        width = step if journal.append(STREAM[offset : offset + width]) else width + step
     assert journal.told.report == ALIVE
     assert b"".join((tmp_path / "log" / chunk.name).read_bytes() for chunk in journal.chunks) == STREAM
     assert await read(journal) == b"".join(b"line %d\n" % number for number in range(40))
@@ -44,20 +45,37 @@ async def test_whole_lines_are_kept_and_the_rest_comes_again(tmp_path: Path, ste
 
 def test_a_follower_goes_on_within_a_chunk(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.append(1, line("first"))
+    journal.append(line("first"))
     follower = Follower(journal, "main", 1, 0)
     assert follower.fresh() == [(1_000_000_000, b"first\n")]
     assert follower.fresh() == []
-    journal.append(1, line("second") + line("of another attempt", attempt=1))
-    journal.append(1, line("third"))
+    journal.append(line("second") + line("of another attempt", attempt=1))
+    journal.append(line("third"))
     assert [text for _, text in follower.fresh()] == [b"second\n", b"third\n"]
 
 
 async def test_a_torn_line_at_the_end_goes_at_a_restart(tmp_path: Path) -> None:
-    Journal(tmp_path).append(1, line("whole"))
+    Journal(tmp_path).append(line("whole"))
     with (tmp_path / "log/1.1").open("ab") as file:
         file.write(line("torn")[:-5])
     again = Journal(tmp_path)
-    assert again.size(1) == len(line("whole"))
-    again.append(1, line("torn"))
+    assert again.size == len(line("whole"))
+    again.append(line("torn"))
     assert await read(again) == b"whole\ntorn\n"
+
+
+@pytest.mark.parametrize("step", [1, 11, 10_000])
+async def test_a_job_that_was_started_again_is_another_run(tmp_path: Path, step: int) -> None:
+    first = encode(ReportChanged(ALIVE, 1)) + line("of the first run") + b'{"torn'
+    second = b"\n" + encode(StartedAgain(2)) + encode(ReportChanged(ALIVE, 3)) + line("of the second")
+    stream = first + second
+    journal = Journal(tmp_path)
+    width = step
+    while journal.size < len(stream):
+        width = step if journal.append(stream[journal.size : journal.size + width]) else width + step
+    assert journal.attempts("main") == [(1, 0), (2, 0)]
+    evicted = Terminated(137, "Evicted", "the job was evicted and ran again", 1.0)
+    for known in (journal, Journal(tmp_path)):
+        assert known.story == Story({"main": 1}, {"main": evicted})
+        assert known.size == len(stream)
+    assert await read(journal) == b"of the second\n"

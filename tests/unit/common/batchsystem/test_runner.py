@@ -23,7 +23,7 @@ def test_the_options_of_podrunner_are_the_operators() -> None:
     made = runner_config(runner, CvmfsSettings(path="/mnt"), StreamRules("chirp", window_bytes=2**20))
     assert made.volumes.external == {"persistentVolumeClaim/data": "/data", "nfs/s:/x": "/x"}
     assert (made.images.sites, made.stop_seconds, made.cvmfs.path) == ({"busybox": "/b"}, 7, "/mnt")
-    assert made.stream == StreamRules("chirp", 9, window_bytes=2**20)
+    assert made.stream == StreamRules("chirp", log_bytes=9, window_bytes=2**20)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def own_group() -> str:
 
 
 def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
-    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None))
+    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None), Path())
     before = PodReport((ended("early", 0, 5.0), ended("obeyed", 0, 15.0), ended("failed", 7, 15.0), ContainerReport("on", Running(1.0))))
     assert stop.explained(before) == before
     stop.cause, stop.since = "why", 10.0
