@@ -58,8 +58,8 @@ echo "Installing into $venv ($("$venv/bin/python" --version)); the first time ta
 pip() {
     PIP_CONSTRAINT=constraints.txt "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
 }
-# The build backend goes in first, so that the editable installs below use it at its pinned version.
-pip install hatchling editables
+# The build backends go in first, so that the editable installs below use them at their pinned versions.
+pip install hatchling editables setuptools
 set -- -e './common[tracing,testing]'
 for plugin in plugins/*/pyproject.toml; do
     set -- "$@" -e "./$(dirname "$plugin")"

@@ -16,6 +16,7 @@ settings.load_profile("suite")
 """A slow machine is no failure: nothing here is asserted on time."""
 
 if TYPE_CHECKING:
+    from tests.servers.arc import ComputingElement
     from tests.servers.htcondor import Pool
 
 Unavailable = Callable[[str, str], NoReturn]
@@ -48,6 +49,17 @@ def unavailable() -> Unavailable:
         pytest.skip(reason)
 
     return report
+
+
+@pytest.fixture(scope="session")
+def arc_ce(unavailable: Unavailable) -> Iterator[ComputingElement]:
+    """A real ARC computing element, for all tests that need one of their own kind."""
+    from tests.servers import arc  # noqa: PLC0415  tests without servers need no SDK
+
+    if reason := arc.unavailable():
+        unavailable("arc", reason)
+    with arc.running_ce() as ce:
+        yield ce
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,16 @@ class NodeCapacity:
     devices: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """One number for /metrics, now. Prometheus' rules for names hold, and the unit is part of the name."""
+
+    name: str
+    text: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"
@@ -237,6 +247,10 @@ class Backend(ABC):
     @abstractmethod
     async def capacity(self) -> NodeCapacity:
         """What the virtual node offers."""
+
+    def gauges(self) -> Sequence[Gauge]:
+        """What /metrics shows besides the library's own. Called when scraped: it may read a small file, and no more."""
+        return ()
 
     async def check(self) -> list[CheckResult]:
         """Rows for `interlink-plugin check`: reachable? versions, permissions, images, cvmfs."""

@@ -6,6 +6,7 @@ It trusts one authority for certificates and one issuer of tokens. `alice` comes
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import ssl
 import tempfile
@@ -88,6 +89,8 @@ arcctl rte enable TEST/GPU
 # The first process takes up those that lost their parent.
 while :; do sleep 60 & wait $!; done
 """
+CONTROL = "/var/spool/arc/control"
+STRAY_SESSIONS = f"for job in $(ls /session); do find {CONTROL} -name $job.status | grep -q . || echo $job; done"
 UP = "#!/bin/sh\nset -e\n/usr/share/arc/arc-arex-start\n/usr/share/arc/arc-arex-ws-start\n"
 
 
@@ -231,9 +234,11 @@ class ComputingElement:
         )
         return {"ces": {"test": {"url": self.url, "queue": "main"}}, "trust.ca_directory": self.certificates, **credential}
 
-    def jobs(self) -> list[str]:
-        """Ids of all jobs, whoever's, that have a session directory."""
-        return self.run("ls /session").split()
+    def jobs_of(self, uid: str) -> list[str]:
+        """Files that A-REX keeps of a pod's jobs; where there are none, also session directories of jobs that it no longer knows."""
+        name = shlex.quote(f"interlink-{uid}")
+        known = self.run(f"grep -rlsF -e {name} {CONTROL} --include=description --include=local", check=False).split()
+        return known or self.run(STRAY_SESSIONS).split()
 
     def version(self) -> str:
         return self.run("/usr/sbin/arched --version").split()[-1]

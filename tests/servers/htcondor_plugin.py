@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 from interlink_htcondor.quoting import encoded
 from tests.servers.htcondor import Pool
-from tests.servers.plugin import PluginProcess
+from tests.servers.plugin import BatchPlugin
 
 POD_IMAGE = "busybox:1.36"
 QUICK = {
@@ -22,20 +21,14 @@ QUICK = {
 """Fast polls, and the images that the pool's nodes have as directories."""
 
 
-class HTCondorPlugin(PluginProcess):
+class HTCondorPlugin(BatchPlugin):
     """`settings` as in `PluginProcess`, beside those of the pool and QUICK."""
 
     def __init__(self, pool: Pool, directory: Path, settings: Mapping[str, object] | None = None) -> None:
         super().__init__("htcondor", directory, {**QUICK, **pool.settings(directory / "tokens"), **(settings or {})})
-        self._pool, self.state = pool, directory / "state"
+        self._pool = pool
 
-    async def leftovers(self, pod_uid: str) -> list[str]:
-        return await asyncio.to_thread(self.found, pod_uid)
-
-    def found(self, uid: str) -> list[str]:
-        """Jobs and files of a pod. Where there is no job there is no spool directory: see `Pool.spooled`."""
-        files = [str(path) for path in self.state.glob("pods/*") if path.name == uid]
-        if files:
-            return files
+    def jobs_of(self, uid: str) -> list[str]:
+        """Where there is no job there is no spool directory: see `Pool.spooled`."""
         safe = encoded(uid).replace("'", "")
         return self._pool.run(f"condor_q -allusers -constraint 'InterLinkPodUid == \"{safe}\"' -af ClusterId JobStatus HoldReason").split()

@@ -24,10 +24,11 @@ class PluginProcess(RunningPlugin):
 
     def __init__(self, name: str, directory: Path, settings: Mapping[str, object] | None = None) -> None:
         self._name, self._log = name, directory / f"{name}.log"
+        self.state = directory / "state"
         self.listen = f"unix://{directory}/{name}.sock"
         self._settings = {
             "listen": self.listen,
-            "state_dir": directory / "state",
+            "state_dir": self.state,
             "telemetry.listen": f"http://127.0.0.1:{free_port()}",
             **(settings or {}),
         }
@@ -74,6 +75,21 @@ class PluginProcess(RunningPlugin):
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(self.listen.removeprefix("unix://")) == 0
+
+
+class BatchPlugin(PluginProcess):
+    """One that keeps pods as jobs, with files of each in `state`."""
+
+    async def leftovers(self, pod_uid: str) -> list[str]:
+        return await asyncio.to_thread(self.found, pod_uid)
+
+    def found(self, uid: str) -> list[str]:
+        """Jobs and files of a pod."""
+        return [str(path) for path in self.state.glob("pods/*") if path.name == uid] or self.jobs_of(uid)
+
+    def jobs_of(self, uid: str) -> list[str]:
+        """What the batch system has of a pod."""
+        raise NotImplementedError
 
 
 def environment_name(setting: str) -> str:

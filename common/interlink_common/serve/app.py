@@ -93,7 +93,7 @@ def create_app(node: VirtualNode, *, metrics: Metrics | None = None, tracer: Tra
     app.add_middleware(
         Edge,
         max_request_bytes=node.settings.max_request_bytes,
-        metrics=metrics or Metrics(node.registry),
+        metrics=metrics or Metrics(node.registry, node.backend.gauges),
         tracer=tracer,
         log_every_call=node.settings.telemetry.log_level == "debug",
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from interlink_common.backend import Gauge
 from interlink_common.tracking.pods import Pod, Registry
 
 ROUTES = frozenset({"/create", "/status", "/getLogs", "/delete"})
@@ -20,12 +21,13 @@ LAG_PERIOD_SECONDS = 0.25
 
 
 class Metrics:
-    """All metrics of one node, in a registry of their own."""
+    """All metrics of one node, in a registry of their own. `gauges`: the backend's."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, gauges: Callable[[], Sequence[Gauge]] = tuple) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(_NodeCollector(registry))
+        self._registry.register(_BackendCollector(gauges))
         self._requests = PrometheusCounter("interlink_requests", "Requests answered.", ("route", "code"), registry=self._registry)
         self._latency = Histogram(
             "interlink_request_seconds",
@@ -81,6 +83,19 @@ class _NodeCollector(Collector):
             ("orphans_collected", "Pods deleted by the collector."),
         ):
             yield CounterMetricFamily(f"interlink_{name}", text, value=self._node.counters[name])
+
+
+class _BackendCollector(Collector):
+    def __init__(self, gauges: Callable[[], Sequence[Gauge]]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for gauge in self._gauges():
+            if gauge.name not in families:
+                families[gauge.name] = GaugeMetricFamily(gauge.name, gauge.text, labels=list(gauge.labels))
+            families[gauge.name].add_metric(list(gauge.labels.values()), gauge.value)
+        yield from families.values()
 
 
 def _state(pod: Pod) -> str:

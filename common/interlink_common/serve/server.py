@@ -49,7 +49,7 @@ async def serve(backend: Backend, settings: PluginSettings, *, ready: asyncio.Ev
     listeners: list[Listener] = []
     try:
         async with running_node(backend, settings) as node:
-            metrics = Metrics(node.registry)
+            metrics = Metrics(node.registry, backend.gauges)
             listeners.append(bind(settings.listen))
             servers = [Server(create_app(node, metrics=metrics, tracer=tracer))]
             if settings.telemetry.listen is not None:

@@ -43,6 +43,11 @@ class Tasks:
         """Runs `work` in the background; its exception is logged."""
         return self._spawn(name, _logged(name, work))
 
+    def unless_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """As `once`, but for what is under way already under this name."""
+        if not any(task.get_name() == name for task in self._tasks):
+            self.once(name, work())
+
     def forever(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Runs `work` again and again: after an exception with back-off, after a return at once."""
         return self._spawn(name, _restarted(name, work))

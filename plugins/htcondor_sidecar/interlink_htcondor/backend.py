@@ -26,6 +26,7 @@ from interlink_common.backend import (
 from interlink_common.batchsystem import policy
 from interlink_common.batchsystem.batches import Batches
 from interlink_common.batchsystem.logs import read_log
+from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.runner import runner_config
 from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid, unpacked
 from interlink_common.batchsystem.story import is_waiting
@@ -38,7 +39,7 @@ from interlink_common.workload.model import Workload
 from interlink_htcondor import ads, check
 from interlink_htcondor.capacity import offered, projection
 from interlink_htcondor.follow import Follow
-from interlink_htcondor.identities import Identities, private_directory
+from interlink_htcondor.identities import Identities
 from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.pods import Pod
 from interlink_htcondor.quoting import quoted

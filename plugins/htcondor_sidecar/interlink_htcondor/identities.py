@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from interlink_common.errors import BackendUnavailable, ConfigurationError
+from interlink_common.batchsystem.private import private_directory, require_private
+from interlink_common.errors import BackendUnavailable
 from interlink_htcondor.settings import CredentialSettings, HTCondorSettings
 from interlink_htcondor.translate import tenant_of
 from interlink_htcondor.worker import Worker
@@ -131,21 +132,6 @@ def environment_of(credential: CredentialSettings, settings: HTCondorSettings, d
     if methods:
         told["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] = ",".join(methods)
     return {**os.environ, **told}
-
-
-def require_private(path: Path, setting: str) -> None:
-    """Raises ConfigurationError for a file that is not there, or that others may read."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        raise ConfigurationError(f"{setting}: {path} can not be read") from None
-    if mode & 0o077:
-        raise ConfigurationError(f"{setting}: {path} may be read by others; set its mode to 0600")
-
-
-def private_directory(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
 
 
 def _locked(descriptor: int) -> bool:

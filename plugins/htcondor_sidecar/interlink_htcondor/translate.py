@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from interlink_common.batchsystem.asking import first_fit, walltime_seconds
 from interlink_common.batchsystem.skeleton import packed
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
@@ -25,7 +26,6 @@ Description = dict[str, str]
 KIBIBYTE, MEBIBYTE = 1024, 1024 * 1024
 STOP_MARGIN_SECONDS = 30
 """What podrunner may take beyond the grace to tell how the pod ended."""
-DEADLINE_MARGIN_SECONDS = 60
 LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)"
 """Until we remove it, ten days at most. HTCondor's own rule lets a spooled job go that was fetched once, be it while it ran."""
 UNPACKED = "/cvmfs/unpacked.cern.ch/"
@@ -41,10 +41,7 @@ GPU_PRODUCT = "nvidia.com/gpu.product"
 
 def tenant_of(namespace: str, settings: HTCondorSettings) -> TenantSettings:
     """What differs for this namespace: the first pattern that fits."""
-    for pattern, tenant in settings.tenants.items():
-        if fnmatchcase(namespace, pattern):
-            return tenant
-    return TenantSettings()
+    return first_fit(settings.tenants, namespace) or TenantSettings()
 
 
 def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
@@ -53,6 +50,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
     Raises Refused for an annotation that says nothing, and for a device that nobody maps.
     """
     tenant, job = tenant_of(pod.namespace, settings), settings.job
+    walltime = walltime_seconds(pod, job.walltime_seconds)
     description = {
         "universe": job.universe,
         "executable": f"{shared}/start.sh",
@@ -82,7 +80,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "requirements": " && ".join(f"({part})" for part in requirements(pod, settings)),
         "rank": job.rank,
         "accounting_group": tenant.accounting_group or job.accounting_group,
-        "allowed_execute_duration": walltime(pod, settings),
+        "allowed_execute_duration": "" if walltime is None else str(walltime),
         OWNER: quoted(tenant.owner) if tenant.owner else "",
         "x509userproxy": str((tenant.credential or settings.credential).x509_proxy_file or ""),
     }
@@ -121,14 +119,6 @@ def cpus(pod: Workload, settings: HTCondorSettings) -> int:
 
 def mebibytes(pod: Workload, settings: HTCondorSettings) -> int:
     return math.ceil(((pod.size.memory_bytes or settings.job.default_memory_bytes) + settings.job.runner_memory_bytes) / MEBIBYTE)
-
-
-def walltime(pod: Workload, settings: HTCondorSettings) -> str:
-    """Seconds after which HTCondor itself ends the job. podrunner keeps the pod's deadline; this is for when it does not."""
-    limits = [] if settings.job.walltime_seconds is None else [settings.job.walltime_seconds]
-    if pod.active_deadline_seconds is not None:
-        limits.append(pod.active_deadline_seconds + pod.grace_seconds + DEADLINE_MARGIN_SECONDS)
-    return str(min(limits)) if limits else ""
 
 
 def requirements(pod: Workload, settings: HTCondorSettings) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The ARC plugin: pods as jobs of computing elements, by their REST interface."""

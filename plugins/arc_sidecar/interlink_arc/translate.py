@@ -1,0 +1,178 @@
+"""From a Workload to the description of its job in ADL. Pure. It is built as a tree, never as text, and no byte of the pod's own is in it
+but its packed skeleton: the rest of the pod travels in files.
+
+Sources: EMI Execution Service, "Activity Description Language"; NorduGrid, "ARC job description reference".
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET  # builds only, nothing is parsed
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from interlink_arc.settings import ArcSettings, DeviceSettings, RuntimeEnvironment, TenantSettings
+from interlink_common.batchsystem.asking import first_fit, walltime_seconds
+from interlink_common.batchsystem.skeleton import packed, unpacked
+from interlink_common.errors import Refused
+from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER, START
+from interlink_common.podrunner.sinks import EVENTS_FILE
+from interlink_common.workload.model import CvmfsVolume, Workload
+
+NAMESPACES = {
+    "xmlns": "http://www.eu-emi.eu/es/2010/12/adl",
+    "xmlns:nordugrid-adl": "http://www.nordugrid.org/es/2011/12/nordugrid-adl",
+}
+INPUTS = (START, POD, RUNNER, ARCHIVE)
+"""Uploaded when the job is there; it waits for all of them."""
+ERRORS_FILE = "podrunner.err"
+OUTPUTS = (EVENTS_FILE, ERRORS_FILE)
+"""What the computing element keeps when the job has ended: nothing else."""
+MARK = "interlink"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the job of a pod may go: names of computing elements, and the queue in them; "" means the element's own."""
+
+    ces: tuple[str, ...]
+    queue: str
+
+
+def tenant_of(namespace: str, settings: ArcSettings) -> TenantSettings:
+    return first_fit(settings.tenants, namespace) or TenantSettings()
+
+
+def devices(pod: Workload, settings: ArcSettings) -> Iterator[tuple[DeviceSettings, int]]:
+    """How the pod's accelerators are asked for, and how many. Raises Refused for one that nobody maps."""
+    for resource, count in sorted(pod.size.devices.items()):
+        device = first_fit(settings.devices, resource)
+        if device is None:
+            raise Refused(f"resource {resource} is not offered here; the operator can map it with devices")
+        yield device, count
+
+
+def choice(pod: Workload, settings: ArcSettings) -> Choice:
+    """The hardware decides first, then what the pod selects, then what its namespace is given. Raises Refused."""
+    tenant = tenant_of(pod.namespace, settings)
+    asked = [device for device, _ in devices(pod, settings)]
+    queues = {device.queue for device in asked} - {""}
+    if len(queues) > 1:
+        raise Refused(f"the pod asks for devices of different queues: {', '.join(sorted(queues))}")
+    selected = [queue for selector, queue in settings.queues.items() if _selects(pod.placement.node_selector, selector)]
+    queue = next(iter([*queues, *selected, tenant.queue]), "")
+    wanted = [set(names) for names in (tenant.ces, *(device.ces for device in asked)) if names]
+    ces = tuple(name for name in settings.ces if all(name in names for names in wanted))
+    if not ces:
+        raise Refused(f"no computing element is there for pods of namespace {pod.namespace}; the operator can name one in ces")
+    return Choice(ces, queue)
+
+
+def _selects(node_selector: Mapping[str, str], selector: str) -> bool:
+    key, _, value = selector.partition("=")
+    return node_selector.get(key) == value
+
+
+def describe(pod: Workload, queue: str, settings: ArcSettings, *, delegation: str = "") -> bytes:
+    """The description of the pod's job for one computing element. `delegation`: id there of a credential that the job is given.
+
+    Raises Refused for a device that nobody maps.
+    """
+    root = ET.Element("ActivityDescription", NAMESPACES)
+    identification = ET.SubElement(root, "ActivityIdentification")
+    _text(identification, "Name", name_of(pod.uid))
+    _text(identification, "Description", mark(pod, settings.instance))
+    application = ET.SubElement(root, "Application")
+    executable = ET.SubElement(application, "Executable")
+    _text(executable, "Path", START)
+    _text(application, "Error", ERRORS_FILE)
+    if settings.job.priority is not None:
+        _text(application, "nordugrid-adl:Priority", settings.job.priority)
+    _resources(ET.SubElement(root, "Resources"), pod, queue, settings)
+    staging = ET.SubElement(root, "DataStaging")
+    if delegation:
+        _text(staging, "DelegationID", delegation)
+    for name in INPUTS:
+        file = ET.SubElement(staging, "InputFile")
+        _text(file, "Name", name)
+        if name == START:
+            _text(file, "IsExecutable", "true")
+    for name in OUTPUTS:
+        _text(ET.SubElement(staging, "OutputFile"), "Name", name)
+    return ET.tostring(root, encoding="unicode").encode()
+
+
+def _resources(resources: ET.Element, pod: Workload, queue: str, settings: ArcSettings) -> None:
+    job, slots = settings.job, cpus(pod, settings)
+    for environment in environments(pod, settings):
+        made = ET.SubElement(resources, "RuntimeEnvironment")
+        _text(made, "Name", environment.name)
+        for option in environment.options:
+            _text(made, "Option", option)
+    _text(resources, "IndividualPhysicalMemory", memory_bytes(pod, settings))
+    _text(resources, "DiskSpaceRequirement", pod.size.ephemeral_storage_bytes or job.default_disk_bytes)
+    walltime = walltime_seconds(pod, tenant_of(pod.namespace, settings).walltime_seconds or job.walltime_seconds)
+    if walltime is not None:
+        if job.cpu_time:
+            _text(resources, "TotalCPUTime", walltime * slots)
+        _text(resources, "WallTime", walltime)
+    requirement = ET.SubElement(resources, "SlotRequirement")
+    _text(requirement, "NumberOfSlots", slots)
+    _text(requirement, "SlotsPerHost", slots)
+    if queue:
+        _text(resources, "QueueName", queue)
+
+
+def cpus(pod: Workload, settings: ArcSettings) -> int:
+    """Slots of the job: fractions of a cpu, summed over the pod, are rounded up."""
+    return max(math.ceil((pod.size.cpu_millis or settings.job.default_cpu_millis) / 1000), 1)
+
+
+def memory_bytes(pod: Workload, settings: ArcSettings) -> int:
+    """Of one slot, as ARC counts."""
+    whole = (pod.size.memory_bytes or settings.job.default_memory_bytes) + settings.job.runner_memory_bytes
+    return whole if settings.job.memory == "whole" else math.ceil(whole / cpus(pod, settings))
+
+
+def environments(pod: Workload, settings: ArcSettings) -> Sequence[RuntimeEnvironment]:
+    """Runtime environments: of every job, of CVMFS, of the devices; each once."""
+    wanted = [*settings.job.runtime_environments]
+    if wants_cvmfs(pod):
+        wanted += settings.cvmfs.runtime_environments
+    for device, count in devices(pod, settings):
+        for each in device.runtime_environments:
+            wanted.append(RuntimeEnvironment(name=each.name, options=[option.replace("{count}", str(count)) for option in each.options]))
+    return [each for number, each in enumerate(wanted) if each not in wanted[:number]]
+
+
+def wants_cvmfs(pod: Workload) -> bool:
+    volumes = any(isinstance(volume, CvmfsVolume) for volume in pod.volumes)
+    return volumes or any(container.image.startswith("/cvmfs/") for container in pod.all_containers)
+
+
+def name_of(uid: str) -> str:
+    """The name of a pod's job: how it is found again."""
+    return f"{MARK}-{uid}"
+
+
+def mark(pod: Workload, instance: str) -> str:
+    """Whose job it is, and what a report needs of its pod should our own record be lost."""
+    return f"{MARK} {quote(instance, safe='')} {packed(pod)}"
+
+
+def read_mark(description: str, instance: str) -> Workload | None:
+    """The pod of a job, from its description as the computing element keeps it; None for a job that is not of this instance."""
+    try:
+        root = ET.fromstring(description)  # noqa: S314  expat refuses entities that grow, and the text is our own user's
+        found = root.findtext("{*}ActivityIdentification/{*}Description", "")
+    except ET.ParseError:
+        return None
+    parts = found.split(" ")
+    if len(parts) != 3 or parts[0] != MARK or unquote(parts[1]) != instance:
+        return None
+    return unpacked(parts[2])
+
+
+def _text(parent: ET.Element, name: str, value: object) -> None:
+    ET.SubElement(parent, name).text = str(value)

@@ -1,0 +1,153 @@
+"""What a pod's job is at a real computing element: what it asks for, what its description tells, and what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from interlink_common.testing.client import CallError
+from tests.live.arc.site import FOREVER, Site, exit_code, state, until
+from tests.servers.arc import RUNTIME_ENVIRONMENT, ComputingElement
+
+pytestmark = pytest.mark.timeout(240)
+
+SECRET = "no-one-may-see-this"
+GPU = {"name": RUNTIME_ENVIRONMENT, "options": ["{count}"]}
+
+
+async def test_secrets_are_in_files_of_the_job_alone_and_go_with_it(site: Site) -> None:
+    secret = {"metadata": {"name": "s"}, "data": {"token": "bm8tb25lLW1heS1zZWUtdGhpcw=="}}
+    pod = await site.start(
+        f"trap 'exit 0' TERM; cat /s/token; echo; while :; do sleep 1 & wait $!; done # {SECRET}",
+        container={"volumeMounts": [{"name": "s", "mountPath": "/s"}], "env": [{"name": "PASSWORD", "value": SECRET}]},
+        secrets={"s": secret},
+        volumes=[{"name": "s", "secret": {"secretName": "s"}}],
+        metadata={"annotations": {"note": SECRET}, "labels": {"name": SECRET}},
+    )
+    await site.running(pod)
+    assert await site.run(f"grep -rlF {SECRET} /var/spool/arc /var/log/arc || true") == ""
+    found = await site.run(f"cd /session/{site.id(pod)} && grep -lF {SECRET} * 2> /dev/null | xargs stat -c '%n %a %U'")
+    assert {tuple(line.split()[1:]) for line in found.splitlines()} == {("600", "alice")}
+    await site.logged(pod, f"{SECRET}\n")
+    ours = [path for path in site.plugin.state.rglob("*") if path.is_file() and "records" not in path.name]
+    holders = [path for path in ours if SECRET.encode() in path.read_bytes()]
+    assert holders
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0 for path in holders)
+    await site.delete_all()
+    assert await site.run(f"grep -rlF {SECRET} /session || true") == ""
+
+
+async def test_what_is_asked_for(arc_ce: ComputingElement, tmp_path: Path) -> None:
+    settings = {
+        "devices": {
+            "nvidia.com/gpu": {"queue": "gpu", "capacity": 2, "runtime_environments": [{"name": "TEST/GPU", "options": ["{count}"]}]}
+        },
+        "runner.node_environment": ["TEST_RUNTIME_ENVIRONMENT"],
+        "job.walltime_seconds": 600,
+        "job.priority": 70,
+        "queues": {"disk=fast": "main"},
+    }
+    async with Site(arc_ce, tmp_path, settings) as site:
+        limits = {"cpu": "1500m", "memory": "100Mi", "ephemeral-storage": "32Mi", "nvidia.com/gpu": "1"}
+        pod = await site.start("echo of $TEST_RUNTIME_ENVIRONMENT", container={"resources": {"limits": limits}})
+        greedy = await site.start("true", nodeSelector={"disk": "fast"})
+        local = (await site.asked("GET", f"/jobs/{site.id(pod)}/diagnose/local")).text.splitlines()
+        assert {"queue=gpu", "priority=70", f"jobname=interlink-{pod.uid}"} <= set(local)
+        assert "queue=main" in (await site.asked("GET", f"/jobs/{site.id(greedy)}/diagnose/local")).text.splitlines()
+        described = await site.described(pod)
+        for words in (
+            "<NumberOfSlots>2</NumberOfSlots><SlotsPerHost>2</SlotsPerHost>",
+            f"<IndividualPhysicalMemory>{(100 + 64) * 2**20 // 2}</IndividualPhysicalMemory>",
+            f"<DiskSpaceRequirement>{32 * 2**20}</DiskSpaceRequirement>",
+            "<TotalCPUTime>1200</TotalCPUTime><WallTime>600</WallTime>",
+            f"<Name>{RUNTIME_ENVIRONMENT}</Name><Option>1</Option>",
+        ):
+            assert words in described
+        await site.ended(pod)
+        assert await site.client.read_logs(pod, "main") == "of 1\n"
+        told = (await site.client.ping())["resources"]
+        assert {each["resourceType"]: each["available"] for each in told["accelerators"]} == {"nvidia.com/gpu": "2"}
+        assert int(told["cpu"]) > 0
+
+
+async def test_a_runtime_environment_that_is_not_there(arc_ce: ComputingElement, tmp_path: Path) -> None:
+    async with Site(arc_ce, tmp_path, {"cvmfs.runtime_environments": [{"name": "ENV/CVMFS"}]}) as site:
+        pod = await site.start(metadata={"annotations": {"cvmfs.interlink.eu/repositories": "atlas.cern.ch"}})
+        await site.ended(pod)
+        told = state(pod, "terminated")
+        assert (pod.phase, told["reason"]) == ("Failed", "JobNotSubmitted")
+        assert told["message"].endswith("Job submission to LRMS failed; it asked for the runtime environments ENV/CVMFS")
+
+
+async def test_cvmfs_is_checked_on_the_node(site: Site) -> None:
+    pod = await site.start(metadata={"annotations": {"cvmfs.interlink.eu/repositories": "atlas.cern.ch"}})
+    await site.waiting(pod, "FailedMount", "/cvmfs/atlas.cern.ch is not available on this node")
+
+
+async def test_a_queue_that_does_not_exist_is_a_refusal(arc_ce: ComputingElement, tmp_path: Path) -> None:
+    async with Site(arc_ce, tmp_path, {"tenants": {"*": {"queue": "nosuch"}}}) as site:
+        with pytest.raises(CallError, match="Requested queue nosuch is not allowed for this user") as refused:
+            await site.start()
+        assert refused.value.status == 422
+
+
+async def test_grace_of_a_deletion_is_the_pods_whatever_arcs_kill_does(site: Site) -> None:
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /shared/hook"]}}}
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    pod = await site.start(
+        "trap 'cat /shared/hook; sleep 2; echo obeyed; exit 0' TERM; echo up; while :; do sleep 0.2 & wait $!; done",
+        container={"lifecycle": hook, "volumeMounts": mounts},
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+    await site.running(pod)
+    await site.logged(pod, "up\n")
+    journal = site.plugin.state / "pods" / pod.uid / "log/1.1"
+    following = asyncio.create_task(site.client.read_logs(pod, "main", follow=True))
+    await site.client.delete(pod, grace_seconds=20)
+    assert journal.exists()
+    assert await following == "up\nhook\nobeyed\n"
+    await site.emptied(pod)
+
+
+async def test_a_second_delete_with_less_grace_hurries_the_first(site: Site) -> None:
+    pod = await site.start("trap '' TERM; echo up; while :; do sleep 0.2; done")
+    await site.running(pod)
+    await site.client.delete(pod, grace_seconds=600)
+    await asyncio.sleep(1)
+    await site.client.delete(pod, grace_seconds=0)
+    await site.emptied(pod)
+
+
+async def test_namespaces_have_credentials_of_their_own(arc_ce: ComputingElement, tmp_path: Path) -> None:
+    tenants = {"team-b": {"credential": {"token_file": str(arc_ce.token())}, "queue": "gpu"}}
+    async with Site(arc_ce, tmp_path, {"tenants": tenants}) as site:
+        ours = await site.start(FOREVER)
+        theirs = await site.start("id -un; exit 3", metadata={"namespace": "team-b"})
+        await site.running(ours)
+        await site.ended(theirs)
+        assert exit_code(theirs) == 3
+        assert (await site.run(f"stat -c %U /session/{site.id(ours)}")).strip() == "alice"
+        assert (await site.asked("GET", f"/jobs/{site.id(theirs)}/session")).status_code == 404
+
+
+async def test_a_lost_database_is_no_lost_pod(site: Site) -> None:
+    pod = await site.start("echo here; sleep 6; exit 3")
+    await site.running(pod)
+    await asyncio.to_thread(site.plugin.kill)
+    for path in site.plugin.state.glob("records*"):
+        path.unlink()
+    await asyncio.to_thread(site.plugin.start)
+    await site.ended(pod)
+    assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "here\n")
+
+
+async def test_a_job_leaves_its_element_as_soon_as_it_has_ended_and_its_log_stays(site: Site) -> None:
+    pod = await site.start("echo said; exit 3")
+    await site.ended(pod)
+    await until(lambda: not site.ce.jobs_of(pod.uid), "the job is not cleaned")
+    await site.plugin.restart()
+    assert await site.client.read_logs(pod, "main") == "said\n"
+    assert exit_code(pod) == 3
