@@ -90,7 +90,7 @@ arcctl rte enable TEST/GPU
 while :; do sleep 60 & wait $!; done
 """
 CONTROL = "/var/spool/arc/control"
-STRAY_SESSIONS = f"for job in $(ls /session); do find {CONTROL} -name $job.status | grep -q . || echo $job; done"
+STRAY_SESSIONS = f"for job in $(ls /session | cut -d. -f1 | sort -u); do find {CONTROL} -name $job.status | grep -q . || echo $job; done"
 UP = "#!/bin/sh\nset -e\n/usr/share/arc/arc-arex-start\n/usr/share/arc/arc-arex-ws-start\n"
 
 
@@ -100,16 +100,18 @@ def unavailable() -> str:
 
 
 class ComputingElement:
-    """One CE. `extra`: more lines of its configuration."""
+    """One CE. `like`: another, whose authority and issuer it trusts too. `session_bytes`: the size of its session directory, if small."""
 
-    def __init__(self, engine: DockerEngine, release: DebianRoot = CURRENT, *, extra: str = "") -> None:
+    def __init__(
+        self, engine: DockerEngine, release: DebianRoot = CURRENT, *, like: ComputingElement | None = None, session_bytes: int = 0
+    ) -> None:
         self._engine, self._release = engine, release
+        self._small = {"/session": f"size={session_bytes}"} if session_bytes else None
         self.root = Path(tempfile.mkdtemp(prefix="interlink-arc-"))
-        self._configuration = CONFIGURATION + extra
         self._container = ""
-        self.authority = Authority(self.root / "authority")
-        self.issuer = Issuer(self.root / "issuer", ISSUER)
-        self.proxy = self.authority.proxy("alice")
+        self.authority: Authority = like.authority if like else Authority(self.root / "authority")
+        self.issuer: Issuer = like.issuer if like else Issuer(self.root / "issuer", ISSUER)
+        self.proxy: Path = like.proxy if like else self.authority.proxy("alice")
         self.address = ""
 
     @property
@@ -127,7 +129,7 @@ class ComputingElement:
         (shared / "runtime/TEST").mkdir(parents=True)
         for path in (self.root, shared):
             path.chmod(0o755)
-        for name, text in (("arc.conf", self._configuration), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
+        for name, text in (("arc.conf", CONFIGURATION), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
             (shared / name).write_text(text)
             (shared / name).chmod(0o755)
         image = self._release.load(self._engine)
@@ -136,6 +138,7 @@ class ComputingElement:
                 binds=[f"{shared}:/ce"],
                 security_opt=["seccomp=unconfined"],
                 devices=["/dev/fuse:/dev/fuse:rwm"] if Path("/dev/fuse").exists() else [],
+                tmpfs=self._small,
             )
             # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
             host |= {"MaskedPaths": [], "ReadonlyPaths": []}
@@ -145,7 +148,7 @@ class ComputingElement:
                 hostname=HOSTNAME,
                 host_config=host,
                 environment={"ARC_CONFIG": "/ce/arc.conf"},
-                volumes=NO_OVERLAY,
+                volumes=[path for path in NO_OVERLAY if path not in (self._small or ())],
             )["Id"]
             client.start(self._container)
             self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
@@ -176,8 +179,9 @@ class ComputingElement:
             time.sleep(0.1)
 
     def answers(self) -> bool:
+        """Whether it takes jobs, and has published what it is."""
         with suppress(httpx.HTTPError), self.client(self.proxy) as client:
-            return client.get("/jobs").is_success
+            return client.get("/jobs").is_success and "TotalLogicalCPUs" in client.get("/info").text
         return False
 
     def client(self, credential: Path) -> httpx.Client:
@@ -229,9 +233,7 @@ class ComputingElement:
 
     def settings(self, *, user: str = "alice") -> Mapping[str, object]:
         """The plugin's settings for this CE, as a user of it."""
-        credential: Mapping[str, object] = (
-            {"credential.token_file": self.token()} if user == "bob" else {"credential.proxy_file": self.proxy}
-        )
+        credential = {"credential.token_file": self.token()} if user == "bob" else {"credential.proxy_file": self.proxy}
         return {"ces": {"test": {"url": self.url, "queue": "main"}}, "trust.ca_directory": self.certificates, **credential}
 
     def jobs_of(self, uid: str) -> list[str]:
@@ -252,10 +254,12 @@ class ComputingElement:
 
 
 @contextmanager
-def running_ce(release: DebianRoot = CURRENT, *, extra: str = "") -> Iterator[ComputingElement]:
+def running_ce(
+    release: DebianRoot = CURRENT, *, like: ComputingElement | None = None, session_bytes: int = 0
+) -> Iterator[ComputingElement]:
     """A CE on an engine of its own, and nothing of both afterwards."""
     engine = DockerEngine()
-    ce = ComputingElement(engine, release, extra=extra)
+    ce = ComputingElement(engine, release, like=like, session_bytes=session_bytes)
     try:
         engine.start()
         ce.start()

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import sys
+import warnings  # noqa: F401  os.execvpe imports it, which fails once the node's Python is out of sight
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional

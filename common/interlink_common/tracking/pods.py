@@ -108,7 +108,7 @@ def rfc3339(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_OUTAGE = re.compile(r" ?the \S+ backend is unreachable since \S+; this is the last known state")
+_OUTAGE = re.compile(r" ?the \S+ backend is unreachable since \S+(?: \(.*?\))?; this is the last known state")
 
 
 def without_outage(message: str) -> str:
@@ -124,6 +124,8 @@ class BackendState:
         self._clock = clock
         self._outages = 0
         self.down_since: float | None = None
+        self.cause = ""
+        """Why, in the backend's words when it was lost."""
         self.epoch = 0
         """Number of the present outage, 0 while the backend answers: prebuilt answers of another epoch are stale."""
         self.up = asyncio.Event()
@@ -131,13 +133,14 @@ class BackendState:
         self.known = asyncio.Event()
         """Set once it has answered, or failed to, for the first time."""
 
-    def lost(self) -> None:
+    def lost(self, cause: str = "") -> None:
         self.up.clear()
         self.known.set()
         if self.down_since is None:
             self._outages += 1
             self.epoch = self._outages
             self.down_since = self._clock()
+            self.cause = cause
 
     def back(self) -> None:
         self.down_since = None
@@ -150,7 +153,8 @@ class BackendState:
         """What waiting messages say of an outage, "" while the backend answers."""
         if self.down_since is None:
             return ""
-        return f"the {self._name} backend is unreachable since {rfc3339(self.down_since)}; this is the last known state"
+        cause = f" ({self.cause})" if self.cause else ""
+        return f"the {self._name} backend is unreachable since {rfc3339(self.down_since)}{cause}; this is the last known state"
 
 
 class ContactClock:

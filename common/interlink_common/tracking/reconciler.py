@@ -12,6 +12,7 @@ from typing import overload
 import structlog
 
 from interlink_common.backend import FoundJob, Job, Observation
+from interlink_common.contract.sentences import sentence
 from interlink_common.errors import Temporary
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
@@ -103,7 +104,7 @@ class Reconciler:
                     await breathe()
                 log.warning("the backend ended its observation; it is begun again")
             except Temporary as error:
-                self._registry.backend.lost()
+                self._registry.backend.lost(sentence(str(error)))
                 log.warning("backend unreachable, states are frozen", backend=self._node.backend.name, error=str(error))
             except Exception:
                 self._registry.backend.lost()

@@ -160,7 +160,7 @@ class ArcBackend(Backend):
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         pod = self._take(job.workload, job.jid)
-        await Removal(pod, self._follow.look_soon).carry_out(grace_seconds)
+        await Removal(pod, self._follow.look_soon, self._follow.read_now).carry_out(grace_seconds)
         self._follow.forget(pod.uid)
         await asyncio.to_thread(pod.journal.remove)
 

@@ -63,11 +63,10 @@ def _memory(service: dict[str, Any]) -> Iterator[int]:
 
 
 def _computing(service: dict[str, Any]) -> dict[str, Any]:
-    found: Any = service
+    found = service
     for name in ("Domains", "AdminDomain", "Services", "ComputingService"):
-        found = found.get(name, {}) if isinstance(found, dict) else {}
-    entries = _entries(found)
-    return entries[0] if entries else {}
+        found = next(iter(_entries(found.get(name))), {})
+    return found
 
 
 def _managers(service: dict[str, Any]) -> list[dict[str, Any]]:
@@ -75,12 +74,11 @@ def _managers(service: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _listed(manager: dict[str, Any], group: str, name: str) -> list[dict[str, Any]]:
-    inner = manager.get(group)
-    return _entries(inner.get(name)) if isinstance(inner, dict) else []
+    return [entry for inner in _entries(manager.get(group)) for entry in _entries(inner.get(name))]
 
 
 def _entries(value: Any) -> list[dict[str, Any]]:
-    """An element of XML as JSON: a list if there are many, else one alone."""
+    """An element of XML as JSON: a list, or one alone, as releases of ARC differ."""
     values = value if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, dict)]
 

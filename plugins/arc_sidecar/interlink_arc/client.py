@@ -6,6 +6,7 @@ of its own, and every one is looked at. What can not be understood, or does not 
 ::
 
     BackendUnavailable   no answer, a broken one, or the computing element does not know us: nothing is known to have changed
+    Unreached            of these, where nothing was said at all
     Refused              the computing element has looked at the job and will never take it
 """
 
@@ -32,6 +33,10 @@ NEVER_TAKEN = ("adl parsing error", "requested queue")
 """Words of a refusal that has to do with the job itself."""
 STRANGERS = ("can't be assigned configuration", "not authorized", "not allowed", "operation is not allowed")
 """How a computing element says, with status 500 too, that it does not know us."""
+
+
+class Unreached(BackendUnavailable):
+    """There was no connection, so nothing was said."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Element:
     def _refusal(self, answer: httpx.Response, path: str) -> PluginError:
         """What an answer means that is no success."""
         status, words = answer.status_code, sentence(answer.reason_phrase)
-        if status in (401, 403) or (status == 500 and any(sign in words.lower() for sign in STRANGERS)):
+        if status in (401, 403) or (status == 500 and any(sign in answer.reason_phrase.lower() for sign in STRANGERS)):
             return BackendUnavailable(f"{self.url} does not accept the credential {self.credential.name}: {words}")
         if status == httpx.codes.NOT_FOUND:
             return Temporary(f"{self.url} has no such job or file any more: {path.removeprefix('/jobs/')}")
@@ -199,8 +204,9 @@ def translated(url: str, error: BaseException) -> BackendUnavailable:
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return BackendUnavailable(f"{url} is not who it says, or it is not trusted: {sentence(cause.verify_message)}")
-    return BackendUnavailable(f"{url} does not answer: {sentence(str(error)) or type(error).__name__}")
+        return Unreached(f"{url} is not who it says, or it is not trusted: {sentence(cause.verify_message)}")
+    kind = Unreached if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) else BackendUnavailable
+    return kind(f"{url} does not answer: {sentence(str(error)) or type(error).__name__}")
 
 
 def _not_taken(job: Mapping[str, Any]) -> PluginError:

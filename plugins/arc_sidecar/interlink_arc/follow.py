@@ -164,12 +164,13 @@ class Follow:
     async def _read(self) -> None:
         """What is new of the streams, of as many pods as one round allows."""
         now = time.monotonic()
-        due = [pod for pod in self.pods.values() if not pod.site.down and not pod.being_removed and pod.is_due(now, self._settings.follow)]
+        follow = self._settings.follow
+        wanted = [pod for pod in self.pods.values() if not pod.site.down and (pod.followers or not pod.being_removed)]
+        due = [pod for pod in wanted if pod.is_due(now, follow)]
         due.sort(key=lambda pod: (not pod.has_ended, not pod.followers, pod.read_at))
-        some = due[: self._settings.follow.reads_per_round]
+        some = due[: follow.reads_per_round]
         await asyncio.gather(*map(self._read_one, some))
-        ended = [pod for pod in some if pod.is_read and not pod.journal.has_last_word]
-        await self._learn_of_failures(ended)
+        await self._learn_of_failures([pod for pod in some if pod.is_read and not pod.journal.told.ended])
         for pod in some:
             self._changed[pod.uid] = None
         if any(pod.has_ended and not pod.is_read for pod in some) or len(due) > len(some):
@@ -190,7 +191,7 @@ class Follow:
         pod.is_read = state in states.ENDED
 
     async def _learn_of_failures(self, pods: Sequence[Pod]) -> None:
-        """Jobs that ended without podrunner's last word: what the computing element knows of it."""
+        """Jobs whose end was not the pod's own: what the computing element knows of it."""
         by_site: dict[int, tuple[Site, list[Pod]]] = {}
         for pod in pods:
             by_site.setdefault(id(pod.site), (pod.site, []))[1].append(pod)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -19,21 +19,24 @@ log = structlog.get_logger(__name__)
 STOP_FILE = "stop.json"
 MARGIN_SECONDS = 15.0
 """What podrunner may take beyond the grace to see the stop file and to end."""
-LOOK_SECONDS = 1.0
+FOLLOWERS_SECONDS = 5.0
+"""For whoever follows a log to come to its end."""
+LOOK_SECONDS = 0.5
 INSIST_SECONDS = 60.0
 """A job that is still there so long after it was killed or cleaned is killed or cleaned again."""
 
 
 class Removal:
-    """Of one pod. `look_soon` has its state asked for again.
+    """Of one pod. `look_soon` has its state asked for again, `read` brings what its stream has of new.
 
     ARC's own kill knows no grace, and whether it sends a signal before the end is the batch system's business. So podrunner is told by a
     file, and is killed only if that does not help.
     """
 
-    def __init__(self, pod: Pod, look_soon: Callable[[], None]) -> None:
+    def __init__(self, pod: Pod, look_soon: Callable[[], None], read: Callable[[Pod], Awaitable[None]]) -> None:
         self._pod = pod
         self._look_soon = look_soon
+        self._read = read
 
     async def carry_out(self, grace_seconds: int) -> None:
         """Returns when nothing of the job is left. Idempotent. Raises BackendUnavailable while the computing element does not answer."""
@@ -47,6 +50,9 @@ class Removal:
             await self._act("kill")
             if not await self._until(lambda: pod.has_ended, INSIST_SECONDS):
                 log.warning("a killed job does not end", job=pod.url, pod_uid=pod.uid, state=pod.state)
+        if pod.followers:
+            await self._read(pod)
+            await self._until(lambda: not pod.followers, FOLLOWERS_SECONDS)
         while pod.state != states.GONE:
             await self._act("clean")
             if not await self._until(lambda: pod.state == states.GONE, INSIST_SECONDS):

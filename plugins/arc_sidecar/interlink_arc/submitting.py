@@ -13,12 +13,13 @@ from pathlib import Path
 import structlog
 
 from interlink_arc import states
+from interlink_arc.client import Unreached
 from interlink_arc.delegations import Delegations
 from interlink_arc.pods import Pod
 from interlink_arc.removing import STOP_FILE
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
-from interlink_arc.translate import INPUTS, choice, describe, read_mark
+from interlink_arc.translate import INPUTS, Choice, choice, describe, read_mark
 from interlink_common.backend import FoundJob
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.private import private_directory
@@ -57,24 +58,26 @@ class Submitting:
         self._under_way.add(workload.uid)
         try:
             where = choice(workload, self._settings)
-            site = self._sites.choose(workload.namespace, where)
-            delegation = await self._delegations.of(site)
-            queue = where.queue or self._settings.ces[site.name].queue
-            description = describe(workload, queue, self._settings, delegation=delegation)
-            await asyncio.to_thread(_write_tried, directory, site.url)
-            job = await self._post(site, description, directory)
+            while True:
+                site = self._sites.choose(workload.namespace, where)
+                try:
+                    job = await self._post(site, workload, where, directory)
+                    break
+                except Unreached as error:
+                    site.failed(error)
+                    await asyncio.to_thread(Journal(directory).remove)
             fault_point(POSTED)
             await self._upload(site, job, workload)
         finally:
             self._under_way.discard(workload.uid)
         return f"{site.url}/{job}"
 
-    async def _post(self, site: Site, description: bytes, directory: Path) -> str:
-        try:
-            told = await site.submits.do(description)
-        except BackendUnavailable as error:
-            site.failed(error)  # the next pod goes elsewhere, until this one answers again
-            raise
+    async def _post(self, site: Site, workload: Workload, where: Choice, directory: Path) -> str:
+        delegation = await self._delegations.of(site)
+        queue = where.queue or self._settings.ces[site.name].queue
+        description = describe(workload, queue, self._settings, delegation=delegation)
+        await asyncio.to_thread(_write_tried, directory, site.url)
+        told = await site.submits.do(description)
         if isinstance(told, str):
             return told
         await asyncio.to_thread(Journal(directory).remove)

@@ -78,7 +78,7 @@ async def test_a_runtime_environment_that_is_not_there(arc_ce: ComputingElement,
         pod = await site.start(metadata={"annotations": {"cvmfs.interlink.eu/repositories": "atlas.cern.ch"}})
         await site.ended(pod)
         told = state(pod, "terminated")
-        assert (pod.phase, told["reason"]) == ("Failed", "JobNotSubmitted")
+        assert (pod.phase, told["exitCode"]) == ("Failed", 137)
         assert told["message"].endswith("Job submission to LRMS failed; it asked for the runtime environments ENV/CVMFS")
 
 
@@ -91,7 +91,7 @@ async def test_a_queue_that_does_not_exist_is_a_refusal(arc_ce: ComputingElement
     async with Site(arc_ce, tmp_path, {"tenants": {"*": {"queue": "nosuch"}}}) as site:
         with pytest.raises(CallError, match="Requested queue nosuch is not allowed for this user") as refused:
             await site.start()
-        assert refused.value.status == 422
+        assert refused.value.code == 422
 
 
 async def test_grace_of_a_deletion_is_the_pods_whatever_arcs_kill_does(site: Site) -> None:

@@ -40,7 +40,8 @@ async def test_a_pod_not_yet_heard_of_since_the_restart_is_left_out(tmp_path: Pa
         await records.close()
 
 
-OUTAGE = "the scripted backend is unreachable since 1970-01-01T00:00:00Z; this is the last known state"
+CAUSE = "the scripted site is down; it comes back when its test says so."
+OUTAGE = f"the scripted backend is unreachable since 1970-01-01T00:00:00Z ({CAUSE}); this is the last known state"
 
 
 async def test_in_an_outage_the_states_of_the_request_stand_and_those_that_wait_say_since_when(world: Any, kit: Any) -> None:
