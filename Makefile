@@ -16,7 +16,7 @@ install: ## .venv with interlink-plugin and every plugin, editable
 demo: install ## three pods, run for real on a Docker engine
 	@.venv/bin/python -m scripts.demo
 
-try: install ## serve a backend on .run/BACKEND.sock until Ctrl-C (BACKEND=docker, kueue or htcondor)
+try: install ## serve a backend on .run/BACKEND.sock until Ctrl-C (BACKEND=docker, kueue, htcondor or arc)
 	@.venv/bin/python -m scripts.try_backend $(BACKEND)
 
 test: install ## everything, test servers included (on Debian as root it installs them)

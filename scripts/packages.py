@@ -69,8 +69,8 @@ def docker_packages() -> list[str]:
     return [package for command, package in wanted.items() if find_command(command) is None]
 
 
-def pool_packages() -> list[str]:
-    """What makes the root file system of a pool."""
+def root_packages() -> list[str]:
+    """What makes the root file system of a pool or a computing element."""
     return [] if find_command("debootstrap") else ["debootstrap"]
 
 

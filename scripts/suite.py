@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.packages import say
 
-BACKENDS = ("docker", "podrunner", "htcondor", "kueue")
+BACKENDS = ("docker", "podrunner", "htcondor", "arc", "kueue")
 NOTHING_COLLECTED = 5
 UNITS = ["-n", "2", "-m", "not live and not e2e"]
 CHAIN = ["tests/e2e"]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from scripts import kubernetes_programs
 from scripts.cluster import node_packages
-from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, pool_packages, say
-from tests.servers import apptainer, htcondor, htcondor_image
+from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, root_packages, say
+from tests.servers import apptainer, arc_image, debian_root, htcondor_image
 
 
 def docker() -> None:
@@ -30,16 +30,17 @@ def podrunner() -> None:
             raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
-def htcondor_pools() -> None:
-    """The root file systems of the pools, here and not under a test's time limit: each takes minutes, once per machine."""
-    install(pool_packages(), "The live tests of the HTCondor plugin")
-    if reason := htcondor.unavailable():
-        raise Missing(f"the HTCondor pools of the tests can not be made: {reason}")
-    for release in (htcondor_image.CURRENT, htcondor_image.OLDER):
-        try:
-            say(f"HTCondor of Debian {release.suite}, for the live tests: {release.archive()}")
-        except RuntimeError as error:
-            raise Missing(str(error)) from error
+def batch_systems() -> None:
+    """The root file systems of pools and CEs, here and not under a test's time limit: each takes minutes, once per machine."""
+    install(root_packages(), "The live tests of the HTCondor and ARC plugins")
+    if reason := debian_root.unavailable():
+        raise Missing(f"the HTCondor pools and ARC computing elements of the tests can not be made: {reason}")
+    for name, image in (("HTCondor", htcondor_image), ("ARC", arc_image)):
+        for release in (image.CURRENT, image.OLDER):
+            try:
+                say(f"{name} of Debian {release.suite}, for the live tests: {release.archive()}")
+            except RuntimeError as error:
+                raise Missing(str(error)) from error
 
 
 def kubernetes() -> None:
@@ -54,7 +55,7 @@ def kubernetes() -> None:
 
 
 if __name__ == "__main__":
-    steps: tuple[Callable[[], None], ...] = (docker, podrunner, htcondor_pools, kubernetes)
+    steps: tuple[Callable[[], None], ...] = (docker, podrunner, batch_systems, kubernetes)
     for step in steps:
         try:
             step()

@@ -1,4 +1,4 @@
-"""`make try BACKEND=docker` (or kueue, htcondor): serves a plugin on .run/BACKEND.sock until Ctrl-C, and brings up what it needs meanwhile.
+"""`make try BACKEND=docker` (or kueue, htcondor, arc): serves a plugin on .run/BACKEND.sock until Ctrl-C; brings up what it needs meanwhile.
 
 Pods that are left run on, with their state in .run, and the next `make try` picks them up; on servers of its own they go with it.
 """
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from scripts.cluster import QUEUE, cluster
 from scripts.engine import PAUSE_IMAGE, demo_images, engine
-from scripts.packages import Missing, busybox_packages, docker_packages, install, pool_packages, say
+from scripts.packages import Missing, busybox_packages, docker_packages, install, root_packages, say
 from scripts.rundir import run_directory
+from tests.servers.arc import running_ce
+from tests.servers.arc_plugin import QUICK as QUICK_ARC
 from tests.servers.htcondor import running_pool
 from tests.servers.htcondor_plugin import QUICK
 from tests.servers.plugin import as_text, environment_name
@@ -51,7 +53,7 @@ def try_htcondor() -> int:
     """A pool in one container, with apptainer on its worker node. The first time its root file system is made of Debian's packages."""
     if os.geteuid() != 0:
         raise Missing("an HTCondor pool of its own can only be started by root: run this as root.")
-    install([*docker_packages(), *busybox_packages(), *pool_packages()], "An HTCondor pool")
+    install([*docker_packages(), *busybox_packages(), *root_packages()], "An HTCondor pool")
     say("HTCondor pool: central manager, schedd and a worker node in one container; made of Debian’s packages the first time (minutes)")
     with running_pool() as pool, run_directory() as folder:
         say(f"HTCondor pool: HTCondor {pool.version()} at {pool.address}")
@@ -63,7 +65,23 @@ def try_htcondor() -> int:
             shutil.rmtree(state, ignore_errors=True)
 
 
-BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker, "kueue": try_kueue, "htcondor": try_htcondor}
+def try_arc() -> int:
+    """A computing element in one container, with apptainer for its jobs. The first time its root file system is made as a pool's is."""
+    if os.geteuid() != 0:
+        raise Missing("an ARC computing element of its own can only be started by root: run this as root.")
+    install([*docker_packages(), *busybox_packages(), *root_packages()], "An ARC computing element")
+    say("ARC computing element: A-REX in one container, whose jobs run on the spot; made of Debian’s packages the first time (minutes)")
+    with running_ce() as ce, run_directory() as folder:
+        say(f"ARC computing element: ARC {ce.version()} at {ce.url}")
+        state = folder / "arc-state"
+        told = {**QUICK_ARC, **ce.settings()}
+        try:
+            return serve("arc", folder, state, {environment_name(key): as_text(value) for key, value in told.items()})
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+BACKENDS: Mapping[str, Callable[[], int]] = {"docker": try_docker, "kueue": try_kueue, "htcondor": try_htcondor, "arc": try_arc}
 
 
 def serve(name: str, folder: Path, state: Path, settings: Mapping[str, str]) -> int:

@@ -106,7 +106,7 @@ class ComputingElement:
         self, engine: DockerEngine, release: DebianRoot = CURRENT, *, like: ComputingElement | None = None, session_bytes: int = 0
     ) -> None:
         self._engine, self._release = engine, release
-        self._small = {"/session": f"size={session_bytes}"} if session_bytes else None
+        self._small = {"/session": f"exec,size={session_bytes}"} if session_bytes else None
         self.root = Path(tempfile.mkdtemp(prefix="interlink-arc-"))
         self._container = ""
         self.authority: Authority = like.authority if like else Authority(self.root / "authority")

@@ -12,11 +12,11 @@ import structlog
 
 from interlink_arc import states
 from interlink_arc.pods import Pod
+from interlink_arc.translate import STOP_FILE
 from interlink_common.errors import BackendUnavailable, Temporary
 
 log = structlog.get_logger(__name__)
 
-STOP_FILE = "stop.json"
 MARGIN_SECONDS = 15.0
 """What podrunner may take beyond the grace to see the stop file and to end."""
 FOLLOWERS_SECONDS = 5.0

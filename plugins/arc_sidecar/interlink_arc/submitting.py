@@ -16,10 +16,9 @@ from interlink_arc import states
 from interlink_arc.client import Unreached
 from interlink_arc.delegations import Delegations
 from interlink_arc.pods import Pod
-from interlink_arc.removing import STOP_FILE
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
-from interlink_arc.translate import INPUTS, Choice, choice, describe, read_mark
+from interlink_arc.translate import INPUTS, STOP_FILE, Choice, choice, describe, read_mark
 from interlink_common.backend import FoundJob
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.private import private_directory

@@ -29,6 +29,8 @@ INPUTS = (START, POD, RUNNER, ARCHIVE)
 ERRORS_FILE = "podrunner.err"
 OUTPUTS = (EVENTS_FILE, ERRORS_FILE)
 """What the computing element keeps when the job has ended: nothing else."""
+STOP_FILE = "stop.json"
+"""Written while the job runs: it tells podrunner to stop."""
 MARK = "interlink"
 
 

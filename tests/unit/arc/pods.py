@@ -1,0 +1,21 @@
+"""Pods and settings for these tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from interlink_arc.settings import ArcSettings
+from interlink_common.workload.model import Container, Resources, Workload
+
+UID = "0266151f-3486-47f5-8383-9fcc9877a359"
+CES = {"one": {"url": "https://one.test/arex"}, "two": {"url": "https://two.test:8443/arex", "weight": 2, "queue": "slow"}}
+
+
+def a_pod(*containers: Container, **fields: Any) -> Workload:
+    fields = {"uid": UID, "name": "p", "namespace": "default", "restart_policy": "Never", "size": Resources(500, 2**26), **fields}
+    return Workload(containers=containers or (Container("main", "busybox:1.36"),), **fields)
+
+
+def settings(**groups: Any) -> ArcSettings:
+    return ArcSettings.model_validate({"state_dir": Path("/state"), "instance": "here", "ces": CES, **groups})

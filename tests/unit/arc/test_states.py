@@ -1,0 +1,123 @@
+"""One row for each state that a job can be in, and what podrunner's word changes in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from interlink_arc import states
+from interlink_arc.states import JobKnowledge
+from interlink_common.batchsystem.story import Story, Told
+from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.podrunner.exitcodes import NO_RUNTIME
+from interlink_common.workload.model import Container
+from tests.unit.arc.pods import a_pod
+
+POD = a_pod(Container("main", "busybox:1.36"), Container("side", "busybox:1.36"))
+URL = "https://one.test/arex/123"
+ALIVE = PodReport((ContainerReport("main", Running(1.0)), ContainerReport("side", Terminated(0, "Completed", "", 1.0, 2.0))))
+DONE = PodReport((ContainerReport("main", Terminated(0)), ContainerReport("side", Terminated(0))), finished=True)
+
+
+def said(state: str, **known: Any) -> PodReport | None:
+    return states.report(POD, URL, state, JobKnowledge(**known))
+
+
+def waits(report: PodReport | None) -> tuple[str, str]:
+    assert report is not None
+    assert not report.finished
+    [entry] = {(entry.state.reason, entry.state.message) for entry in report.containers if isinstance(entry.state, Waiting)}
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        ("ACCEPTING", "Queued", "is being accepted"),
+        ("ACCEPTED", "Queued", "is accepted"),
+        ("PREPARING", "Queued", "waits for its files"),
+        ("PREPARED", "Queued", "has its files, and waits for its turn"),
+        ("SUBMITTING", "Queued", "is handed to the batch system"),
+        ("QUEUING", "Queued", "waits in the queue of the batch system"),
+        ("RUNNING", "ContainerCreating", "starts"),
+        ("HELD", "JobHeld", "is held by its batch system"),
+        ("EXITINGLRMS", "ContainerCreating", "leaves the batch system"),
+        ("OTHER", "ContainerCreating", "is in a state of its batch system that has no name"),
+        ("EXECUTED", "ContainerCreating", "has ended, and its output is collected"),
+        ("FINISHING", "ContainerCreating", "has ended, and its output is collected"),
+        ("KILLING", "ContainerCreating", "is being killed"),
+        ("BRANDNEW", "Unknown", "is in the unknown state BRANDNEW"),
+    ],
+)
+def test_what_waits(state: str, reason: str, words: str) -> None:
+    assert waits(said(state)) == (reason, f"job {URL} {words}")
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "EXITINGLRMS", "OTHER", "EXECUTED", "FINISHING", "KILLING", "BRANDNEW"])
+def test_podrunners_word_counts_and_is_the_end_only_when_it_says_so(state: str) -> None:
+    assert said(state, told=Told(ALIVE)) == ALIVE
+    assert said(state, told=Told(replace(DONE, finished=False))) == replace(DONE, finished=False)
+    assert said(state, told=Told(DONE, ended=True)) == DONE
+
+
+@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "KILLED", "WIPED"])
+def test_nothing_is_said_of_an_ended_job_until_its_stream_is_read(state: str) -> None:
+    assert said(state, told=Told(ALIVE)) is None
+    assert said(state, told=Told(DONE, ended=True)) == DONE
+    assert said(states.UNSEEN, told=Told(ALIVE)) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "reason", "code", "words"),
+    [
+        ("FINISHED", {}, "JobFailed", 137, f"job {URL} ended, and told nothing of the containers"),
+        ("KILLED", {}, "JobKilled", 137, f"job {URL} was killed"),
+        ("WIPED", {}, "JobWiped", 137, f"job {URL} was wiped by its computing element before it was known how it ended"),
+        (states.GONE, {}, "JobWiped", 137, f"job {URL} was wiped by its computing element before it was known how it ended"),
+        ("FAILED", {}, "JobFailed", 137, f"job {URL} failed: the computing element does not tell why"),
+        ("FAILED", {"failure": "Job is canceled by external request"}, "JobKilled", 137, "Job is canceled by external request"),
+        ("FAILED", {"failure": "LRMS error: (271) job killed: walltime"}, "DeadlineExceeded", 137, "job killed: walltime"),
+        ("FAILED", {"failure": "LRMS error: (1) Memory limit exceeded"}, "OOMKilled", 137, "Memory limit exceeded"),
+        ("FAILED", {"failure": "Failed in files upload"}, "JobOutputFailed", 137, "Failed in files upload"),
+        ("FAILED", {"failure": "User has not uploaded input"}, "JobInputFailed", 137, "has not uploaded input"),
+        (
+            "FAILED",
+            {"failure": "Job submission to LRMS failed", "environments": ("ENV/A", "ENV/B")},
+            "JobNotSubmitted",
+            137,
+            "it asked for the runtime environments ENV/A, ENV/B",
+        ),
+        ("FAILED", {"failure": "LRMS error: (9)", "exit_code": 9}, "JobFailed", 9, "LRMS error: (9)"),
+        ("FAILED", {"exit_code": NO_RUNTIME}, "JobFailed", NO_RUNTIME, "the worker node has none of the configured container runtimes"),
+        ("FAILED", {"told": Told(cause="no Python here")}, "JobFailed", 137, "no Python here"),
+        ("FINISHED", {"told": Told(cause="no Python here")}, "JobFailed", 137, "no Python here"),
+    ],
+)
+def test_what_has_failed(state: str, known: dict[str, Any], reason: str, code: int, words: str) -> None:
+    report = said(state, is_read=True, **known)
+    assert report is not None
+    assert report.finished
+    for entry in report.containers:
+        assert isinstance(entry.state, Terminated)
+        assert (entry.state.reason, entry.state.exit_code) == (reason, code)
+        assert words in entry.state.message
+
+
+def test_what_had_ended_by_itself_stays_and_earlier_runs_are_restarts() -> None:
+    story = Story({"main": 2}, {"main": Terminated(137, "Evicted", "why", 1.0)})
+    report = said("FAILED", told=Told(ALIVE), story=story, is_read=True)
+    assert report is not None
+    main, side = report.containers
+    assert side.state == ALIVE.containers[1].state
+    assert (main.restart_count, main.last_state) == (2, story.last["main"])
+    assert isinstance(main.state, Terminated)
+    assert main.state.started_at == 1.0
+
+
+def test_success_is_only_podrunners_to_tell() -> None:
+    """Somebody ended the job between the containers' end and podrunner's word on it."""
+    report = said("FAILED", told=Told(replace(DONE, finished=False)), failure="Job is canceled by external request", is_read=True)
+    assert report is not None
+    assert {entry.state.exit_code for entry in report.containers if isinstance(entry.state, Terminated)} == {137}
