@@ -1,4 +1,4 @@
-"""`make try BACKEND=docker` (or kueue, htcondor, arc): serves a plugin on .run/BACKEND.sock until Ctrl-C; brings up what it needs meanwhile.
+"""`make try BACKEND=docker` (or kueue, htcondor, arc): serves a plugin on .run/BACKEND.sock until Ctrl-C, with what it needs for that time.
 
 Pods that are left run on, with their state in .run, and the next `make try` picks them up; on servers of its own they go with it.
 """

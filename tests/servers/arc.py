@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -56,6 +57,7 @@ joblog = /var/log/arc/jobs.log
 pidfile = /run/arched-arex.pid
 loglevel = INFO
 wakeupperiod = 10
+maxjobs = 100000 @RUNNING@
 [arex/ws]
 wsurl = https://ce.test:8443/arex
 logfile = /var/log/arc/ws.log
@@ -100,12 +102,22 @@ def unavailable() -> str:
 
 
 class ComputingElement:
-    """One CE. `like`: another, whose authority and issuer it trusts too. `session_bytes`: the size of its session directory, if small."""
+    """One CE. `like`: another, whose authority and issuer it trusts too. `session_bytes`: the size of its session directory, if small.
+
+    `running_jobs`: no more of them at a time; the fork back-end would start all of them at once.
+    """
 
     def __init__(
-        self, engine: DockerEngine, release: DebianRoot = CURRENT, *, like: ComputingElement | None = None, session_bytes: int = 0
+        self,
+        engine: DockerEngine,
+        release: DebianRoot = CURRENT,
+        *,
+        like: ComputingElement | None = None,
+        session_bytes: int = 0,
+        running_jobs: int = 16,
     ) -> None:
         self._engine, self._release = engine, release
+        self._configuration = CONFIGURATION.replace("@RUNNING@", str(running_jobs))
         self._small = {"/session": f"exec,size={session_bytes}"} if session_bytes else None
         self.root = Path(tempfile.mkdtemp(prefix="interlink-arc-"))
         self._container = ""
@@ -129,7 +141,7 @@ class ComputingElement:
         (shared / "runtime/TEST").mkdir(parents=True)
         for path in (self.root, shared):
             path.chmod(0o755)
-        for name, text in (("arc.conf", CONFIGURATION), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
+        for name, text in (("arc.conf", self._configuration), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
             (shared / name).write_text(text)
             (shared / name).chmod(0o755)
         image = self._release.load(self._engine)
@@ -254,12 +266,10 @@ class ComputingElement:
 
 
 @contextmanager
-def running_ce(
-    release: DebianRoot = CURRENT, *, like: ComputingElement | None = None, session_bytes: int = 0
-) -> Iterator[ComputingElement]:
-    """A CE on an engine of its own, and nothing of both afterwards."""
+def running_ce(release: DebianRoot = CURRENT, **kind: Any) -> Iterator[ComputingElement]:
+    """A CE on an engine of its own, and nothing of both afterwards. `kind`: as of ComputingElement."""
     engine = DockerEngine()
-    ce = ComputingElement(engine, release, like=like, session_bytes=session_bytes)
+    ce = ComputingElement(engine, release, **kind)
     try:
         engine.start()
         ce.start()
