@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import docker
 import httpx
 
 from tests.servers import debian_root, docker_engine
@@ -57,7 +58,7 @@ joblog = /var/log/arc/jobs.log
 pidfile = /run/arched-arex.pid
 loglevel = INFO
 wakeupperiod = 10
-maxjobs = 100000 @RUNNING@
+maxjobs = -1 @RUNNING@ -1 -1 10
 [arex/ws]
 wsurl = https://ce.test:8443/arex
 logfile = /var/log/arc/ws.log
@@ -209,7 +210,10 @@ class ComputingElement:
 
     def logs(self) -> str:
         with self._engine.client() as client:
-            return str(client.logs(self._container, tail=50).decode(errors="replace"))
+            said = str(client.logs(self._container, tail=50).decode(errors="replace"))
+        with suppress(docker.errors.APIError):
+            said += self.run("tail -n 20 -q /var/log/arc/*.log", check=False)
+        return said
 
     def run(self, command: str, *, check: bool = True) -> str:
         """What a shell command says, run inside as root. Raises RuntimeError if it fails."""

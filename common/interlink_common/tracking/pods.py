@@ -125,9 +125,9 @@ class BackendState:
         self._outages = 0
         self.down_since: float | None = None
         self.cause = ""
-        """Why, in the backend's words when it was lost."""
+        """Why, in the backend's own words."""
         self.epoch = 0
-        """Number of the present outage, 0 while the backend answers: prebuilt answers of another epoch are stale."""
+        """Number of the present outage and cause, 0 while the backend answers: prebuilt answers of another epoch are stale."""
         self.up = asyncio.Event()
         """Set while the backend answers; not yet set before its first answer."""
         self.known = asyncio.Event()
@@ -137,10 +137,12 @@ class BackendState:
         self.up.clear()
         self.known.set()
         if self.down_since is None:
-            self._outages += 1
-            self.epoch = self._outages
             self.down_since = self._clock()
-            self.cause = cause
+        elif cause == self.cause:
+            return
+        self.cause = cause
+        self._outages += 1
+        self.epoch = self._outages
 
     def back(self) -> None:
         self.down_since = None
