@@ -178,17 +178,18 @@ class Follow:
         self._news.set()
 
     async def _read_one(self, pod: Pod) -> None:
-        state, fresh, is_short = pod.state, False, False
-        try:
-            while not is_short:
-                found = await pod.site.element.read(pod.id, EVENTS_FILE, pod.journal.size, READ_BYTES)
-                is_short = len(found.data) < READ_BYTES
-                fresh |= await asyncio.to_thread(pod.journal.append, found.data)
-        except Temporary as error:
-            log.debug("a stream is read later", job=pod.url, error=str(error))
-            return
-        pod.was_read(time.monotonic(), news=fresh, follow=self._settings.follow)
-        pod.is_read = state in states.ENDED
+        async with pod.reading:
+            state, fresh, is_short = pod.state, False, False
+            try:
+                while not is_short:
+                    found = await pod.site.element.read(pod.id, EVENTS_FILE, pod.journal.size, READ_BYTES)
+                    is_short = len(found.data) < READ_BYTES
+                    fresh |= await asyncio.to_thread(pod.journal.append, found.data)
+            except Temporary as error:
+                log.debug("a stream is read later", job=pod.url, error=str(error))
+                return
+            pod.was_read(time.monotonic(), news=fresh, follow=self._settings.follow)
+            pod.is_read = state in states.ENDED
 
     async def _learn_of_failures(self, pods: Sequence[Pod]) -> None:
         """Jobs whose end was not the pod's own: what the computing element knows of it."""

@@ -38,6 +38,8 @@ class Pod:
     followers: int = 0
     read_at: float = 0.0
     pause_seconds: float = 0.0
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who reads the stream: two at once would bring the same part twice."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from interlink_arc import capacity
 from interlink_arc.client import FOREIGN_ERRORS, Element, Slice, Unreached, translated
 from interlink_arc.credentials import Credential
-from interlink_arc.delegations import signed
+from interlink_arc.delegations import Delegations, signed
+from interlink_arc.follow import Follow
 from interlink_arc.pods import Pod
 from interlink_arc.settings import CredentialSettings, FollowSettings, TrustSettings
 from interlink_arc.sites import OWN, Sites
@@ -26,6 +27,7 @@ from interlink_arc.translate import Choice
 from interlink_common.backend import NodeCapacity
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.errors import BackendUnavailable, ConfigurationError, Refused, Temporary
+from interlink_common.podrunner.events import LogLine, encode
 from tests.servers.authority import Authority
 from tests.unit.arc.pods import a_pod, settings
 
@@ -308,3 +310,18 @@ async def test_requests_that_come_together_are_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(site.element, "act", act)
     assert await asyncio.gather(*(site.act("kill", str(number)) for number in range(5))) == [202] * 5
     assert calls == [["0", "1", "2", "3", "4"]] or calls == [["0"], ["1", "2", "3", "4"]]
+
+
+async def test_two_who_read_a_stream_at_once_bring_no_part_of_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = Sites(settings())
+    pod = Pod(a_pod(), sites.of("default", "one"), "1", Journal(tmp_path), 0.0, state="RUNNING")
+    stream = encode(LogLine("main", 0, "stdout", 1, b"once"))
+
+    async def read(job: str, name: str, offset: int, most_bytes: int) -> Slice:
+        await asyncio.sleep(0.01)
+        return Slice(stream[offset:], True)
+
+    monkeypatch.setattr(pod.site.element, "read", read)
+    follow = Follow(settings(), sites, Delegations(tmp_path / "delegations.json"))
+    await asyncio.gather(follow.read_now(pod), follow.read_now(pod))
+    assert (tmp_path / "log/1.1").read_bytes() == stream
