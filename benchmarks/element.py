@@ -21,9 +21,9 @@ from pyarcrest.arc import ARCRest
 from interlink_arc.backend import ArcBackend
 from interlink_arc.client import Element
 from interlink_arc.settings import ArcSettings
-from interlink_arc.translate import INPUTS, describe
+from interlink_arc.translate import describe
 from interlink_common.backend import Job, LogQuery
-from interlink_common.jobbundle.bundle import build
+from interlink_common.jobbundle.bundle import START, build_one_file
 from interlink_common.workload.model import Container, Resources, Workload
 from tests.servers.arc import ComputingElement, running_ce
 
@@ -56,7 +56,7 @@ def pod(number: int, script: str = "true") -> Workload:
 
 
 async def submits(ce: ComputingElement, directory: Path) -> dict[str, Any]:
-    """Until each job has all its files. The element lets none of them start, so that only its interface is measured."""
+    """Until each job has its file. The element lets none of them start, so that only its interface is measured."""
     backend = ArcBackend(settings(ce, directory))
     await backend.start(())
     await backend.submit(pod(0))
@@ -79,24 +79,23 @@ async def submits(ce: ComputingElement, directory: Path) -> dict[str, Any]:
 
 
 def pyarcrest_submits(ce: ComputingElement, backend: ArcBackend) -> float:
-    """Seconds for a job, one after the other: the same descriptions and files."""
+    """Seconds for a job, one after the other: the same descriptions and file."""
     client = ARCRest.getClient(url=ce.url.removesuffix("/arex"), proxypath=str(ce.proxy))
-    files = build(pod(0), backend._submitting._config).files
+    data = build_one_file(pod(0), backend._submitting._config)
     began = time.perf_counter()
     for number in range(4000, 4000 + SINGLES):
         [made] = client.createJobs(describe(pod(number), "main", backend._settings).decode())
-        for name in INPUTS:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(files[name].data)
-                file.flush()
-                client.uploadFile(f"{client.apiPath}/jobs/{made.value[0]}/session/{name}", file.name)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            client.uploadFile(made.value[0], START, file.name)
     seconds = (time.perf_counter() - began) / SINGLES
     client.close()
     return seconds
 
 
 async def following(ce: ComputingElement, directory: Path) -> dict[str, Any]:
-    """The requests and the cpu of a plugin that follows so many jobs, which wait for their files."""
+    """The requests and the cpu of a plugin that follows so many jobs, which wait for their file."""
     backend = ArcBackend(settings(ce, directory, follow={"poll_seconds": POLL_SECONDS}, jobs_per_call=500))
     await backend.start(())
     [site] = backend._sites.all()

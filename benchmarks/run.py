@@ -111,6 +111,7 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ("creates accepted over 4 connections", f"{library['creates_per_second']} pods/s", "", ""),
         *podrunner_rows(result["podrunner"]),
         *pool_rows(result["pool"]),
+        *element_rows(result["element"]),
     ]
     return found + remote_rows(result["cluster"])
 
@@ -185,6 +186,33 @@ def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             f"{large['fetched_mib']} MiB, for {large['stream_mib']} MiB of podrunner’s stream, in {large['seconds']} s",
             "",
             "",
+        ),
+    ]
+
+
+def element_rows(element: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Of the ARC plugin."""
+    submit, following, first = element["submit"], element["following"], element["first_byte"]
+    name = f"ARC {element['arc']} ({element['when']})"
+    return [
+        (
+            f"{name}: {submit['pods']:,} pods submitted together, beside one after the other",
+            f"{submit['together_per_second']} jobs/s; {submit['single_per_second']} jobs/s (pyarcrest {submit['pyarcrest_per_second']}); "
+            f"{submit['gain']} x",
+            "at least 5 x",
+            verdict(submit["gain"] >= 5),
+        ),
+        (
+            f"{name}: following {following['jobs']:,} waiting jobs, a round every {following['poll_seconds']:g} s",
+            f"{following['requests_per_round']} requests in a round; {following['cpu_share']:.1%} of a core",
+            "requests constant in the number of jobs",
+            verdict(following["requests_per_round"] < 2),
+        ),
+        (
+            f"{name}: a log line, from the container’s write to a follower, with a round every {first['poll_ms']} ms",
+            f"p50 {first['p50_ms']} ms, max {first['max_ms']} ms",
+            "at most the round and 100 ms",
+            verdict(first["max_ms"] <= first["poll_ms"] + 100),
         ),
     ]
 
@@ -266,6 +294,7 @@ def main() -> None:
             "cluster": part("cluster"),
             "podrunner": part("podrunner"),
             "pool": part("pool"),
+            "element": part("element"),
         }
         result["measured_on"]["load_average"] = round(os.getloadavg()[1], 1)
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")

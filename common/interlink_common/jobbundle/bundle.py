@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from interlink_common.jobbundle.archive import podrunner_archive
+from interlink_common.jobbundle.archive import EPOCH, podrunner_archive
 from interlink_common.jobbundle.start import start_script
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.workload.codec import encode, to_json
@@ -44,3 +46,17 @@ def build(workload: Workload, config: RunnerConfig, *, pythons: Sequence[str] = 
             ARCHIVE: BundleFile(podrunner_archive(), 0o644),
         }
     )
+
+
+def build_one_file(workload: Workload, config: RunnerConfig, *, pythons: Sequence[str] = ()) -> bytes:
+    """All of `build` as one file, for whom each file costs a request: it is start.sh, and an archive follows its text.
+
+    Where it is kept, it must be readable for its owner alone. It runs under the name start.sh.
+    """
+    files = build(workload, config, pythons=pythons).files
+    buffer = io.BytesIO()
+    buffer.write(start_script(pythons, archive=START) + files[ARCHIVE].data)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name in (POD, RUNNER):
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), files[name].data, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

@@ -25,7 +25,7 @@ export PATH
 directory=${{_CONDOR_SCRATCH_DIR:-$PWD}}
 for python in {pythons}; do
     if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-        exec "$python" -I -S -B "$directory/podrunner.pyz" "$directory"
+        exec "$python" -I -S -B "$directory/{archive}" "$directory"
     fi
 done
 echo 'podrunner: {reason}' >&2
@@ -34,9 +34,11 @@ exit {no_python}
 """
 
 
-def start_script(pythons: Sequence[str] = ()) -> bytes:
-    """The text of start.sh. Raises ValueError for a candidate that is not a plain absolute path."""
+def start_script(pythons: Sequence[str] = (), *, archive: str = "podrunner.pyz") -> bytes:
+    """The text of start.sh. `archive`: the file that is podrunner. Raises ValueError for a candidate that is not a plain absolute path."""
     for path in pythons:
         if not PLAIN_PATH.fullmatch(path):
             raise ValueError(f"{path!r} is not a plain absolute path of a Python")
-    return TEXT.format(pythons=" ".join((*pythons, *USUAL_PYTHONS)), reason=MEANINGS[NO_PYTHON], no_python=NO_PYTHON).encode()
+    return TEXT.format(
+        archive=archive, pythons=" ".join((*pythons, *USUAL_PYTHONS)), reason=MEANINGS[NO_PYTHON], no_python=NO_PYTHON
+    ).encode()

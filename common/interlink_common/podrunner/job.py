@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Optional
+from typing import Any, Optional
 
 from interlink_common.podrunner import cvmfs, exitcodes, network
 from interlink_common.podrunner.carry import NoRuntime, carry
@@ -39,8 +39,8 @@ def run_job(arguments: Sequence[str]) -> int:
     directory = Path(arguments[0] if arguments else ".").resolve()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="podrunner: %(message)s")
     try:
-        pod = from_json((directory / "pod.json").read_text("utf-8", "surrogatepass"))
-        config = decode(json.loads((directory / "runner.json").read_bytes()), RunnerConfig)
+        pod = from_json(read_file(directory, "pod.json").decode("utf-8", "surrogatepass"))
+        config = decode(json.loads(read_file(directory, "runner.json")), RunnerConfig)
     except (OSError, ValueError, RecursionError) as error:
         return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), f"the files of the job can not be read: {error}", exitcodes.BAD_BUNDLE))
     wrapper = () if INSIDE in arguments else wrapping(pod, config, directory)
@@ -49,6 +49,17 @@ def run_job(arguments: Sequence[str]) -> int:
     (directory / INSIDE_PID).write_text(str(os.getpid()))
     gc.enable()
     return asyncio.run(_run(pod, config, directory))
+
+
+def read_file(directory: Path, name: str) -> bytes:
+    """A file of the job: from its directory, else from the archive that podrunner itself runs from. Raises OSError."""
+    try:
+        return (directory / name).read_bytes()
+    except FileNotFoundError:
+        loader: Any = sys.modules[__name__].__loader__
+        if not hasattr(loader, "archive"):
+            raise
+        return bytes(loader.get_data(f"{loader.archive}/{name}"))
 
 
 async def _run(pod: Workload, config: RunnerConfig, directory: Path) -> int:

@@ -1,6 +1,6 @@
-"""Bringing a pod to a computing element: a job is submitted first and gets its files afterwards, without which it never starts.
+"""Bringing a pod to a computing element: a job is submitted first and gets its file afterwards, without which it never starts.
 
-Whatever answer is lost on the way, no pod runs twice: a job whose answer was lost never gets its files. It is ended by the next
+Whatever answer is lost on the way, no pod runs twice: a job whose answer was lost never gets its file. It is ended by the next
 inventory, for which a directory of each pod's says where its job may be.
 """
 
@@ -18,14 +18,14 @@ from interlink_arc.delegations import Delegations
 from interlink_arc.pods import Pod
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
-from interlink_arc.translate import INPUTS, STOP_FILE, Choice, choice, describe, read_mark
+from interlink_arc.translate import STOP_FILE, Choice, choice, describe, read_mark
 from interlink_common.backend import FoundJob
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.runner import runner_config
 from interlink_common.batchsystem.skeleton import directory_of
 from interlink_common.errors import BackendUnavailable
-from interlink_common.jobbundle.bundle import build
+from interlink_common.jobbundle.bundle import START, build_one_file
 from interlink_common.podrunner.config import StreamRules
 from interlink_common.tracking.faultpoints import fault_point
 from interlink_common.workload.model import Workload
@@ -33,7 +33,7 @@ from interlink_common.workload.model import Workload
 log = structlog.get_logger(__name__)
 
 POSTED = "arc-posted"
-"""Fault point: the job is there, and has none of its files."""
+"""Fault point: the job is there, and has not got its file."""
 TRIED = "tried"
 LOOKS_AT_ONCE = 8
 END_SECONDS = 30.0
@@ -52,7 +52,7 @@ class Submitting:
         self._under_way: set[str] = set()
 
     async def submit(self, workload: Workload) -> str:
-        """The JID, when the job has all its files."""
+        """The JID, when the job has its file."""
         directory = directory_of(self._state, workload.uid)
         self._under_way.add(workload.uid)
         try:
@@ -83,8 +83,8 @@ class Submitting:
         raise told
 
     async def _upload(self, site: Site, job: str, workload: Workload) -> None:
-        bundle = build(workload, self._config, pythons=self._settings.runner.pythons)
-        await asyncio.gather(*(site.element.upload(job, name, bundle.files[name].data) for name in INPUTS))
+        file = await asyncio.to_thread(build_one_file, workload, self._config, pythons=self._settings.runner.pythons)
+        await site.element.upload(job, START, file)
 
     async def inventory(self) -> Sequence[FoundJob]:
         """By the descriptions of jobs that are not known, and by our own files of those that are, whatever became of them.

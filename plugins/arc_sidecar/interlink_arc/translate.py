@@ -1,5 +1,5 @@
 """From a Workload to the description of its job in ADL. Pure. It is built as a tree, never as text, and no byte of the pod's own is in it
-but its packed skeleton: the rest of the pod travels in files.
+but its packed skeleton: the rest of the pod travels in a file.
 
 Sources: EMI Execution Service, "Activity Description Language"; NorduGrid, "ARC job description reference".
 """
@@ -16,7 +16,7 @@ from interlink_arc.settings import ArcSettings, DeviceSettings, RuntimeEnvironme
 from interlink_common.batchsystem.asking import first_fit, walltime_seconds
 from interlink_common.batchsystem.skeleton import packed, unpacked
 from interlink_common.errors import Refused
-from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER, START
+from interlink_common.jobbundle.bundle import START
 from interlink_common.podrunner.sinks import EVENTS_FILE
 from interlink_common.workload.model import CvmfsVolume, Workload
 
@@ -24,8 +24,6 @@ NAMESPACES = {
     "xmlns": "http://www.eu-emi.eu/es/2010/12/adl",
     "xmlns:nordugrid-adl": "http://www.nordugrid.org/es/2011/12/nordugrid-adl",
 }
-INPUTS = (START, POD, RUNNER, ARCHIVE)
-"""Uploaded when the job is there; it waits for all of them."""
 ERRORS_FILE = "podrunner.err"
 OUTPUTS = (EVENTS_FILE, ERRORS_FILE)
 """What the computing element keeps when the job has ended: nothing else."""
@@ -95,11 +93,9 @@ def describe(pod: Workload, queue: str, settings: ArcSettings, *, delegation: st
     staging = ET.SubElement(root, "DataStaging")
     if delegation:
         _text(staging, "DelegationID", delegation)
-    for name in INPUTS:
-        file = ET.SubElement(staging, "InputFile")
-        _text(file, "Name", name)
-        if name == START:
-            _text(file, "IsExecutable", "true")
+    file = ET.SubElement(staging, "InputFile")  # uploaded when the job is there, which waits for it
+    _text(file, "Name", START)
+    _text(file, "IsExecutable", "true")
     for name in OUTPUTS:
         _text(ET.SubElement(staging, "OutputFile"), "Name", name)
     return ET.tostring(root, encoding="unicode").encode()

@@ -29,8 +29,10 @@ async def test_secrets_are_in_files_of_the_job_alone_and_go_with_it(site: Site) 
     )
     await site.running(pod)
     assert await site.run(f"grep -rlF {SECRET} /var/spool/arc /var/log/arc || true") == ""
-    found = await site.run(f"cd /session/{site.id(pod)} && grep -lF {SECRET} * 2> /dev/null | xargs stat -c '%n %a %U'")
-    assert {tuple(line.split()[1:]) for line in found.splitlines()} == {("600", "alice")}
+    found = (await site.run(f"cd /session/{site.id(pod)} && stat -c '%n %a %U' . start.sh events.jsonl")).splitlines()
+    assert found == [". 700 alice", "start.sh 700 alice", "events.jsonl 600 alice"]
+    read = "import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).read('pod.json').decode())"
+    assert SECRET in await site.run(f'python3 -c "{read}" /session/{site.id(pod)}/start.sh')
     await site.logged(pod, f"{SECRET}\n")
     ours = [path for path in site.plugin.state.rglob("*") if path.is_file() and "records" not in path.name]
     holders = [path for path in ours if SECRET.encode() in path.read_bytes()]

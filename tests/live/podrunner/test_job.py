@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.jobbundle.bundle import build_one_file
 from interlink_common.podrunner import exitcodes
 from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
 from tests.architecture.test_travelling_code import interpreters
@@ -74,6 +75,21 @@ def test_every_python_of_this_machine(process_node: Node, scratch: Path, python:
         job.terminate()
         state = ended(job.end().report)
     assert state.message.endswith("ran\n")
+    assert job.errors == ""
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: Path(path).name)
+def test_one_file_is_enough(process_node: Node, scratch: Path, python: str) -> None:
+    node = replace(process_node, as_nobody=False)
+    one = pod("one-file", sh("main", f"touch /work/up; {SERVE}", readiness_probe=probe("test -e /work/up", failures=100)))
+    job = node.job(one, scratch / "job")
+    for name in ("pod.json", "runner.json", "podrunner.pyz"):
+        (job.directory / name).unlink()
+    (job.directory / "start.sh").write_bytes(build_one_file(one, node.config, pythons=[python]))
+    with job:
+        job.until(lambda events: any(report.containers[0].ready for report in job.reports()))
+        job.terminate()
+        assert job.end().exit_code == exitcodes.STOPPED
     assert job.errors == ""
 
 

@@ -20,8 +20,7 @@ from tests.unit.arc.pods import UID, a_pod, settings
 SPACE = 'xmlns="http://www.eu-emi.eu/es/2010/12/adl" xmlns:nordugrid-adl="http://www.nordugrid.org/es/2011/12/nordugrid-adl"'
 STAGING = (
     "<DataStaging>{delegation}<InputFile><Name>start.sh</Name><IsExecutable>true</IsExecutable></InputFile>"
-    "<InputFile><Name>pod.json</Name></InputFile><InputFile><Name>runner.json</Name></InputFile>"
-    "<InputFile><Name>podrunner.pyz</Name></InputFile><OutputFile><Name>events.jsonl</Name></OutputFile>"
+    "<OutputFile><Name>events.jsonl</Name></OutputFile>"
     "<OutputFile><Name>podrunner.err</Name></OutputFile></DataStaging>"
 )
 PLAIN_RESOURCES = (

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from interlink_common.jobbundle.archive import podrunner_archive
-from interlink_common.jobbundle.bundle import build
+from interlink_common.jobbundle.bundle import build, build_one_file
 from interlink_common.podrunner.config import ImageRules, RunnerConfig
 from interlink_common.workload.codec import decode, from_json
 from interlink_common.workload.model import Container, File, FilesVolume, Workload
@@ -58,3 +58,12 @@ def test_the_archive_is_the_same_every_time() -> None:
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.testzip() is None
+
+
+def test_one_file_is_a_shell_text_and_an_archive_with_everything() -> None:
+    files, whole = build(POD, RunnerConfig()).files, build_one_file(POD, RunnerConfig())
+    assert whole.startswith(files["start.sh"].data.replace(b"podrunner.pyz", b"start.sh"))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(io.BytesIO(files["podrunner.pyz"].data)) as plain:
+        assert archive.testzip() is None
+        assert set(archive.namelist()) == {*plain.namelist(), "pod.json", "runner.json"}
+        assert all(archive.read(name) == files[name].data for name in ("pod.json", "runner.json"))
