@@ -63,6 +63,15 @@ def arc_ce(unavailable: Unavailable) -> Iterator[ComputingElement]:
 
 
 @pytest.fixture(scope="session")
+def older_arc_ce(arc_ce: ComputingElement) -> Iterator[ComputingElement]:
+    """One of an older release, which trusts whom the other trusts."""
+    from tests.servers import arc, arc_image  # noqa: PLC0415  tests without servers need no SDK
+
+    with arc.running_ce(arc_image.OLDER, like=arc_ce) as ce:
+        yield ce
+
+
+@pytest.fixture(scope="session")
 def htcondor_pool(unavailable: Unavailable) -> Iterator[Pool]:
     """The one pool of all tests on HTCondor, which is why it is made here. They run in one worker, see PARALLEL in the Makefile."""
     from tests.servers import htcondor  # noqa: PLC0415  tests without servers need no SDK

@@ -23,6 +23,15 @@ def served(arc_ce: ComputingElement, tmp_path_factory: pytest.TempPathFactory) -
     plugin.stop()
 
 
+@pytest.fixture(scope="module")
+def served_by_the_older(older_arc_ce: ComputingElement, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArcPlugin]:
+    """By token; its nodes have no container runtime."""
+    plugin = ArcPlugin(older_arc_ce, tmp_path_factory.mktemp("older"), {"runner.runtimes": ["process"]}, user="bob")
+    plugin.start()
+    yield plugin
+    plugin.stop()
+
+
 class TestArc(PluginContract):
     @pytest.fixture
     def plugin(self, served: ArcPlugin) -> ArcPlugin:
@@ -35,3 +44,11 @@ class TestArc(PluginContract):
     @pytest.fixture
     def capabilities(self) -> Capabilities:
         return ArcBackend.capabilities
+
+
+class TestOlderArc(TestArc):
+    """ARC 7.0, as a user who comes with a token, with pods as bare processes."""
+
+    @pytest.fixture
+    def plugin(self, served_by_the_older: ArcPlugin) -> ArcPlugin:
+        return served_by_the_older

@@ -98,7 +98,10 @@ class ArcBackend(Backend):
         await asyncio.to_thread(private_directory, self._state)
         async for some in in_slices(jobs):
             for job in some:
-                self._take(job.workload, job.jid)
+                try:
+                    self._take(job.workload, job.jid)
+                except BackendUnavailable as error:  # of this pod alone
+                    log.error("a pod is not looked after", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
         await self._follow.look()
 
     async def close(self) -> None:

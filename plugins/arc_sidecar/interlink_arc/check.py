@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from interlink_arc import capacity
-from interlink_arc.client import VERSION
 from interlink_arc.credentials import REVOCATION_LISTS, Credential
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
@@ -64,10 +63,6 @@ async def element(site: Site, settings: ArcSettings) -> list[CheckResult]:
     """Whether it answers, knows us, and has what jobs will ask for."""
     name = f"{site.name}, {site.credential.name}"
     try:
-        versions = await site.element.versions()
-        if VERSION not in versions:
-            detail = f"it speaks versions {', '.join(versions)} of the REST interface"
-            return [CheckResult(name, Verdict.FAILED, detail, f"ARC 7 is needed, which speaks {VERSION}")]
         jobs = await site.element.ids()
         service = await site.element.service()
     except PluginError as error:

@@ -1,4 +1,4 @@
-"""ARC's REST interface, version 1.1: the only module that knows HTTP, and the edge where foreign errors become ours.
+"""ARC's REST interface: the only module that knows HTTP, and the edge where foreign errors become ours.
 
 Source: NorduGrid ARC documentation, "ARC REST interface specification". An answer 201 says nothing of the jobs in it: each has a status
 of its own, and every one is looked at. What can not be understood, or does not come, means that nothing is known.
@@ -25,7 +25,8 @@ from interlink_arc.credentials import Credential
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import BackendUnavailable, PluginError, Refused, Temporary
 
-VERSION = "1.1"
+VERSIONS = ("1.1",)
+"""Of the interface, those that are spoken here, the best first."""
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, msgspec.MsgspecError, OSError, ValueError, LookupError, TypeError)
 SAFE_AGAIN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 """The server has closed a connection that was idle, perhaps just as we wrote: what may be said twice is said again, once."""
@@ -55,6 +56,7 @@ class Element:
         self.credential = credential
         self._timeout_seconds = timeout_seconds
         self._requests_at_once = requests_at_once
+        self._version = ""
         self._http: httpx.AsyncClient | None = None
         self._signature: tuple[int, ...] = ()
         self._old: list[httpx.AsyncClient] = []
@@ -71,6 +73,18 @@ class Element:
         told = _decoded(await self._request("GET", "/rest", again=True))
         found = told.get("version") if isinstance(told, dict) else None
         return [str(version) for version in (found if isinstance(found, list) else [found])]
+
+    async def negotiate(self) -> str:
+        """The version that both sides speak; asked for once. Raises BackendUnavailable if there is none."""
+        if not self._version:
+            offered = await self.versions()
+            self._version = next((version for version in VERSIONS if version in offered), "")
+            if not self._version:
+                told = sentence(", ".join(offered)) or "none"
+                raise BackendUnavailable(
+                    f"{self.url} offers versions {told} of its REST interface; ARC 7 is needed, which has {VERSIONS[0]}"
+                )
+        return self._version
 
     async def submit(self, descriptions: Sequence[bytes]) -> list[str | PluginError]:
         """Of each job its id, or why it was not taken. Never said twice by itself."""
@@ -152,7 +166,7 @@ class Element:
 
     async def _request(self, method: str, path: str, *, again: bool = False, accept: Sequence[int] = (), **what: Any) -> httpx.Response:
         """The answer, which is a success or one of `accept`. `again`: it does no harm to say it twice."""
-        url = self.url + path if path == "/rest" else f"{self.url}/rest/{VERSION}{path}"
+        url = self.url + path if path == "/rest" else f"{self.url}/rest/{await self.negotiate()}{path}"
         try:
             http = await self._client()
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from interlink_common.backend import Verdict
 from tests.live.arc.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state
 from tests.servers import arc
 from tests.servers.arc import ComputingElement
-from tests.servers.arc_image import OLDER
 from tests.servers.authority import Authority
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,13 +25,6 @@ THEIRS = """\
 <Application><Executable><Path>/bin/sleep</Path><Argument>600</Argument></Executable></Application></ActivityDescription>"""
 BARE = {"runner.runtimes": ["process"]}
 """For elements whose nodes have no container runtime."""
-
-
-@pytest.fixture(scope="module")
-def older_ce(arc_ce: ComputingElement) -> Iterator[ComputingElement]:
-    """ARC 7.0, beside the other."""
-    with arc.running_ce(OLDER, like=arc_ce) as ce:
-        yield ce
 
 
 async def batch_pod_runs(site: Site) -> None:
@@ -50,9 +41,9 @@ async def batch_pod_runs(site: Site) -> None:
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
-async def test_arc_7_0_by_proxy_and_by_token(older_ce: ComputingElement, tmp_path: Path, user: str) -> None:
-    assert older_ce.version() == "7.0.0"
-    async with Site(older_ce, tmp_path, BARE, user=user) as site:
+async def test_arc_7_0_by_proxy_and_by_token(older_arc_ce: ComputingElement, tmp_path: Path, user: str) -> None:
+    assert older_arc_ce.version() == "7.0.0"
+    async with Site(older_arc_ce, tmp_path, BARE, user=user) as site:
         await batch_pod_runs(site)
 
 
@@ -157,23 +148,23 @@ async def test_a_job_is_given_a_credential_that_is_renewed(arc_ce: ComputingElem
 
 
 async def test_pods_go_to_elements_by_weight_and_not_to_one_that_is_down(
-    arc_ce: ComputingElement, older_ce: ComputingElement, tmp_path: Path
+    arc_ce: ComputingElement, older_arc_ce: ComputingElement, tmp_path: Path
 ) -> None:
     ces = {
         "new": {"url": arc_ce.url, "weight": 1},
-        "old": {"url": older_ce.url, "weight": 2},
+        "old": {"url": older_arc_ce.url, "weight": 2},
         "retired": {"url": "https://127.0.0.1:1/arex", "weight": 0},
     }
-    tenants = {"only-old": {"credential": {"token_file": str(older_ce.token())}, "ces": ["old"]}}
+    tenants = {"only-old": {"credential": {"token_file": str(older_arc_ce.token())}, "ces": ["old"]}}
     async with Site(arc_ce, tmp_path, {"ces": ces, "tenants": tenants, "call_timeout_seconds": 5, **BARE}) as site:
         pods = [await site.start(FOREVER) for _ in range(6)]
-        assert sum(site.job(pod).startswith(older_ce.url) for pod in pods) == 4
+        assert sum(site.job(pod).startswith(older_arc_ce.url) for pod in pods) == 4
         tokened = await site.start("exit 6", metadata={"namespace": "only-old"})
-        assert site.job(tokened).startswith(older_ce.url)
+        assert site.job(tokened).startswith(older_arc_ce.url)
         await site.ended(tokened)
         assert exit_code(tokened) == 6
         await asyncio.gather(*map(site.running, pods))
-        await asyncio.to_thread(older_ce.kill)
+        await asyncio.to_thread(older_arc_ce.kill)
         try:
             others = [await site.start("exit 3") for _ in range(3)]
             for other in others:
@@ -182,7 +173,7 @@ async def test_pods_go_to_elements_by_weight_and_not_to_one_that_is_down(
             for pod in pods:
                 assert await site.client.status(pod) == "Running"
         finally:
-            await asyncio.to_thread(older_ce.restart)
+            await asyncio.to_thread(older_arc_ce.restart)
 
 
 async def test_a_full_disk_at_the_element_is_told_and_waited_for(arc_ce: ComputingElement, tmp_path: Path) -> None:

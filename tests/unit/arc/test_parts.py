@@ -40,6 +40,7 @@ def element(answer: Callable[[httpx.Request], httpx.Response], tmp_path: Path) -
     made = Element(URL, credential, timeout_seconds=1, requests_at_once=2)
     made._http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     made._signature = credential.signature()
+    made._version = "1.1"
     return made
 
 
@@ -73,6 +74,23 @@ async def test_lists_one_alone_and_none(tmp_path: Path) -> None:
     assert await element(says({"job": {"id": "a", "state": "RUNNING"}}, 200), tmp_path).states(["RUNNING"]) == {"a": "RUNNING"}
     assert await element(says({"job": [{"id": "a", "status-code": "404"}]}), tmp_path).act("kill", ["a"]) == {"a": 404}
     assert await element(says({"version": "1.1"}, 200), tmp_path).versions() == ["1.1"]
+
+
+async def test_the_version_of_the_interface_is_agreed_on_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"version": ["1.0", "1.1", "2.0"]} if request.url.path.endswith("/rest") else {"job": []})
+
+    modern = element(answer, tmp_path)
+    modern._version = ""
+    assert (await modern.ids(), await modern.ids()) == ([], [])
+    assert asked == ["/arex/rest", "/arex/rest/1.1/jobs", "/arex/rest/1.1/jobs"]
+    old = element(says({"version": "1.0"}, 200), tmp_path)
+    old._version = ""
+    with pytest.raises(BackendUnavailable, match="of the REST interface; ARC 7 is needed"):
+        await old.ids()
 
 
 @pytest.mark.parametrize(
