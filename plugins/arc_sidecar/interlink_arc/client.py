@@ -80,10 +80,8 @@ class Element:
             offered = await self.versions()
             self._version = next((version for version in VERSIONS if version in offered), "")
             if not self._version:
-                told = sentence(", ".join(offered)) or "none"
-                raise BackendUnavailable(
-                    f"{self.url} offers versions {told} of its REST interface; ARC 7 is needed, which has {VERSIONS[0]}"
-                )
+                told = sentence(", ".join(offered)) or "nothing"
+                raise BackendUnavailable(f"{self.url} offers version {told} of the REST interface; ARC 7 is needed, with {VERSIONS[0]}")
         return self._version
 
     async def submit(self, descriptions: Sequence[bytes]) -> list[str | PluginError]:

@@ -34,6 +34,8 @@ SOON_SECONDS = 0.3
 DELEGATIONS_SECONDS = 60.0
 """Between two looks at which delegations are to be renewed."""
 UNKNOWN_STATE = "unknown"
+MISSES = 2
+"""A job is gone when so many looks in a row have not found it: one may miss it while A-REX moves its files."""
 
 
 class Follow:
@@ -110,7 +112,7 @@ class Follow:
         began = time.monotonic()
         results = await asyncio.gather(*map(self._states, sites), return_exceptions=True)
         for site, result in zip(sites, results, strict=True):
-            if isinstance(result, BackendUnavailable):
+            if isinstance(result, Temporary):
                 site.failed(result)
             elif isinstance(result, BaseException):
                 raise result
@@ -135,6 +137,10 @@ class Follow:
             if pod.since >= began:
                 continue
             state = found.get(pod.id, states.GONE)
+            pod.misses = pod.misses + 1 if state == states.GONE else 0
+            if state == states.GONE and pod.misses < MISSES and not pod.being_removed:
+                self._look.set()
+                continue
             if state == states.GONE and pod.state != states.GONE and not pod.being_removed and pod.final is None:
                 log.warning("the computing element has a job no more", job=pod.url, pod_uid=pod.uid)
             if state != pod.state:
@@ -169,15 +175,18 @@ class Follow:
         due = [pod for pod in wanted if pod.is_due(now, follow)]
         due.sort(key=lambda pod: (not pod.has_ended, not pod.followers, pod.read_at))
         some = due[: follow.reads_per_round]
-        await asyncio.gather(*map(self._read_one, some))
-        await self._learn_of_failures([pod for pod in some if pod.is_read and not pod.journal.told.ended])
+        whole = await asyncio.gather(*map(self._read_one, some))
+        ended = [pod for pod, is_whole in zip(some, whole, strict=True) if is_whole]
+        await self._learn_of_failures([pod for pod in ended if not pod.journal.told.ended])
         for pod in some:
+            pod.is_read = pod in ended and (pod.journal.told.ended or pod.failure is not None)
             self._changed[pod.uid] = None
         if any(pod.has_ended and not pod.is_read for pod in some) or len(due) > len(some):
             self._look.set()
         self._news.set()
 
-    async def _read_one(self, pod: Pod) -> None:
+    async def _read_one(self, pod: Pod) -> bool:
+        """Whether all of its stream is here, because its job had ended before."""
         async with pod.reading:
             state, fresh, is_short = pod.state, False, False
             try:
@@ -187,9 +196,9 @@ class Follow:
                     fresh |= await asyncio.to_thread(pod.journal.append, found.data)
             except Temporary as error:
                 log.debug("a stream is read later", job=pod.url, error=str(error))
-                return
+                return False
             pod.was_read(time.monotonic(), news=fresh, follow=self._settings.follow)
-            pod.is_read = state in states.ENDED
+            return state in states.ENDED
 
     async def _learn_of_failures(self, pods: Sequence[Pod]) -> None:
         """Jobs whose end was not the pod's own: what the computing element knows of it."""
@@ -206,8 +215,6 @@ class Follow:
                     pod.exit_code = int(code) if code.isdecimal() else None
             except Temporary as error:
                 log.debug("the cause of failures is asked for later", ce=site.name, error=str(error))
-                for pod in some:
-                    pod.is_read = False
 
     async def _renew_delegations(self) -> None:
         for site in self._sites.all():

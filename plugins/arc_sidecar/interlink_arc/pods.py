@@ -31,9 +31,12 @@ class Pod:
     final: PodReport | None = None
     said: PodReport | None = None
     is_read: bool = False
-    """Whether all of the stream is here, after the job's end."""
-    failure: str = ""
+    """Whether all of the stream is here, after the job's end, and what the computing element knows of that."""
+    failure: str | None = None
+    """Why the job failed, as the computing element tells it; None: it was not asked."""
     exit_code: int | None = None
+    misses: int = 0
+    """Looks in a row that have not found the job."""
     being_removed: bool = False
     followers: int = 0
     read_at: float = 0.0
@@ -85,7 +88,9 @@ class Pod:
         """What is to be said now; None: nothing new."""
         if self.final is not None:
             return self.final
-        known = states.JobKnowledge(self.journal.told, self.journal.story, self.failure, self.exit_code, self.is_read, self.environments)
+        known = states.JobKnowledge(
+            self.journal.told, self.journal.story, self.failure or "", self.exit_code, self.is_read, self.environments
+        )
         return states.report(self.workload, self.url, self.state, known)
 
     def attempt_has_ended(self, container: str, run: int, attempt: int) -> bool:

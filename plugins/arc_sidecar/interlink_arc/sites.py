@@ -12,7 +12,7 @@ from interlink_arc.credentials import Credential
 from interlink_arc.settings import ArcSettings
 from interlink_arc.translate import Choice
 from interlink_common.batchsystem.batches import Batches
-from interlink_common.errors import BackendUnavailable, ConfigurationError, PluginError
+from interlink_common.errors import BackendUnavailable, ConfigurationError, PluginError, Temporary
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class Site:
             log.info("computing element reachable again", ce=self.name, url=self.url, credential=self.credential.name)
         self.down = ""
 
-    def failed(self, error: BackendUnavailable) -> None:
+    def failed(self, error: Temporary) -> None:
         if not self.down:
             log.warning("computing element unreachable", ce=self.name, url=self.url, credential=self.credential.name, error=str(error))
         self.down = str(error)

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from interlink_arc import capacity
+from interlink_arc import capacity, states
 from interlink_arc.client import FOREIGN_ERRORS, Element, Slice, Unreached, translated
 from interlink_arc.credentials import Credential
 from interlink_arc.delegations import Delegations, signed
@@ -27,6 +27,7 @@ from interlink_arc.translate import Choice
 from interlink_common.backend import NodeCapacity
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.errors import BackendUnavailable, ConfigurationError, Refused, Temporary
+from interlink_common.lifecycle.report import Terminated
 from interlink_common.podrunner.events import LogLine, encode
 from tests.servers.authority import Authority
 from tests.unit.arc.pods import a_pod, settings
@@ -330,16 +331,89 @@ async def test_requests_that_come_together_are_one(monkeypatch: pytest.MonkeyPat
     assert calls == [["0", "1", "2", "3", "4"]] or calls == [["0"], ["1", "2", "3", "4"]]
 
 
-async def test_two_who_read_a_stream_at_once_bring_no_part_of_it_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sites = Sites(settings())
-    pod = Pod(a_pod(), sites.of("default", "one"), "1", Journal(tmp_path), 0.0, state="RUNNING")
-    stream = encode(LogLine("main", 0, "stdout", 1, b"once"))
+STREAM = encode(LogLine("main", 0, "stdout", 1, b"once"))
 
-    async def read(job: str, name: str, offset: int, most_bytes: int) -> Slice:
+
+class Scripted:
+    """An element with one job: `jobs` is what it tells of them, `failure` why one failed, or an error."""
+
+    def __init__(self, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.jobs: dict[str, str] = {}
+        self.failure: str | BackendUnavailable = ""
+        for name in ("states", "ids", "read", "info", "diagnose"):
+            monkeypatch.setattr(pod.site.element, name, getattr(self, name))
+
+    async def states(self, wanted: object) -> dict[str, str]:
+        return {job: state for job, state in self.jobs.items() if state in states.TABLE}
+
+    async def ids(self) -> list[str]:
+        return list(self.jobs)
+
+    async def read(self, job: str, name: str, offset: int, most_bytes: int) -> Slice:
         await asyncio.sleep(0.01)
-        return Slice(stream[offset:], True)
+        return Slice(STREAM[offset:], True)
 
-    monkeypatch.setattr(pod.site.element, "read", read)
+    async def info(self, ids: object) -> dict[str, dict[str, Any]]:
+        return {"1": {"ExitCode": "9", "Error": ["one", "two"]}}
+
+    async def diagnose(self, job: str, item: str) -> str | None:
+        if isinstance(self.failure, BackendUnavailable):
+            raise self.failure
+        return self.failure or None
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> tuple[Follow, Pod]:
+    sites = Sites(settings(ces={"one": {"url": URL}}))
     follow = Follow(settings(), sites, Delegations(tmp_path / "delegations.json"))
+    pod = Pod(a_pod(), sites.of("default", "one"), "1", Journal(tmp_path / "pod"), 0.0, state="RUNNING")
+    follow.add(pod)
+    return follow, pod
+
+
+async def test_two_who_read_a_stream_at_once_bring_no_part_of_it_twice(
+    followed: tuple[Follow, Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow, pod = followed
+    Scripted(pod, monkeypatch)
     await asyncio.gather(follow.read_now(pod), follow.read_now(pod))
-    assert (tmp_path / "log/1.1").read_bytes() == stream
+    assert (pod.journal.directory / "log/1.1").read_bytes() == STREAM
+
+
+async def test_a_job_is_gone_only_when_it_is_missed_twice_in_a_row(followed: tuple[Follow, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    follow, pod = followed
+    element = Scripted(pod, monkeypatch)
+    seen = []
+    for jobs in ({}, {"1": "RUNNING"}, {"1": "BRANDNEW"}, {}, {}):
+        element.jobs = jobs
+        await follow.look()
+        seen.append(pod.state)
+    assert seen == ["RUNNING", "RUNNING", "unknown", "unknown", states.GONE]
+
+
+async def test_a_failure_is_told_with_its_cause_even_if_somebody_reads_the_log_first(
+    followed: tuple[Follow, Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow, pod = followed
+    element = Scripted(pod, monkeypatch)
+    pod.seen("FAILED")
+    element.failure = BackendUnavailable("away")
+    await follow.read_now(pod)
+    assert pod.report() is None
+    await follow._read()
+    assert pod.report() is None
+    element.failure = "LRMS error: (9)"
+    await follow._read()
+    report = pod.report()
+    assert report is not None
+    ended = report.containers[0].state
+    assert isinstance(ended, Terminated)
+    assert (ended.exit_code, ended.message) == (9, f"job {URL}/1 failed: LRMS error: (9)")
+
+
+async def test_a_failure_that_only_the_information_system_knows_of(followed: tuple[Follow, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    follow, pod = followed
+    Scripted(pod, monkeypatch)
+    pod.seen("FAILED")
+    await follow._read()
+    assert (pod.failure, pod.exit_code, pod.is_read) == ("one; two", 9, True)
