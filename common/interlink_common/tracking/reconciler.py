@@ -13,7 +13,7 @@ import structlog
 
 from interlink_common.backend import FoundJob, Job, Observation
 from interlink_common.contract.sentences import sentence
-from interlink_common.errors import Temporary
+from interlink_common.errors import ConfigurationError, Temporary
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.removals import bare_workload
@@ -103,7 +103,7 @@ class Reconciler:
                     self._apply(observation)
                     await breathe()
                 log.warning("the backend ended its observation; it is begun again")
-            except Temporary as error:
+            except (Temporary, ConfigurationError) as error:  # a file of the settings may be put right while we run
                 self._registry.backend.lost(sentence(str(error)))
                 log.warning("backend unreachable, states are frozen", backend=self._node.backend.name, error=str(error))
             except Exception:

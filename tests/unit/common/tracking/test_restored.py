@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interlink_common.backend import Job
+from interlink_common.errors import ConfigurationError
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.bodies import VirtualPod
@@ -91,3 +94,18 @@ FAILED = {"name": "i", "state": {"terminated": {"exitCode": 3}}}
 def test_where_the_request_tells_too_little_or_nothing_waits_the_pod_is_left_out(statuses: Any, inits: Any) -> None:
     texts = [text if isinstance(text, str) else json.dumps(text) for text in (statuses, inits)]
     assert echo(Subject("u", "n", "p", "j", ("a", "b"), ("i",)), texts[0].encode(), texts[1].encode(), OUTAGE) is None
+
+
+async def test_settings_that_are_wrong_are_told_and_may_be_put_right(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [ConfigurationError("token_file may be read by others")]
+    start = ScriptedBackend.start
+
+    async def failing(self: ScriptedBackend, jobs: Sequence[Job]) -> None:
+        if errors:
+            raise errors.pop()
+        await start(self, jobs)
+
+    monkeypatch.setattr(ScriptedBackend, "start", failing)
+    async with world.plugin(recovered=False) as node:
+        await kit.eventually(lambda: "(token_file may be read by others)" in node.registry.backend.sentence)
+        await kit.eventually(node.registry.backend.up.is_set)
