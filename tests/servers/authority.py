@@ -70,14 +70,14 @@ class Authority(Openssl):
         self._signed(f"{name}-proxy", f"/O=test/CN={name}/CN=12345", PROXY, by=name, days=days)
         return self.private(f"{name}.proxy", self._text(f"{name}-proxy.crt", f"{name}-proxy.key", f"{name}.crt"))
 
-    def revoke(self, *names: str) -> None:
-        """Publishes a list of revoked certificates, of these names; without any, an empty one."""
+    def revoke(self, *certificates: Path) -> None:
+        """Publishes a list of revoked certificates, these added; of none so far, an empty one."""
         for name, text in (("index.txt", ""), ("crlnumber", "01\n"), ("revocation.cnf", REVOCATION)):
             if name == "revocation.cnf" or not (self.directory / name).exists():
                 (self.directory / name).write_text(text)
         own = ("-config", "revocation.cnf", "-keyfile", "ca.key", "-cert", "ca.crt")
-        for name in names:
-            self.run("ca", *own, "-revoke", f"{name}.crt")
+        for certificate in certificates:
+            self.run("ca", *own, "-revoke", str(certificate))
         self.run("ca", *own, "-gencrl", "-out", str(self.certificates / f"{self.name}.r0"))
 
     def _text(self, *names: str) -> str:

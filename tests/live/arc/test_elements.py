@@ -115,7 +115,7 @@ async def test_an_element_whose_certificate_was_revoked_is_not_believed(arc_ce: 
     async with Site(arc_ce, tmp_path / "site", {"trust.ca_directory": directory}) as site:
         pod = await site.start("exit 3")
         await site.ended(pod)
-        await asyncio.to_thread(arc_ce.authority.revoke, "host")
+        await asyncio.to_thread(arc_ce.authority.revoke, arc_ce.root / "ce/host.crt")
         (arc_ce.certificates / f"{arc_ce.authority.name}.r0").rename(directory / f"{arc_ce.authority.name}.r0")
         late = await site.start()
         await site.waiting(late, "ContainerCreating", "certificate revoked")

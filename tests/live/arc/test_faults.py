@@ -34,7 +34,7 @@ async def test_a_job_killed_by_somebody_has_failed_and_says_so(site: Site) -> No
 async def test_a_job_whose_podrunner_was_killed_has_failed_with_what_arc_tells(site: Site) -> None:
     pod = await site.start(FOREVER)
     await site.running(pod)
-    await site.run("pkill -KILL -f '[p]odrunner.pyz'")
+    await site.run("pkill -KILL -f '[ ]-I -S -B /session'")
     await site.ended(pod)
     told = state(pod, "terminated")
     assert (pod.phase, told["exitCode"]) == ("Failed", 137)
