@@ -39,7 +39,11 @@ class Chunk:
 
 
 class Journal:
-    """One pod's. Reads what is there when made, so that a restart of the plugin knows all again."""
+    """One pod's. Reads what is there when made, so that a restart of the plugin knows all again.
+
+    One thread at a time may add to it; others may read meanwhile, because what they look at is replaced, never changed, and a chunk is
+    shown when all of it is known.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -53,7 +57,7 @@ class Journal:
         self._over = False
         self._earlier: dict[int, PodReport] = {}
         """What was last told of runs that are over."""
-        self._index: dict[Chunk, set[tuple[str, int]]] = {}
+        self._index: dict[Chunk, frozenset[tuple[str, int]]] = {}
         self._sizes: dict[Chunk, int] = {}
         for chunk in self.chunks:
             self._learn(chunk, self._read_whole(chunk))
@@ -93,10 +97,8 @@ class Journal:
     def _keep(self, chunks: Sequence[Chunk], data: bytes | None = None) -> None:
         """Takes up files of `log/` that are new, or `data` that was added to one."""
         for chunk in sorted(chunks):
-            if chunk not in self._sizes:
-                self.chunks.append(chunk)
             self._learn(chunk, self._read_whole(chunk) if data is None else data)
-        self.chunks.sort()
+        self.chunks = sorted({*self.chunks, *chunks})
 
     def run_is_over(self, why: str) -> None:
         """The last run did not end the pod, and the job waits for another."""
@@ -111,7 +113,7 @@ class Journal:
             self.run_is_over("the job was evicted and ran again")
             self.run, self._over, self.has_last_word = chunk.run, False, False
         is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
-        attempts = self._index.setdefault(chunk, set())
+        attempts = set(self._index.get(chunk, ()))
         for event in Decoder().feed(data):
             if isinstance(event, LogLine):
                 attempts.add((event.container, event.attempt))
@@ -123,6 +125,7 @@ class Journal:
                 self.told, self.has_last_word = Told(event.report, event.exit_code != STOPPED, event.cause), True
             elif isinstance(event, Failed):
                 self.told, self.has_last_word = replace(self.told, cause=event.reason), True
+        self._index[chunk] = frozenset(attempts)
         self._sizes[chunk] = self._sizes.get(chunk, 0) + len(data)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:

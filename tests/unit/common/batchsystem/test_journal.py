@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,27 @@ async def test_a_job_that_was_started_again_is_another_run(tmp_path: Path, step:
         assert known.story == Story({"main": 1}, {"main": evicted})
         assert known.size == len(stream)
     assert await read(journal) == b"of the second\n"
+
+
+def test_readers_in_other_threads_see_whole_lines_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "CHUNK_BYTES", 300)
+    journal, interval = Journal(tmp_path), sys.getswitchinterval()
+
+    def grow() -> None:
+        for number in range(2000):
+            journal.append(line(str(number), attempt=number))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            growing, seen = pool.submit(grow), 0
+            while not growing.done():
+                found = journal.attempts("main")
+                assert len(found) >= seen
+                seen = len(found)
+                for run, attempt in found[-1:]:
+                    assert Follower(journal, "main", run, attempt).fresh() == [(1_000_000_000, b"%d\n" % attempt)]
+            growing.result()
+    finally:
+        sys.setswitchinterval(interval)
+    assert journal.attempts("main") == [(1, attempt) for attempt in range(2000)]
