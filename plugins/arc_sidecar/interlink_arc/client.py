@@ -27,7 +27,7 @@ from interlink_common.errors import BackendUnavailable, PluginError, Refused, Te
 
 VERSIONS = ("1.1",)
 """Of the interface, those that are spoken here, the best first."""
-FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, msgspec.MsgspecError, OSError, ValueError, LookupError, TypeError)
+FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, msgspec.MsgspecError, OSError, ValueError)
 SAFE_AGAIN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 """The server has closed a connection that was idle, perhaps just as we wrote: what may be said twice is said again, once."""
 NEVER_TAKEN = ("adl parsing error", "requested queue")
@@ -105,7 +105,7 @@ class Element:
     async def act(self, action: str, ids: Sequence[str]) -> dict[str, int]:
         """Has many jobs killed or cleaned: id -> status code; 404: there is none."""
         told = await self._about(action, ids)
-        return {str(job["id"]): int(job.get("status-code", "0")) for job in told if "id" in job}
+        return {str(job["id"]): _number(job.get("status-code")) for job in told if "id" in job}
 
     async def info(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What the information system has of each job, at most its period old: id -> ComputingActivity of GLUE2."""
@@ -245,3 +245,9 @@ def _jobs(answer: httpx.Response) -> list[dict[str, Any]]:
     if not all(isinstance(job, dict) for job in found):
         raise BackendUnavailable(f"{answer.request.url} answered with something that is no list of jobs")
     return found
+
+
+def _number(value: object) -> int:
+    """A number that is told as text; 0 for anything else."""
+    text = str(value)
+    return int(text) if text.isdecimal() else 0

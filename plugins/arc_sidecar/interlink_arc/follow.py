@@ -124,7 +124,7 @@ class Follow:
 
     async def _states(self, site: Site) -> dict[str, str]:
         """As the computing element tells them now; jobs in states that we have no word for are there as well."""
-        found = await site.element.states([state for state in states.TABLE if state])
+        found = await site.element.states(states.ASKED_FOR)
         if any(pod.id not in found and pod.state != states.GONE for pod in self._of(site)):
             found = {**dict.fromkeys(await site.element.ids(), UNKNOWN_STATE), **found}
         return found

@@ -131,3 +131,5 @@ TABLE: Mapping[str, Callable[[Workload, str, JobKnowledge], PodReport]] = {
     WIPED: _wiped,
     GONE: _wiped,
 }
+ASKED_FOR = tuple(state for state in TABLE if state != GONE)
+"""All states of ARC that have a name here."""

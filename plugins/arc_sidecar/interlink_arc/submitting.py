@@ -97,8 +97,7 @@ class Submitting:
         for site in self._sites.all():
             try:
                 for job in await self._unknown_jobs(site):
-                    if not await self._is_half_submitted(site, job):
-                        found.setdefault(job.pod_uid, job)
+                    found.setdefault(job.pod_uid, job)
             except BackendUnavailable as error:
                 silent.append(error)
                 if site.url in tried:
@@ -114,8 +113,13 @@ class Submitting:
         return {url for url in map(_read_tried, directories) if url}
 
     async def _unknown_jobs(self, site: Site) -> list[FoundJob]:
-        """Jobs of ours that nobody here knows, of submits whose answer was lost, or whose record is."""
+        """Jobs of ours that nobody here knows, of submits whose answer was lost, or whose record is.
+
+        One that waits for a file that it will never get, or whose pod has another job, is ended, and not among them.
+        """
         known = {pod.id for pod in self._pods.values() if pod.site is site}
+        live, ids = await site.element.states(states.ASKED_FOR), await site.element.ids()
+        site.strangers &= set(ids)
         looks = asyncio.Semaphore(LOOKS_AT_ONCE)
 
         async def look(job: str) -> FoundJob | None:
@@ -128,29 +132,24 @@ class Submitting:
                 return None
             if workload.uid in self._under_way or self._is_known(workload.uid, site, job):
                 return None
-            return FoundJob(workload.uid, f"{site.url}/{job}", workload)
+            found = FoundJob(workload.uid, f"{site.url}/{job}", workload)
+            if live.get(job) in states.WAITS_FOR_FILES or workload.uid in self._pods:
+                log.warning("a job that was not submitted whole is ended", job=found.jid, pod_uid=found.pod_uid, state=live.get(job))
+                await self._end(site, job)
+                return None
+            return found
 
-        jobs = [job for job in await site.element.ids() if job not in known and job not in site.strangers]
+        jobs = [job for job in ids if job not in known and job not in site.strangers]
         return [found for found in await asyncio.gather(*map(look, jobs)) if found is not None]
 
     def _is_known(self, uid: str, site: Site, job: str) -> bool:
         pod = self._pods.get(uid)
         return pod is not None and (pod.site, pod.id) == (site, job)
 
-    async def _is_half_submitted(self, site: Site, job: FoundJob) -> bool:
-        """Whether it waits for files that it will never get, or its pod has another job; it is ended then."""
-        id_ = job.jid.rpartition("/")[2]
-        state = (await site.element.states([state for state in states.TABLE if state])).get(id_, "")
-        if state not in states.WAITS_FOR_FILES and job.pod_uid not in self._pods:
-            return False
-        log.warning("a job that was not submitted whole is ended", job=job.jid, pod_uid=job.pod_uid, state=state)
-        await self._end(site, id_)
-        return True
-
     async def _end(self, site: Site, job: str) -> None:
         """Kills and cleans a job that nobody follows. Raises BackendUnavailable if it does not end."""
         deadline = asyncio.get_running_loop().time() + END_SECONDS
-        while job in (found := await site.element.states([state for state in states.TABLE if state])):
+        while job in (found := await site.element.states(states.ASKED_FOR)):
             if asyncio.get_running_loop().time() > deadline:
                 raise BackendUnavailable(f"job {site.url}/{job} of an earlier submit does not end")
             await site.act("clean" if found[job] in states.ENDED else "kill", job)
