@@ -28,10 +28,10 @@ from interlink_common.backend import (
     LogQuery,
     NodeCapacity,
     Observation,
-    Support,
     in_slices,
 )
 from interlink_common.batchsystem import policy
+from interlink_common.batchsystem.capabilities import PODRUNNER
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.logs import read_log
 from interlink_common.batchsystem.private import private_directory
@@ -49,40 +49,7 @@ class ArcBackend(Backend):
 
     name: ClassVar[str] = "arc"
     settings_type: ClassVar[type[PluginSettings]] = ArcSettings
-    capabilities: Capabilities = Capabilities(
-        init_containers=Support.YES,
-        sidecars=Support.YES,
-        several_containers=Support.YES,
-        restart_policies=frozenset({"Never", "OnFailure", "Always"}),
-        probes=Support.YES,
-        hooks=Support.YES,
-        files_volumes=Support.YES,
-        empty_dir=Support.YES,
-        host_path=Support.YES,
-        external_volume_kinds=frozenset({"persistentVolumeClaim", "nfs", "csi"}),
-        cvmfs=Support.YES,
-        mount_propagation=Support.WARN,
-        sub_path=Support.YES,
-        device_resources=frozenset({"*/*"}),
-        ephemeral_storage=Support.YES,
-        active_deadline=Support.YES,
-        tty=Support.WARN,
-        stdin=Support.WARN,
-        host_ports=Support.WARN,
-        host_namespaces=Support.REFUSE,
-        privileged=Support.YES,
-        run_as=Support.YES,
-        capabilities=Support.WARN,
-        read_only_root_filesystem=Support.WARN,
-        seccomp=Support.WARN,
-        fs_group=Support.WARN,
-        sysctls=Support.REFUSE,
-        host_aliases=Support.WARN,
-        dns_config=Support.WARN,
-        share_process_namespace=Support.WARN,
-        image_pull_secrets=Support.YES,
-        mesh_network=Support.YES,
-    )
+    capabilities: Capabilities = PODRUNNER
 
     def __init__(self, settings: PluginSettings) -> None:
         super().__init__(settings)

@@ -17,6 +17,7 @@ import structlog
 from interlink_common.errors import BackendUnavailable, PluginError
 from interlink_common.lifecycle.report import PodReport
 from interlink_common.podrunner.chirp import TAKEN
+from interlink_common.tracking.tasks import Tasks
 from interlink_htcondor import ads
 from interlink_htcondor.identities import Identities, Identity
 from interlink_htcondor.matching import count_ahead, why_unmatched
@@ -53,7 +54,7 @@ class Follow:
         self._look = asyncio.Event()
         self._fetch = asyncio.Event()
         self._news = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._work = Tasks()
         self._looked_at = self._looked_seconds = 0.0
 
     def add(self, pod: Pod) -> None:
@@ -66,10 +67,7 @@ class Follow:
             pod.told_news()
 
     async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
+        await self._work.close()
 
     async def is_gone(self, pod: Pod, deadline: float) -> bool:
         """Waits until the pod's job is no longer in the queue; false if it still is at the deadline (monotonic)."""
@@ -83,9 +81,9 @@ class Follow:
 
     async def reports(self) -> AsyncIterator[tuple[str, PodReport]]:
         """Every pod's state, then each that changed, for ever. Raises BackendUnavailable when the pool does not answer."""
-        self._start("fetch", self._fetch_for_ever)
+        self._work.unless_running("fetch", self._fetch_for_ever)
         if self._settings.follow.event_log is not None:
-            self._start("events", self._read_events)
+            self._work.unless_running("events", self._read_events)
         for pod in self.pods.values():
             pod.said = None
         while True:
@@ -110,11 +108,6 @@ class Follow:
         else:
             wanted = follow.poll_seconds if follow.event_log is None else follow.resync_seconds
         return max(wanted, self._looked_seconds / SHARE_OF_THE_SCHEDD)
-
-    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        task = self._tasks.get(name)
-        if task is None or task.done():
-            self._tasks[name] = asyncio.ensure_future(work())
 
     async def _query(self) -> None:
         self._look.clear()
@@ -189,7 +182,7 @@ class Follow:
                 pod.said = report
                 told.append((uid, report))
         if over:
-            self._start("clean", lambda: self._clean(over))
+            self._work.unless_running("clean", lambda: self._clean(over))
         return told
 
     async def _clean(self, pods: Sequence[Pod]) -> None:
