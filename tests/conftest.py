@@ -54,9 +54,9 @@ def unavailable() -> Unavailable:
 @pytest.fixture(scope="session")
 def arc_ce(unavailable: Unavailable) -> Iterator[ComputingElement]:
     """A real ARC computing element, for all tests that need one of their own kind."""
-    from tests.servers import arc  # noqa: PLC0415  tests without servers need no SDK
+    from tests.servers import arc, container  # noqa: PLC0415  tests without servers need no SDK
 
-    if reason := arc.unavailable():
+    if reason := container.unavailable():
         unavailable("arc", reason)
     with arc.running_ce() as ce:
         yield ce
@@ -74,9 +74,9 @@ def older_arc_ce(arc_ce: ComputingElement) -> Iterator[ComputingElement]:
 @pytest.fixture(scope="session")
 def htcondor_pool(unavailable: Unavailable) -> Iterator[Pool]:
     """The one pool of all tests on HTCondor, which is why it is made here. They run in one worker, see PARALLEL in the Makefile."""
-    from tests.servers import htcondor  # noqa: PLC0415  tests without servers need no SDK
+    from tests.servers import container, htcondor  # noqa: PLC0415  tests without servers need no SDK
 
-    if reason := htcondor.unavailable():
+    if reason := container.unavailable():
         unavailable("htcondor", reason)
     with htcondor.running_pool() as pool:
         yield pool

@@ -9,8 +9,6 @@ import json
 import shlex
 import shutil
 import ssl
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,19 +17,17 @@ from typing import Any
 import docker
 import httpx
 
-from tests.servers import debian_root, docker_engine
 from tests.servers.arc_image import CURRENT
 from tests.servers.authority import Authority, Issuer
+from tests.servers.container import ServerContainer
 from tests.servers.debian_root import DebianRoot
-from tests.servers.docker_engine import NO_ANSWER, DockerEngine
+from tests.servers.docker_engine import DockerEngine
 
 HOSTNAME = "ce.test"
 PORT = 8443
 ISSUER = "https://issuer.test"
-SECONDS_TO_START = 60
 RUNTIME_ENVIRONMENT = "TEST/GPU"
-NO_OVERLAY = ["/images", "/session", "/tmp"]
-"""Volumes, because apptainer's overlay does not lie on the overlay that the container's own files are."""
+NO_OVERLAY = ("/images", "/session", "/tmp")
 
 CONFIGURATION = """\
 [common]
@@ -97,12 +93,7 @@ STRAY_SESSIONS = f"for job in $(ls /session | cut -d. -f1 | sort -u); do find {C
 UP = "#!/bin/sh\nset -e\n/usr/share/arc/arc-arex-start\n/usr/share/arc/arc-arex-ws-start\n"
 
 
-def unavailable() -> str:
-    """ "" or why no computing element can be started here."""
-    return docker_engine.unavailable() or debian_root.unavailable()
-
-
-class ComputingElement:
+class ComputingElement(ServerContainer):
     """One CE. `like`: another, whose authority and issuer it trusts too. `session_bytes`: the size of its session directory, if small.
 
     `running_jobs`: no more of them at a time; the fork back-end would start all of them at once.
@@ -117,15 +108,13 @@ class ComputingElement:
         session_bytes: int = 0,
         running_jobs: int = 16,
     ) -> None:
-        self._engine, self._release = engine, release
+        super().__init__(engine, release)
+        self._environment = {"ARC_CONFIG": "/ce/arc.conf"}
         self._configuration = CONFIGURATION.replace("@RUNNING@", str(running_jobs))
-        self._small = {"/session": f"exec,size={session_bytes}"} if session_bytes else None
-        self.root = Path(tempfile.mkdtemp(prefix="interlink-arc-"))
-        self._container = ""
+        self._small = {"/session": f"exec,size={session_bytes}"} if session_bytes else {}
         self.authority: Authority = like.authority if like else Authority(self.root / "authority")
         self.issuer: Issuer = like.issuer if like else Issuer(self.root / "issuer", ISSUER)
         self.proxy: Path = like.proxy if like else self.authority.proxy("alice")
-        self.address = ""
 
     @property
     def url(self) -> str:
@@ -140,31 +129,17 @@ class ComputingElement:
         """Returns when the REST interface answers."""
         shared = self.root / "ce"
         (shared / "runtime/TEST").mkdir(parents=True)
-        for path in (self.root, shared):
-            path.chmod(0o755)
+        shared.chmod(0o755)
         for name, text in (("arc.conf", self._configuration), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
             (shared / name).write_text(text)
             (shared / name).chmod(0o755)
-        image = self._release.load(self._engine)
-        with self._engine.client() as client:
-            host = client.create_host_config(
-                binds=[f"{shared}:/ce"],
-                security_opt=["seccomp=unconfined"],
-                devices=["/dev/fuse:/dev/fuse:rwm"] if Path("/dev/fuse").exists() else [],
-                tmpfs=self._small,
-            )
-            # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
-            host |= {"MaskedPaths": [], "ReadonlyPaths": []}
-            self._container = client.create_container(
-                image,
-                ["/ce/start.sh"],
-                hostname=HOSTNAME,
-                host_config=host,
-                environment={"ARC_CONFIG": "/ce/arc.conf"},
-                volumes=[path for path in NO_OVERLAY if path not in (self._small or ())],
-            )["Id"]
-            client.start(self._container)
-            self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
+        self._run_container(
+            ["/ce/start.sh"],
+            hostname=HOSTNAME,
+            binds=[f"{shared}:/ce"],
+            no_overlay=[path for path in NO_OVERLAY if path not in self._small],
+            tmpfs=self._small,
+        )
         self._trust(shared)
         self.wait_until_up()
 
@@ -185,11 +160,7 @@ class ComputingElement:
         (self.root / "ce/host.key").chmod(0o400)
 
     def wait_until_up(self) -> None:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not self.answers():
-            if time.monotonic() > deadline or not self._runs():
-                raise RuntimeError(f"the computing element did not start:\n{self.logs()}")
-            time.sleep(0.1)
+        self._wait_until(self.answers)
 
     def answers(self) -> bool:
         """Whether it takes jobs, and has published what it is."""
@@ -204,26 +175,10 @@ class ComputingElement:
         headers = {"Accept": "application/json"}
         return httpx.Client(base_url=f"{self.url}/rest/1.1", verify=trust, headers=headers, timeout=60, trust_env=False)
 
-    def _runs(self) -> bool:
-        with self._engine.client() as client:
-            return bool(client.inspect_container(self._container)["State"]["Running"])
-
     def logs(self) -> str:
-        with self._engine.client() as client:
-            said = str(client.logs(self._container, tail=50).decode(errors="replace"))
         with suppress(docker.errors.APIError):
-            said += self.run("tail -n 20 -q /var/log/arc/*.log", check=False)
-        return said
-
-    def run(self, command: str, *, check: bool = True) -> str:
-        """What a shell command says, run inside as root. Raises RuntimeError if it fails."""
-        with self._engine.client() as client:
-            made = client.exec_create(self._container, ["sh", "-c", command])
-            said = client.exec_start(made["Id"]).decode(errors="replace")
-            code = client.exec_inspect(made["Id"])["ExitCode"]
-        if check and code != 0:
-            raise RuntimeError(f"{command} ended with {code}: {said}")
-        return str(said)
+            return super().logs() + self.run("tail -n 20 -q /var/log/arc/*.log", check=False)
+        return super().logs()
 
     def kill(self) -> None:
         """Its services, as a crash; jobs go on."""
@@ -233,15 +188,6 @@ class ComputingElement:
         """Starts the services again."""
         self.run("rm -f /run/arched-*.pid; /ce/up.sh")
         self.wait_until_up()
-
-    def pause(self) -> None:
-        """Nothing answers, connections hang: as a network that is cut."""
-        with self._engine.client() as client:
-            client.pause(self._container)
-
-    def unpause(self) -> None:
-        with self._engine.client() as client:
-            client.unpause(self._container)
 
     def token(self, *, seconds: int = 1200) -> Path:
         """bob's."""
@@ -260,13 +206,6 @@ class ComputingElement:
 
     def version(self) -> str:
         return self.run("/usr/sbin/arched --version").split()[-1]
-
-    def remove(self) -> None:
-        """Ends the CE and removes what it kept."""
-        if self._container:
-            with suppress(*NO_ANSWER), self._engine.client() as client:
-                client.remove_container(self._container, v=True, force=True)
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 @contextmanager

@@ -6,27 +6,22 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 
-from tests.servers import debian_root, docker_engine
+from tests.servers.container import ServerContainer
 from tests.servers.debian_root import DebianRoot
-from tests.servers.docker_engine import NO_ANSWER, DockerEngine
+from tests.servers.docker_engine import DockerEngine
 from tests.servers.htcondor_image import CURRENT
 
 HOSTNAME = "cm.pool.test"
 USERS = ("site", "alice", "bob")
-SECONDS_TO_START = 60
 DAEMONS = {"Scheduler", "Machine", "Negotiator"}
 
-NO_OVERLAY = ["/images", "/tmp", "/var/lib/condor"]
-"""Volumes, because apptainer's overlay does not lie on the overlay that the container's own files are."""
+NO_OVERLAY = ("/images", "/tmp", "/var/lib/condor")
 
 CONFIGURATION = """\
 CONDOR_HOST = cm.pool.test
@@ -116,62 +111,32 @@ exec setpriv --reuid=site --regid=site --clear-groups env HOME=/home/site sh -ec
 """
 
 
-def unavailable() -> str:
-    """ "" or why no pool can be started here."""
-    return docker_engine.unavailable() or debian_root.unavailable()
-
-
-class Pool:
+class Pool(ServerContainer):
     """One pool. `extra`: more lines of its configuration. `non_root`: every daemon is the user site's, as on a pool without privileges."""
 
     def __init__(self, engine: DockerEngine, release: DebianRoot = CURRENT, *, extra: str = "", non_root: bool = False) -> None:
-        self._engine, self._release = engine, release
-        self.root = Path(tempfile.mkdtemp(prefix="interlink-pool-"))
+        super().__init__(engine, release)
         self.event_log = self.root / "evlog/EventLog"
         self._configuration = (NON_ROOT_CONFIGURATION if non_root else "") + CONFIGURATION + extra
         self._entry = NON_ROOT_ENTRY if non_root else ENTRY
-        self._user = "site" if non_root else "root"
-        self._environment = {"CONDOR_CONFIG": "/pool/99-pool.conf"} if non_root else {}
-        self._container = ""
-        self.address = ""
+        if non_root:
+            self._user, self._environment = "site", {"CONDOR_CONFIG": "/pool/99-pool.conf"}
 
     def start(self) -> None:
         """Returns when the schedd and the slot are in the collector."""
         pool, log = self.root / "pool", self.event_log.parent
-        self.root.chmod(0o755)
         for folder, mode in ((pool, 0o755), (log, 0o777)):
             folder.mkdir()
             folder.chmod(mode)
         (pool / "POOL").write_text(secrets.token_urlsafe(48))
         (pool / "99-pool.conf").write_text(self._configuration)
         (pool / "start.sh").write_text(self._entry)
-        image = self._release.load(self._engine)
-        with self._engine.client() as client:
-            host = client.create_host_config(
-                binds=[f"{pool}:/pool:ro", f"{log}:/evlog"],
-                security_opt=["seccomp=unconfined"],
-                devices=["/dev/fuse:/dev/fuse:rwm"] if Path("/dev/fuse").exists() else [],
-            )
-            # With the above, what apptainer needs inside of a container that is not privileged: /proc as it is.
-            host |= {"MaskedPaths": [], "ReadonlyPaths": []}
-            self._container = client.create_container(
-                image,
-                ["sh", "/pool/start.sh"],
-                hostname=HOSTNAME,
-                host_config=host,
-                environment=self._environment,
-                volumes=NO_OVERLAY,
-            )["Id"]
-            client.start(self._container)
-            self.address = client.inspect_container(self._container)["NetworkSettings"]["IPAddress"]
+        binds = [f"{pool}:/pool:ro", f"{log}:/evlog"]
+        self._run_container(["sh", "/pool/start.sh"], hostname=HOSTNAME, binds=binds, no_overlay=NO_OVERLAY)
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not self._daemons() >= DAEMONS:
-            if time.monotonic() > deadline or not self._runs():
-                raise RuntimeError(f"the pool did not start:\n{self.logs()}")
-            time.sleep(0.2)
+        self._wait_until(lambda: self._daemons() >= DAEMONS)
 
     def _daemons(self) -> set[str]:
         """The kinds of daemons that the collector knows."""
@@ -179,24 +144,6 @@ class Pool:
             return set(self.run("condor_status -any -af MyType", check=False).split())
         except docker.errors.APIError:
             return set()
-
-    def _runs(self) -> bool:
-        with self._engine.client() as client:
-            return bool(client.inspect_container(self._container)["State"]["Running"])
-
-    def logs(self) -> str:
-        with self._engine.client() as client:
-            return str(client.logs(self._container, tail=50).decode(errors="replace"))
-
-    def run(self, command: str, *, check: bool = True) -> str:
-        """What a shell command says, run inside as who owns the daemons. Raises RuntimeError if it fails."""
-        with self._engine.client() as client:
-            made = client.exec_create(self._container, ["sh", "-c", command], environment=self._environment, user=self._user)
-            said = client.exec_start(made["Id"]).decode(errors="replace")
-            code = client.exec_inspect(made["Id"])["ExitCode"]
-        if check and code != 0:
-            raise RuntimeError(f"{command} ended with {code}: {said}")
-        return str(said)
 
     def token(self, user: str, path: Path) -> Path:
         """A token of a user of the pool, as a file 0600."""
@@ -218,28 +165,12 @@ class Pool:
         """As a crash; condor_master starts it again."""
         self.run(f"pkill -KILL -x {daemon}")
 
-    def pause(self) -> None:
-        """Nothing of the pool answers, connections hang: as a network that is cut."""
-        with self._engine.client() as client:
-            client.pause(self._container)
-
-    def unpause(self) -> None:
-        with self._engine.client() as client:
-            client.unpause(self._container)
-
     def spooled(self) -> list[str]:
         """Spool directories of jobs."""
         return self.run("cd $(condor_config_val SPOOL) && find . -name 'cluster*.subproc*' -maxdepth 4").split()
 
     def version(self) -> str:
         return self.run("condor_version").split()[1]
-
-    def remove(self) -> None:
-        """Ends the pool and removes what it kept."""
-        if self._container:
-            with suppress(*NO_ANSWER), self._engine.client() as client:
-                client.remove_container(self._container, v=True, force=True)
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.htcondor.site import FOREVER, Site, exit_code
-from tests.servers.htcondor import Pool, running_pool, unavailable
+from tests.servers.container import unavailable
+from tests.servers.htcondor import Pool, running_pool
 from tests.servers.htcondor_trust import CONFIGURATION, Trust
 
 pytestmark = pytest.mark.timeout(240)

@@ -12,7 +12,8 @@ from interlink_common.backend import Verdict
 from interlink_htcondor.backend import HTCondorBackend
 from interlink_htcondor.settings import CredentialSettings, HTCondorSettings, PoolSettings
 from tests.live.htcondor.site import FOREVER, Site, exit_code, state
-from tests.servers.htcondor import HOSTNAME, Pool, running_pool, unavailable
+from tests.servers.container import unavailable
+from tests.servers.htcondor import HOSTNAME, Pool, running_pool
 from tests.servers.htcondor_image import CURRENT, OLDER
 
 pytestmark = pytest.mark.timeout(300)

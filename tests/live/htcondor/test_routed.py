@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.htcondor.site import FOREVER, Site, exit_code, until
-from tests.servers.htcondor import Pool, running_pool, unavailable
+from tests.servers.container import unavailable
+from tests.servers.htcondor import Pool, running_pool
 
 pytestmark = pytest.mark.timeout(240)
 
