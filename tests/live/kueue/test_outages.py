@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from interlink_common.backend import Verdict
 from interlink_common.errors import BackendUnavailable
@@ -27,6 +28,8 @@ from tests.servers import kubernetes
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE
 from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
 
+HTTPX_KEEPS_SECONDS = 5.0
+"""How long an idle connection is used again: after that, a new one is made."""
 FILES = FilesVolume("cm", (File("word", 0o644, b"s3cret"),))
 
 
@@ -48,10 +51,14 @@ async def test_an_api_server_that_was_killed(remote: Remote, cluster: kubernetes
 
 
 class Wire:
-    """A connection to the API server that can be cut."""
+    """A connection to the API server that can be cut, and held up."""
 
     def __init__(self, port: int) -> None:
         self._port, self._writers = port, list[asyncio.StreamWriter]()
+        self.held = asyncio.Event()
+        """Set once a connection waits."""
+        self._free = asyncio.Event()
+        self._free.set()
 
     async def __aenter__(self) -> Wire:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1")
@@ -69,7 +76,20 @@ class Wire:
             writer.transport.abort()
         return len(writers)
 
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """New connections meanwhile wait until afterwards; those that are there go on."""
+        self.held.clear()
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._free.is_set():
+            self.held.set()
+            await self._free.wait()
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers += [writer, there_writer]
         await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
@@ -103,6 +123,23 @@ async def test_a_watch_that_is_cut(wire: Wire, start_remote: StartRemote, cluste
     assert ended(await remote.until(short, lambda report: report.finished)).exit_code == 6
     assert wire.cut()
     assert ended(await remote.until(long, lambda report: report.finished)).exit_code == 7
+
+
+async def test_a_version_that_has_expired(wire: Wire, start_remote: StartRemote, cluster: kubernetes.Cluster, kubeconfig: Path) -> None:
+    """A watch that was idle is begun again where it was, and by then the API server has been restarted, and remembers nothing so old."""
+    idle_seconds = HTTPX_KEEPS_SECONDS + 2.0
+    reached = {"kubeconfig": through(wire, cluster, kubeconfig), "watch_idle_seconds": idle_seconds}
+    remote = await start_remote(clusters={"default": reached})
+    pod = a_pod(shell(f"sleep {idle_seconds + 5}; exit 6"))
+    await remote.running(pod)
+    with capture_logs() as logged:
+        async with wire.holding():
+            await asyncio.wait_for(wire.held.wait(), PATIENCE_SECONDS)
+            cluster.apiserver.kill()
+            cluster.apiserver.start()
+            await asyncio.to_thread(cluster.wait_for_apiserver)
+        assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 6
+    assert [told["event"] for told in logged] == ["watch expired, listing again"]
 
 
 async def test_a_running_pod_that_somebody_deletes_failed(remote: Remote) -> None:
