@@ -22,7 +22,7 @@ from interlink_common.backend import (
 from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
-from interlink_kueue import capacity, check, creating, labels, states
+from interlink_kueue import capacity, check, creating, groups, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
@@ -259,7 +259,8 @@ class KueueBackend(Backend):
             return self._vanished(uid)
         if carried is not None and (why := self._upkeep.refused.get(uid)):
             return Observation(uid, states.vanished(carried.containers, carried.init_containers, why))
-        self._upkeep.act(uid, known, carried)
+        whole = groups.whole(known.pod, self._mirror.members(known.pod), lambda other: is_repeatable(self._jobs.get(other)))
+        self._upkeep.act(uid, known, carried, whole)
         admission = self._mirror.admission(known)
         position = self._positions.get(admission.name) if admission else None
         report = states.report(
@@ -268,6 +269,7 @@ class KueueBackend(Backend):
             gone=known.gone,
             on_deletion=self._settings.evictions.deleted,
             repeatable=is_repeatable(carried),
+            whole=whole,
             position=position,
         )
         return Observation(uid, report)

@@ -18,6 +18,7 @@ PREFIX = "interlink.eu/"
 INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"
 POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
 GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
+"""Labels. To Kueue a group is a new one in each run, here it stays the same."""
 SKELETON = f"{PREFIX}workload"
 """Annotation with what adoption needs; see `codec.skeleton`."""
 PAST = f"{PREFIX}past"
@@ -81,10 +82,10 @@ def files_name(pod: Workload, run: int, what: str) -> str:
     return safe_name(pod.name, what, pod.uid, str(run))
 
 
-def group_name(pod: Workload) -> str:
+def group_name(pod: Workload, run: int = 0) -> str:
     """The pod's group on the remote cluster, "" if it is in none: those of two virtual namespaces never meet."""
     group = pod.labels.get(GROUP_NAME, "")
-    return safe_name(pod.namespace, group) if group else ""
+    return safe_name(pod.namespace, group, *([str(run)] if run else [])) if group else ""
 
 
 def subdomain(pod: Workload) -> str:

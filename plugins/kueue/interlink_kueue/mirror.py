@@ -66,6 +66,8 @@ class Mirror:
         self._admissions: dict[str, Admission] = {}
         self._carried: dict[str, str] = {}
         """UID of a remote pod -> UID of the pod it carries: Kueue names the former."""
+        self._groups: dict[str, set[str]] = {}
+        """Name of a group -> UIDs of the pods in it."""
 
     def follow(self, cluster: Cluster, namespace: str, *, kueue: str = "") -> Site:
         """Begins to watch that namespace; its workloads too where `kueue` names the API's version. Once is enough."""
@@ -105,6 +107,16 @@ class Mirror:
         """The last run of every pod."""
         return (runs[max(runs)] for runs in list(self._runs.values()))
 
+    def members(self, pod: RemotePod) -> list[RemotePod]:
+        """The last run of each pod of its group; what is gone counts as deleted."""
+        found = (self.latest(uid) for uid in self._groups.get(pod.group, ()))
+        return [replace(known.pod, deleted=True) if known.gone else known.pod for known in found if known]
+
+    def group_run(self, pod: RemotePod) -> list[RemotePod]:
+        """The pods that were admitted with it and are still there."""
+        runs = (self._runs.get(uid, {}).get(pod.run) for uid in self._groups.get(pod.group, ()))
+        return [known.pod for known in runs if known and not known.gone]
+
     def has(self, place: Place) -> bool:
         """Whether that remote pod is there."""
         site = self.sites.get((place.cluster, place.namespace))
@@ -113,6 +125,19 @@ class Mirror:
     def forget(self, pod_uid: str) -> None:
         for known in self._runs.pop(pod_uid, {}).values():
             self._carried.pop(known.pod.uid, None)
+            self._leave(known.pod)
+
+    def _leave(self, pod: RemotePod) -> None:
+        if others := self._groups.get(pod.group):
+            others.discard(pod.pod_uid)
+            self._stir_group(pod)
+            if not others:
+                del self._groups[pod.group]
+
+    def _stir_group(self, pod: RemotePod) -> None:
+        """What becomes of an evicted pod depends on the others of its group."""
+        for uid in self._groups.get(pod.group, ()):
+            self._changed(uid)
 
     def _changed(self, pod_uid: str) -> None:
         self.change.set()
@@ -186,6 +211,10 @@ class Mirror:
         before = runs.get(pod.run)
         runs[pod.run] = Known(cluster, remembering(pod, before.pod) if before and before.pod.uid == pod.uid else pod)
         self._carried[pod.uid] = pod.pod_uid
+        if pod.group:
+            self._groups.setdefault(pod.group, set()).add(pod.pod_uid)
+            if before is None or (before.pod.ended, before.pod.deleted, before.pod.disruption) != (pod.ended, pod.deleted, pod.disruption):
+                self._stir_group(pod)
         if not quiet:
             self._changed(pod.pod_uid)
 
@@ -198,6 +227,7 @@ class Mirror:
                 if not known.pod.complete:
                     del runs[run]
                 self._changed(pod_uid)
+                self._stir_group(known.pod)
         if not runs:
             self._runs.pop(pod_uid, None)
 

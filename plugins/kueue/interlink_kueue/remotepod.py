@@ -31,6 +31,7 @@ class RemotePod:
     gates: tuple[str, ...]
     queue: str
     group: str
+    group_count: int
     on_eviction: str
     phase: str
     reason: str
@@ -63,16 +64,16 @@ def read_pod(pod: Json) -> RemotePod:
     conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
     unscheduled: Json = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled" and c["status"] == "False"), {})
     disruption = _disruption(conditions)
-    run = named.get(labels.RUN, "0")
     return RemotePod(
         name=metadata["name"],
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         pod_uid=named.get(labels.POD_UID, ""),
-        run=int(run) if run.isascii() and run.isdecimal() else 0,
+        run=_number(named.get(labels.RUN, "")),
         gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
         queue=named.get(labels.QUEUE_NAME, ""),
         group=named.get(labels.GROUP, ""),
+        group_count=_number(annotations.get(labels.GROUP_COUNT, "")),
         on_eviction=annotations.get(labels.ON_EVICTION, ""),
         phase=status.get("phase", ""),
         reason=status.get("reason", ""),
@@ -88,6 +89,10 @@ def read_pod(pod: Json) -> RemotePod:
         warnings=annotations.get(labels.WARNINGS, ""),
         finalizers=tuple(metadata.get("finalizers") or ()),
     )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _succumbed(metadata: Json, status: Json, disruption: tuple[str, str]) -> bool:
@@ -178,6 +183,10 @@ def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
         containers=merged(pod.containers, before.containers),
         init_containers=merged(pod.init_containers, before.init_containers),
     )
+
+
+def ended_by_itself(pod: RemotePod) -> bool:
+    return pod.ended and not pod.succumbed
 
 
 def eviction(pod: RemotePod) -> str:

@@ -10,7 +10,7 @@ from interlink_kueue import creating
 from interlink_kueue.client import Cluster
 from interlink_kueue.kueue import GROUP
 from interlink_kueue.labels import Place
-from interlink_kueue.mirror import Mirror
+from interlink_kueue.mirror import Known, Mirror
 
 GONE_SECONDS = 60.0
 """How long after its grace a deleted pod may still be there before that counts as trouble."""
@@ -30,7 +30,7 @@ class Removing:
             async with asyncio.timeout(grace_seconds + GONE_SECONDS):
                 while any(self._mirror.has(place) for place in left):
                     change = self._mirror.change
-                    await self._free_group(uid)
+                    await self._free_groups(uid)
                     await change.wait()
                 for place in left:  # the watch may not have told of it at all yet
                     await creating.until_gone(self._clusters[place.cluster], place.path)
@@ -47,14 +47,19 @@ class Removing:
         await creating.release(cluster, place.path)
         return await creating.delete(cluster, place.path, max(grace_seconds, 1))
 
-    async def _free_group(self, uid: str) -> None:
-        """Members of an evicted group stay until Kueue's workload goes, and that waits for them."""
-        known = self._mirror.latest(uid)
-        admission = self._mirror.admission(known) if known else None
-        if known is None or admission is None or not known.pod.group:
-            return
-        members = [other for other in self._mirror.all_latest() if other.pod.group == known.pod.group and not other.gone]
-        if admission.evicted or all(other.pod.deleted or other.pod.ended for other in members):
-            version = self._mirror.sites[known.cluster, known.pod.namespace].kueue
-            path = f"/apis/{GROUP}/{version}/namespaces/{known.pod.namespace}/workloads/{admission.name}"
-            await creating.delete(self._clusters[known.cluster], path)
+    async def _free_groups(self, uid: str) -> None:
+        for known in self._mirror.runs(uid):
+            admission = self._mirror.admission(known)
+            if admission is not None and known.pod.group:
+                members = self._mirror.group_run(known.pod)
+                if admission.evicted or all(other.deleted or other.ended for other in members):
+                    await free_group(self._clusters, self._mirror, known)
+
+
+async def free_group(clusters: Mapping[str, Cluster], mirror: Mirror, known: Known) -> None:
+    """Deletes Kueue's workload: the members of an evicted group stay until it goes, and it waits for them. Raises BackendUnavailable."""
+    admission = mirror.admission(known)
+    if admission is not None:
+        version = mirror.sites[known.cluster, known.pod.namespace].kueue
+        path = f"/apis/{GROUP}/{version}/namespaces/{known.pod.namespace}/workloads/{admission.name}"
+        await creating.delete(clusters[known.cluster], path)

@@ -10,7 +10,7 @@
     being ended by somebody else                              not ready, with the reason
     Succeeded or Failed                                       ended, with the remote codes, reasons and messages
     Failed without a container's status (evicted, rejected)   ended with 137 and the pod's reason
-    evicted by Kueue or the scheduler, ended                  waiting for the next run, or ended with 137, by setting
+    evicted by Kueue or the scheduler, ended                  waiting for the next run, or ended with 137, by setting; a group as a whole
     deleted by somebody, ended or gone                        ended with 137 (or the next run, by setting); never a success
 """
 
@@ -22,9 +22,10 @@ from enum import StrEnum
 
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue import history, labels
+from interlink_kueue.groups import Whole
 from interlink_kueue.history import End, Past
 from interlink_kueue.kueue import Admission, is_final, waiting_message
-from interlink_kueue.remotepod import KILLED_CODE, RemotePod, eviction
+from interlink_kueue.remotepod import KILLED_CODE, RemotePod, ended_by_itself, eviction
 
 DELETED = "DeletedRemotely"
 
@@ -37,22 +38,24 @@ class Fate(StrEnum):
     """It ended and somebody deletes it: what there was to know is known, our finalizer may go."""
     RERUN = "rerun"
     """It ended by an eviction: another run begins, then it may go."""
+    UNDECIDED = "undecided"
+    """It ended by an eviction, and the pods of its group go on still."""
 
 
-def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = True) -> Fate:
+def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = True, whole: Whole = Whole.AGAIN) -> Fate:
     """What is to be done about a pod that is not being deleted by us.
 
     `gone`: it is not on the remote cluster any more. `repeatable`: its contents are known here.
     """
     if not pod.complete or (not gone and _goes_on(pod)):
         return Fate.STAYS
-    if _ended_by_itself(pod):
+    if ended_by_itself(pod):
         return Fate.RELEASE
-    if evicted := eviction(pod):
-        again = pod.on_eviction == "rerun" and not is_final(evicted) and not pod.group
-    else:
-        again = on_deletion == "rerun" and not pod.group
-    return Fate.RERUN if again and repeatable else Fate.RELEASE
+    evicted = eviction(pod)
+    wanted = (pod.on_eviction if evicted else on_deletion) == "rerun" and not is_final(evicted)
+    if not wanted or not repeatable or whole is Whole.BROKEN or (pod.group and not evicted):
+        return Fate.RELEASE
+    return Fate.RERUN if whole is Whole.AGAIN else Fate.UNDECIDED
 
 
 def _goes_on(pod: RemotePod) -> bool:
@@ -62,10 +65,6 @@ def _goes_on(pod: RemotePod) -> bool:
     return not pod.deleted or bool(pod.node)
 
 
-def _ended_by_itself(pod: RemotePod) -> bool:
-    return pod.ended and not pod.succumbed
-
-
 def report(
     pod: RemotePod,
     admission: Admission | None,
@@ -73,16 +72,19 @@ def report(
     gone: bool = False,
     on_deletion: str = "fail",
     repeatable: bool = True,
+    whole: Whole = Whole.AGAIN,
     position: int | None = None,
 ) -> PodReport:
     """What is told of the pod. Its entries are those of the remote spec, which has every container of the virtual one."""
-    decided = fate(pod, gone=gone, on_deletion=on_deletion, repeatable=repeatable)
-    if decided is Fate.RERUN:
+    decided = fate(pod, gone=gone, on_deletion=on_deletion, repeatable=repeatable, whole=whole)
+    if decided in (Fate.RERUN, Fate.UNDECIDED):
         reason = eviction(pod) or DELETED
-        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; it runs again"), all_wait=True)
-    if pod.complete and (gone or decided is Fate.RELEASE) and not _ended_by_itself(pod):
+        then = "it runs again" if decided is Fate.RERUN else "it runs again if all pods of its group do"
+        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; {then}"), all_wait=True)
+    if pod.complete and (gone or decided is Fate.RELEASE) and not ended_by_itself(pod):
         reason = eviction(pod) or pod.disruption[0] or DELETED
-        return _ended(pod, Terminated(KILLED_CODE, reason, _why(pod)), override_success=True)
+        words = f"{_why(pod)}; not all pods of its group can run again" if eviction(pod) and whole is Whole.BROKEN else _why(pod)
+        return _ended(pod, Terminated(KILLED_CODE, reason, words), override_success=True)
     if pod.ended:
         words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
         code = 0 if pod.phase == "Succeeded" else KILLED_CODE

@@ -146,7 +146,7 @@ def _metadata(
         if settings.queues.priority_class:
             named[labels.PRIORITY_CLASS] = settings.queues.priority_class
         if group := labels.group_name(pod):
-            named |= {labels.GROUP_NAME: group, labels.GROUP: group}
+            named |= {labels.GROUP_NAME: labels.group_name(pod, run), labels.GROUP: group}
             annotations |= {labels.GROUP_COUNT: _group_count(pod), labels.RETRIABLE: "false"}
     if past:
         annotations[labels.PAST] = json.dumps([dataclasses.asdict(one) for one in past], separators=(",", ":"))

@@ -15,9 +15,11 @@ from interlink_common.workload import codec
 from interlink_common.workload.model import Container, Workload
 from interlink_kueue import creating, labels, states
 from interlink_kueue.client import Cluster
+from interlink_kueue.groups import Whole
 from interlink_kueue.labels import Place
 from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.remotepod import eviction
+from interlink_kueue.removing import free_group
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.states import Fate
 from interlink_kueue.translate import objects, target
@@ -97,9 +99,10 @@ class Upkeep:
         self.refused: dict[str, str] = {}
         """UID of a pod that can't run again -> why."""
 
-    def act(self, uid: str, known: Known, carried: Carried | None) -> None:
+    def act(self, uid: str, known: Known, carried: Carried | None, whole: Whole) -> None:
         """Begins what is due for a pod whose last run is `known`."""
-        decided = states.fate(known.pod, gone=known.gone, on_deletion=self._on_deletion, repeatable=is_repeatable(carried))
+        repeatable = is_repeatable(carried)
+        decided = states.fate(known.pod, gone=known.gone, on_deletion=self._on_deletion, repeatable=repeatable, whole=whole)
         if decided is Fate.RERUN and carried is not None:
             self._tasks.begin(rerun_task(uid), lambda: self._rerun(known, carried))
         elif decided is Fate.RELEASE and not known.gone and known.pod.deleted and labels.FINALIZER in known.pod.finalizers:
@@ -107,6 +110,8 @@ class Upkeep:
         for earlier in self._mirror.runs(uid)[:-1]:
             if not earlier.gone and known.pod.complete:
                 self._tasks.begin(f"remove {earlier.pod.name}", lambda earlier=earlier: self._remove(earlier))  # type: ignore[misc]
+                if earlier.pod.group and all(member.ended for member in self._mirror.group_run(earlier.pod)):
+                    self._tasks.begin(f"free {earlier.pod.group} {earlier.pod.run}", lambda earlier=earlier: self._free(earlier))  # type: ignore[misc]
 
     async def _release(self, known: Known) -> None:
         await asyncio.sleep(RELEASE_SECONDS)
@@ -118,6 +123,9 @@ class Upkeep:
             await creating.delete(self._clusters[known.cluster], known.path, 0)
 
         await _until_done(both)
+
+    async def _free(self, known: Known) -> None:
+        await _until_done(lambda: free_group(self._clusters, self._mirror, known))
 
     async def _rerun(self, ended: Known, carried: Carried) -> None:
         """The next run of an evicted pod, where it ran before. The ended one goes when the next is there."""

@@ -10,7 +10,7 @@ import pytest
 
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.lifecycle.report import Running, Waiting
-from interlink_common.workload.model import Resources
+from interlink_common.workload.model import Resources, Workload
 from interlink_kueue import queues
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
@@ -183,15 +183,58 @@ async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote,
     assert kueue.workload_of(queued.remote_pod(one)) == kueue.workload_of(queued.remote_pod(two))
 
 
-async def test_members_of_an_evicted_group_fail_and_do_not_hang(queued: Remote, kueue: Kueue) -> None:
-    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
+async def a_running_group(queued: Remote, **annotations: str) -> tuple[Workload, Workload]:
+    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT | annotations) for _ in range(2))  # type: ignore[arg-type]
     await queued.submit(one)
     await queued.submit(two)
     await asyncio.gather(queued.until_running(one), queued.until_running(two))
-    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(one)))
-    for pod in (one, two):
+    return one, two
+
+
+async def test_an_evicted_group_runs_again_as_a_whole(queued: Remote, kueue: Kueue) -> None:
+    """Twice, the second time while the plugin is away."""
+    group = await a_running_group(queued)
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(group[0])))
+
+    async def runs_again(pod: Workload, restarts: int) -> None:
+        await queued.until(pod, lambda told: container(told).restart_count == restarts and isinstance(container(told).state, Running))
+
+    await asyncio.gather(*(runs_again(pod, 1) for pod in group))
+    for pod in group:
+        last = container(queued.reports[pod.uid]).last_state
+        assert last is not None
+        assert last.reason == "Preempted"
+        assert not any(told.finished for told in queued.told[pod.uid])
+    one, two = (kueue.workload_of(queued.remote_pod(pod)) for pod in group)
+    assert one == two
+    await queued.until_true(lambda: [len(queued.objects("pods", pod)) for pod in group] == [1, 1])
+    await queued.stop()
+    kueue.evict(NAMESPACE, one)
+    queued.reports.clear()
+    await queued.start()
+    await asyncio.gather(*(runs_again(pod, 2) for pod in group))
+
+
+async def test_members_of_an_evicted_group_fail_where_they_are_to_and_do_not_hang(queued: Remote, kueue: Kueue) -> None:
+    group = await a_running_group(queued, **{"interlink.eu/on-eviction": "fail"})
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(group[0])))
+    for pod in group:
         state = ended(await queued.until(pod, lambda report: report.finished))
         assert (state.exit_code, state.reason) == (137, "Preempted")
+
+
+async def test_an_evicted_group_of_which_one_has_ended_fails(queued: Remote, kueue: Kueue) -> None:
+    short = a_pod(shell("sleep 3", requests=cpu(400)), labels=GROUP, annotations=GROUP_COUNT)
+    long = a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT)  # type: ignore[arg-type]
+    await queued.submit(short)
+    await queued.submit(long)
+    await queued.until_running(long)
+    assert ended(await queued.until(short, lambda report: report.finished)).exit_code == 0
+    kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(long)))
+    state = ended(await queued.until(long, lambda report: report.finished))
+    assert (state.exit_code, state.reason) == (137, "Preempted")
+    assert state.message.endswith("; not all pods of its group can run again")
+    assert ended(queued.reports[short.uid]).exit_code == 0
 
 
 async def test_logs_come_from_the_worker_cluster_of_multikueue(

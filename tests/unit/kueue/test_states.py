@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_kueue.groups import Whole, whole
 from interlink_kueue.history import Past, folded, read, restarts
 from interlink_kueue.kueue import Admission
 from interlink_kueue.remotepod import RemotePod, read_pod, remembering
@@ -55,6 +56,8 @@ QUEUED = {"labels": {"interlink.eu/pod-uid": "uid", "kueue.x-k8s.io/queue-name":
 DELETION = {"deletionTimestamp": "2026-11-26T01:00:34Z", "deletionGracePeriodSeconds": 30}
 """Asked for at 01:00:04."""
 PREEMPTED = {"type": "TerminationTarget", "status": "True", "reason": "WorkloadEvictedDueToPreempted", "message": "made room"}
+BY_SCHEDULER = {**PREEMPTED, "type": "DisruptionTarget", "reason": "PreemptionByScheduler"}
+IN_A_GROUP = {"interlink.eu/pod-uid": "uid", "interlink.eu/group": "g"}
 DEACTIVATED = {**PREEMPTED, "reason": "WorkloadEvictedDueToDeactivated", "message": "by an administrator"}
 
 
@@ -155,9 +158,10 @@ def test_what_ended_before_somebody_deleted_it_keeps_its_end() -> None:
     ("condition", "metadata", "on_deletion", "expected"),
     [
         (PREEMPTED, {}, "fail", Fate.RERUN),
-        ({**PREEMPTED, "type": "DisruptionTarget", "reason": "PreemptionByScheduler"}, {}, "fail", Fate.RERUN),
+        (BY_SCHEDULER, {}, "fail", Fate.RERUN),
         (PREEMPTED, {"annotations": {"interlink.eu/on-eviction": "fail"}}, "rerun", Fate.RELEASE),
-        (PREEMPTED, {"labels": {"interlink.eu/pod-uid": "uid", "interlink.eu/group": "g"}}, "rerun", Fate.RELEASE),
+        (PREEMPTED, {"labels": IN_A_GROUP}, "fail", Fate.RERUN),
+        (None, {**DELETION, "labels": IN_A_GROUP}, "rerun", Fate.RELEASE),
         (DEACTIVATED, {}, "rerun", Fate.RELEASE),
         ({**PREEMPTED, "type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, DELETION, "fail", Fate.RELEASE),
         (None, DELETION, "fail", Fate.RELEASE),
@@ -170,6 +174,49 @@ def test_fates_of_ended_pods(condition: dict[str, Any] | None, metadata: dict[st
     assert fate(pod, gone=True, on_deletion=on_deletion) is expected
     if condition or "deletionTimestamp" in metadata:
         assert fate(pod, gone=False, on_deletion=on_deletion) is expected
+
+
+def member(uid: str, *conditions: dict[str, Any], run: int = 0, on_eviction: str = "rerun", **more: Any) -> RemotePod:
+    """One of a group of two."""
+    labels = {"interlink.eu/pod-uid": uid, "interlink.eu/group": "g", "interlink.eu/run": str(run)}
+    annotations = {"interlink.eu/on-eviction": on_eviction, "kueue.x-k8s.io/pod-group-total-count": "2"}
+    return remote(metadata={"labels": labels, "annotations": annotations, **more.pop("metadata", {})}, conditions=list(conditions), **more)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (member("b", PREEMPTED), Whole.AGAIN),
+        (member("b", PREEMPTED, phase="Succeeded"), Whole.AGAIN),
+        (member("b", run=1), Whole.AGAIN),
+        (member("b", phase="Running"), Whole.UNDECIDED),
+        (member("b", phase="Succeeded"), Whole.BROKEN),
+        (member("b", phase="Failed"), Whole.BROKEN),
+        (member("b", metadata=DELETION), Whole.BROKEN),
+        (member("b", PREEMPTED, on_eviction="fail"), Whole.BROKEN),
+        (member("b", DEACTIVATED), Whole.BROKEN),
+        (member("b", BY_SCHEDULER), Whole.BROKEN),
+        (member("adopted", PREEMPTED), Whole.BROKEN),
+        (None, Whole.BROKEN),
+    ],
+)
+def test_an_evicted_group_runs_again_as_a_whole_or_not_at_all(other: RemotePod | None, expected: Whole) -> None:
+    pod = member("a", PREEMPTED, phase="Failed")
+    assert whole(pod, [pod, *([other] if other else [])], lambda uid: uid != "adopted") is expected
+
+
+def test_a_pod_without_a_group_is_whole_by_itself() -> None:
+    assert whole(remote(), [], lambda _: True) is Whole.AGAIN
+
+
+def test_an_evicted_member_says_what_it_waits_for() -> None:
+    pod = member("a", PREEMPTED, phase="Failed", metadata=DELETION)
+    words = "run 1 ended: made room; it runs again if all pods of its group do"
+    assert one(pod, whole=Whole.UNDECIDED).state == Waiting("Preempted", words)
+    assert fate(pod, gone=False, on_deletion="fail", whole=Whole.UNDECIDED) is Fate.UNDECIDED
+    broken = Terminated(137, "Preempted", "made room; not all pods of its group can run again")
+    assert one(pod, whole=Whole.BROKEN).state == broken
+    assert fate(pod, gone=False, on_deletion="fail", whole=Whole.BROKEN) is Fate.RELEASE
 
 
 def test_a_pod_whose_contents_are_not_known_can_not_run_again() -> None:
