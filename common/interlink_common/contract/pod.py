@@ -12,10 +12,18 @@ from interlink_common.contract.volumes import Volume
 from interlink_common.contract.wire import NonEmpty, Quantity, Uid, Wire
 
 
+class OwnerReference(Wire):
+    kind: str
+    name: str
+    uid: str
+    controller: bool | None = None
+
+
 class PodMetadata(Metadata):
     name: NonEmpty
     namespace: NonEmpty
     uid: Uid
+    owner_references: list[OwnerReference] | None = None
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
 

@@ -256,6 +256,15 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Controller:
+    """The object of the virtual cluster that made the pod: the owner reference with `controller: true`."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class Workload:
     """Everything a backend needs to run one pod.
 
@@ -272,6 +281,7 @@ class Workload:
     volumes: tuple[Volume, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    controller: Optional[Controller] = None
     restart_policy: str = ALWAYS
     grace_seconds: int = 30
     active_deadline_seconds: Optional[int] = None

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 
-from interlink_common.contract.pod import PodSpec
+from interlink_common.contract.pod import Pod, PodSpec
 from interlink_common.workload.containers import check_address
-from interlink_common.workload.model import ALWAYS, NEVER, ON_FAILURE, Dns, Placement
+from interlink_common.workload.model import ALWAYS, NEVER, ON_FAILURE, Controller, Dns, Placement
 from interlink_common.workload.names import check_label, check_subdomain
 from interlink_common.workload.probes import bounded
 from interlink_common.workload.refusals import invalid
@@ -17,6 +17,12 @@ _MAX_SECONDS = 2**31 - 1
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _DNS_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})\.?|\.")
 _DNS_OPTION = re.compile(r"[!-9;-~]{1,64}")
+
+
+def controller(pod: Pod) -> Controller | None:
+    """Of the pod's owners the one that manages it."""
+    owners = pod.metadata.owner_references or ()
+    return next((Controller(owner.kind, owner.name, owner.uid) for owner in owners if owner.controller), None)
 
 
 def restart_policy(spec: PodSpec) -> str:

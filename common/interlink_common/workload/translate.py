@@ -72,6 +72,7 @@ def translate(
         volumes=volumes,
         labels=dict(pod.metadata.labels or {}),
         annotations=dict(annotations),
+        controller=podfields.controller(pod),
         restart_policy=podfields.restart_policy(spec),
         grace_seconds=podfields.grace_seconds(spec),
         active_deadline_seconds=podfields.active_deadline_seconds(spec),

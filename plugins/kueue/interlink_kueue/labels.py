@@ -18,7 +18,6 @@ PREFIX = "interlink.eu/"
 INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"
 POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
 GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
-"""Labels. To Kueue a group is a new one in each run, here it stays the same."""
 SKELETON = f"{PREFIX}workload"
 """Annotation with what adoption needs; see `codec.skeleton`."""
 PAST = f"{PREFIX}past"
@@ -82,10 +81,9 @@ def files_name(pod: Workload, run: int, what: str) -> str:
     return safe_name(pod.name, what, pod.uid, str(run))
 
 
-def group_name(pod: Workload, run: int = 0) -> str:
-    """The pod's group on the remote cluster, "" if it is in none: those of two virtual namespaces never meet."""
-    group = pod.labels.get(GROUP_NAME, "")
-    return safe_name(pod.namespace, group, *([str(run)] if run else [])) if group else ""
+def group_name(group: tuple[str, ...], run: int) -> str:
+    """A group on the remote cluster; Kueue's workload is called so. To Kueue it is a new one in each run."""
+    return safe_name(*group, *([str(run)] if run else []))
 
 
 def subdomain(pod: Workload) -> str:

@@ -54,6 +54,11 @@ class QueueSettings(Group):
     worker_clusters: dict[str, str] = Field(
         default_factory=dict, description="MultiKueue's worker cluster -> entry of clusters with credentials there, to read logs with."
     )
+    group_owners: dict[str, str] = Field(
+        default_factory=dict,
+        description="Kind of an owner whose pods are admitted as one group (Job, PyTorchJob) -> variable of the pods that says how many"
+        " there are; the annotation kueue.x-k8s.io/pod-group-total-count wins. An empty name: only the annotation says it.",
+    )
     priority_class: str = Field("", description="WorkloadPriorityClass of every queued pod. Empty: none.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,14 @@ __all__ = ["Objects", "Target", "literal", "objects", "target"]
 
 
 @dataclass(frozen=True)
+class Group:
+    """Pods that Kueue admits as one. `key` tells it from all others: those of two virtual namespaces never meet."""
+
+    key: tuple[str, ...]
+    total: int
+
+
+@dataclass(frozen=True)
 class Target:
     """Where a pod goes, and how. An empty `namespace` is that of the credentials; no `queue` means that it runs at once."""
 
@@ -33,6 +42,7 @@ class Target:
     on_eviction: OnEviction
     service_account: str = ""
     image_pull_secrets: tuple[str, ...] = ()
+    group: Group | None = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +61,33 @@ def target(pod: Workload, settings: KueueSettings) -> Target:
     namespace = tenant.namespace.replace("{namespace}", pod.namespace)
     if namespace and not NAMESPACE.fullmatch(namespace):
         raise Refused(f"metadata.namespace {pod.namespace} makes {namespace}, which is no name for a remote namespace")
+    queue = _queue(pod, tenant.queue, settings)
     return Target(
         cluster=tenant.cluster,
         namespace=namespace,
-        queue=_queue(pod, tenant.queue, settings),
+        queue=queue,
         on_eviction=_reaction(pod, tenant.on_eviction or settings.evictions.policy),
         service_account=tenant.service_account,
         image_pull_secrets=tuple(tenant.image_pull_secrets),
+        group=_group(pod, settings.queues.group_owners) if queue else None,
     )
+
+
+def _group(pod: Workload, owners: Mapping[str, str]) -> Group | None:
+    """By the pod's label, else by its owner where the operator says so. Raises Refused."""
+    owner, variable = pod.controller, ""
+    if named := pod.labels.get(labels.GROUP_NAME, ""):
+        key, whose = [named], f"the group {named}"
+    elif owner and owner.kind in owners:
+        key, whose, variable = [owner.name, owner.uid], f"{owner.kind} {owner.name}", owners[owner.kind]
+    else:
+        return None
+    told = (container.env[variable] for container in pod.containers if variable in container.env)
+    count = pod.annotations.get(labels.GROUP_COUNT) or next(told, "")
+    if not (count.isascii() and count.isdecimal() and 0 < int(count[:6]) == int(count)):
+        other = f", or the variable {variable} of its containers," if variable else ""
+        raise Refused(f"metadata.annotations {labels.GROUP_COUNT}{other} must say how many pods {whose} has")
+    return Group((pod.namespace, *key), int(count))
 
 
 def _queue(pod: Workload, default: str, settings: KueueSettings) -> str:
@@ -145,9 +174,9 @@ def _metadata(
         named[labels.QUEUE_NAME] = where.queue
         if settings.queues.priority_class:
             named[labels.PRIORITY_CLASS] = settings.queues.priority_class
-        if group := labels.group_name(pod):
-            named |= {labels.GROUP_NAME: labels.group_name(pod, run), labels.GROUP: group}
-            annotations |= {labels.GROUP_COUNT: _group_count(pod), labels.RETRIABLE: "false"}
+        if group := where.group:
+            named |= {labels.GROUP_NAME: labels.group_name(group.key, run), labels.GROUP: labels.group_name(group.key, 0)}
+            annotations |= {labels.GROUP_COUNT: str(group.total), labels.RETRIABLE: "false"}
     if past:
         annotations[labels.PAST] = json.dumps([dataclasses.asdict(one) for one in past], separators=(",", ":"))
     if warnings:
@@ -158,13 +187,6 @@ def _metadata(
         "annotations": annotations,
         "finalizers": [labels.FINALIZER],
     } | ({"namespace": where.namespace} if where.namespace else {})
-
-
-def _group_count(pod: Workload) -> str:
-    count = pod.annotations.get(labels.GROUP_COUNT, "")
-    if not (count.isascii() and count.isdecimal() and 0 < int(count[:6]) == int(count)):
-        raise Refused(f"metadata.annotations {labels.GROUP_COUNT} must say how many pods the group {pod.labels[labels.GROUP_NAME]} has")
-    return count
 
 
 def _security(pod: Workload) -> Json:

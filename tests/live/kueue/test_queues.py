@@ -10,7 +10,7 @@ import pytest
 
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.lifecycle.report import Running, Waiting
-from interlink_common.workload.model import Resources, Workload
+from interlink_common.workload.model import Container, Controller, Resources, Workload
 from interlink_kueue import queues
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
@@ -21,7 +21,7 @@ GROUP = {"kueue.x-k8s.io/pod-group-name": "two"}
 GROUP_COUNT = {"kueue.x-k8s.io/pod-group-total-count": "2"}
 
 
-def forever(millis: int = 600, name: str = "main") -> object:
+def forever(millis: int = 600, name: str = "main") -> Container:
     return shell("trap 'exit 0' TERM; sleep 600 & wait $!", name, requests=cpu(millis))
 
 
@@ -42,7 +42,7 @@ async def test_a_pod_waits_for_quota_says_why_and_runs_when_the_other_ends(queue
 
 async def test_waiting_pods_tell_how_many_are_ahead(start_remote: StartRemote, queue: str) -> None:
     remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"positions_seconds": 0.5})
-    await remote.running(a_pod(forever()))  # type: ignore[arg-type]
+    await remote.running(a_pod(forever()))
     waiters = [await remote.submit(a_pod(shell("exit 0", requests=cpu(600)))) for _ in range(2)]
 
     def told() -> set[str]:
@@ -115,7 +115,7 @@ async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, ku
 
 
 async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, kueue: Kueue) -> None:
-    pod = a_pod(forever())  # type: ignore[arg-type]
+    pod = a_pod(forever())
     await queued.running(pod)
     workload = kueue.workload_of(queued.remote_pod(pod))
     kueue.remove_webhook()
@@ -131,7 +131,7 @@ async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, k
 
 
 async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue: Kueue) -> None:
-    pod = replace(a_pod(forever()), annotations={"interlink.eu/on-eviction": "fail"})  # type: ignore[arg-type]
+    pod = replace(a_pod(forever()), annotations={"interlink.eu/on-eviction": "fail"})
     await queued.running(pod)
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
     state = ended(await queued.until(pod, lambda report: report.finished))
@@ -140,7 +140,7 @@ async def test_an_eviction_may_end_the_pod_by_its_own_wish(queued: Remote, kueue
 
 
 async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: Kueue) -> None:
-    pod = a_pod(forever())  # type: ignore[arg-type]
+    pod = a_pod(forever())
     await queued.running(pod)
     kueue.deactivate(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
     state = ended(await queued.until(pod, lambda report: report.finished))
@@ -148,7 +148,7 @@ async def test_a_deactivated_pod_does_not_run_again(queued: Remote, kueue: Kueue
 
 
 async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued: Remote, kueue: Kueue, queue: str) -> None:
-    pod = a_pod(forever())  # type: ignore[arg-type]
+    pod = a_pod(forever())
     await queued.running(pod)
     kueue.hold(queue)
     await queued.until_waiting(pod, "Queued", "the queue is held")
@@ -158,7 +158,7 @@ async def test_a_queue_that_is_held_and_drained_takes_the_pod_again_later(queued
 
 
 async def test_eviction_while_the_plugin_is_away(queued: Remote, kueue: Kueue) -> None:
-    pod = a_pod(forever())  # type: ignore[arg-type]
+    pod = a_pod(forever())
     await queued.running(pod)
     await queued.stop()
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(pod)))
@@ -175,7 +175,7 @@ async def test_a_pod_chooses_its_queue_by_annotation(remote: Remote, queue: str)
 
 
 async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote, kueue: Kueue) -> None:
-    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))  # type: ignore[arg-type]
+    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT) for _ in range(2))
     await queued.submit(one)
     await queued.until_waiting(one, "Queued", "Kueue has not taken the pod up yet")
     await queued.submit(two)
@@ -183,8 +183,19 @@ async def test_a_group_is_admitted_as_a_whole_and_leaves_nothing(queued: Remote,
     assert kueue.workload_of(queued.remote_pod(one)) == kueue.workload_of(queued.remote_pod(two))
 
 
+async def test_the_pods_of_an_owner_are_a_group_where_the_operator_says_so(start_remote: StartRemote, kueue: Kueue, queue: str) -> None:
+    remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"group_owners": {"PyTorchJob": "PET_NNODES"}})
+    owner = Controller("PyTorchJob", "train", f"uid-{queue}")
+    one, two = (a_pod(replace(forever(400), env={"PET_NNODES": "2"}), controller=owner) for _ in range(2))
+    await remote.submit(one)
+    await remote.until_waiting(one, "Queued", "Kueue has not taken the pod up yet")
+    await remote.submit(two)
+    await asyncio.gather(remote.until_running(one), remote.until_running(two))
+    assert kueue.workload_of(remote.remote_pod(one)) == kueue.workload_of(remote.remote_pod(two))
+
+
 async def a_running_group(queued: Remote, **annotations: str) -> tuple[Workload, Workload]:
-    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT | annotations) for _ in range(2))  # type: ignore[arg-type]
+    one, two = (a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT | annotations) for _ in range(2))
     await queued.submit(one)
     await queued.submit(two)
     await asyncio.gather(queued.until_running(one), queued.until_running(two))
@@ -225,7 +236,7 @@ async def test_members_of_an_evicted_group_fail_where_they_are_to_and_do_not_han
 
 async def test_an_evicted_group_of_which_one_has_ended_fails(queued: Remote, kueue: Kueue) -> None:
     short = a_pod(shell("sleep 3", requests=cpu(400)), labels=GROUP, annotations=GROUP_COUNT)
-    long = a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT)  # type: ignore[arg-type]
+    long = a_pod(forever(400), labels=GROUP, annotations=GROUP_COUNT)
     await queued.submit(short)
     await queued.submit(long)
     await queued.until_running(long)
@@ -270,7 +281,7 @@ async def test_an_older_kueue_is_spoken_to_in_its_own_version(start_remote: Star
     try:
         remote = await start_remote(tenants={"*": {"queue": queue}})
         assert (await remote.backend.check())[2].detail == f"LocalQueue {queue} of {queue}, Kueue v1beta1"
-        first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+        first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))
         await remote.running(first)
         await remote.submit(second)
         await remote.until_waiting(second, "Queued", "insufficient unused quota")
@@ -288,7 +299,7 @@ async def test_the_older_version_says_the_same(
     monkeypatch.setattr(queues, "VERSIONS", ("v1beta1",))
     remote = await start_remote(tenants={"*": {"queue": queue}})
     assert (await remote.backend.capacity()).cpu_millis == 1000
-    first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))  # type: ignore[arg-type]
+    first, second = a_pod(forever()), a_pod(shell("exit 4", requests=cpu(600)))
     await remote.running(first)
     await remote.submit(second)
     await remote.until_waiting(second, "Queued", "insufficient unused quota for cpu in flavor default, 200m more needed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from interlink_common.workload import codec
 from interlink_common.workload.expansion import expand
 from interlink_common.workload.model import (
     Container,
+    Controller,
     CvmfsVolume,
     Dns,
     EmptyDirVolume,
@@ -41,7 +43,7 @@ from interlink_kueue.history import End, Past
 from interlink_kueue.labels import ours, pod_name
 from interlink_kueue.placement import place
 from interlink_kueue.settings import KueueSettings, PlacementSettings
-from interlink_kueue.translate import Target, objects, target
+from interlink_kueue.translate import Group, Target, objects, target
 from interlink_kueue.volumes import OBJECT_BYTES
 from tests.unit.kueue.pods import MAIN, UID, pod, settings
 
@@ -396,7 +398,8 @@ def test_pods_of_a_subdomain_share_a_headless_service() -> None:
 def test_a_queued_pod() -> None:
     group = {"kueue.x-k8s.io/pod-group-name": "ring"}
     workload = pod(labels=group, annotations={"kueue.x-k8s.io/pod-group-total-count": "3"})
-    made = objects(workload, QUEUED, settings(queues={"priority_class": "low"})).pod
+    to_queue = settings(tenants={"*": {"queue": "batch"}}, queues={"priority_class": "low"})
+    made = objects(workload, target(workload, to_queue), to_queue).pod
     metadata, name = made["metadata"], "team-ring-"
     assert metadata["labels"]["kueue.x-k8s.io/queue-name"] == "batch"
     assert metadata["labels"]["kueue.x-k8s.io/priority-class"] == "low"
@@ -404,8 +407,38 @@ def test_a_queued_pod() -> None:
     assert metadata["annotations"]["kueue.x-k8s.io/pod-group-total-count"] == "3"
     assert metadata["annotations"]["kueue.x-k8s.io/retriable-in-group"] == "false"
     assert made["spec"]["schedulingGates"] == [{"name": "interlink.eu/incomplete"}]
-    with pytest.raises(Refused, match="pod-group-total-count"):
-        objects(pod(labels=group, annotations={"kueue.x-k8s.io/pod-group-total-count": "many"}), QUEUED, settings())
+    again = objects(workload, target(workload, to_queue), to_queue, run=1).pod["metadata"]["labels"]
+    assert again["kueue.x-k8s.io/pod-group-name"] != again["interlink.eu/group"] == metadata["labels"]["interlink.eu/group"]
+
+
+OWNED = {"controller": Controller("PyTorchJob", "train", "job-uid")}
+LABELLED = {"labels": {"kueue.x-k8s.io/pod-group-name": "ring"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "variables", "count", "expected"),
+    [
+        ({}, {"PET_NNODES": "4"}, None, None),
+        (OWNED, {"PET_NNODES": "4"}, None, Group(("team", "train", "job-uid"), 4)),
+        (OWNED, {"PET_NNODES": "1:4"}, "3", Group(("team", "train", "job-uid"), 3)),
+        (OWNED | LABELLED, {"PET_NNODES": "4"}, "3", Group(("team", "ring"), 3)),
+        ({"controller": Controller("ReplicaSet", "web", "uid")}, {"PET_NNODES": "4"}, None, None),
+        (LABELLED, {}, "many", "total-count must say how many pods the group ring has"),
+        (LABELLED, {"PET_NNODES": "4"}, None, "total-count must say how many pods the group ring has"),
+        (OWNED, {"PET_NNODES": "1:4"}, None, "or the variable PET_NNODES of its containers, must say how many pods PyTorchJob train has"),
+        ({"controller": Controller("Job", "sum", "uid")}, {}, None, "total-count must say how many pods Job sum has"),
+    ],
+)
+def test_groups(fields: dict[str, Any], variables: dict[str, str], count: str | None, expected: Group | str | None) -> None:
+    annotations = {"kueue.x-k8s.io/pod-group-total-count": count} if count else {}
+    workload = pod(replace(MAIN, env=variables), annotations=annotations, **fields)
+    to_queue = settings(tenants={"*": {"queue": "batch"}}, queues={"group_owners": {"Job": "", "PyTorchJob": "PET_NNODES"}})
+    if isinstance(expected, str):
+        with pytest.raises(Refused, match=expected):
+            target(workload, to_queue)
+    else:
+        assert target(workload, to_queue).group == expected
+        assert target(workload, settings()).group is None
 
 
 def test_a_second_run_has_another_name_and_tells_of_the_first() -> None:

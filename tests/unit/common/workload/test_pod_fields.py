@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlink_common.errors import BadRequest
-from interlink_common.workload.model import Dns, Network, Placement, RegistryCredential, Workload
+from interlink_common.workload.model import Controller, Dns, Network, Placement, RegistryCredential, Workload
 
 Translated = Callable[..., Workload]
 
@@ -122,6 +122,15 @@ def test_bad_pods(translated: Translated, spec: dict[str, Any], message: str) ->
     with pytest.raises(BadRequest) as caught:
         translated(spec=spec)
     assert str(caught.value) == message
+
+
+def test_the_owner_that_manages_the_pod(translated: Translated) -> None:
+    owners = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "1"},
+        {"apiVersion": "batch/v1", "kind": "Job", "name": "b", "uid": "2", "controller": True},
+    ]
+    assert translated({}, metadata={"ownerReferences": owners}).controller == Controller("Job", "b", "2")
+    assert translated({}, metadata={"ownerReferences": owners[:1]}).controller is None
 
 
 @pytest.mark.parametrize("metadata", [{"name": "../x"}, {"namespace": "a b"}, {"name": "a" * 254}])
