@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -56,13 +57,23 @@ class Kueue(ABC):
     def evict(self, namespace: str, workload: str) -> None:
         """Preempts an admitted workload of a queue with 1 cpu."""
 
+    @abstractmethod
+    def hand_on(self, check: str, workers: Mapping[str, Cluster]) -> None:
+        """MultiKueue: queues with an admission check of that name have their pods run on those clusters, by MultiKueueCluster's name."""
+
     def remove_webhook(self) -> None:
         """As where Kueue's pod integration is off: queued pods would simply run."""
         self._api.call("DELETE", f"{MUTATING}/kueue-mutating-webhook-configuration")
 
-    def queue(self, namespace: str, name: str, quota: dict[str, str]) -> None:
-        """A LocalQueue in front of a ClusterQueue of the same name with that nominal quota."""
-        spec = {"namespaceSelector": {}, "resourceGroups": resource_groups(quota), "preemption": {"withinClusterQueue": "LowerPriority"}}
+    def queue(self, namespace: str, name: str, quota: dict[str, str], *, check: str = "") -> None:
+        """A LocalQueue in front of a ClusterQueue of the same name with that nominal quota, and admission check if there is one."""
+        spec: Json = {
+            "namespaceSelector": {},
+            "resourceGroups": resource_groups(quota),
+            "preemption": {"withinClusterQueue": "LowerPriority"},
+        }
+        if check:
+            spec["admissionChecksStrategy"] = {"admissionChecks": [{"name": check}]}
         self._api.call("POST", f"{self.base}/clusterqueues", self._object("ClusterQueue", name, spec))
         self._api.call("POST", f"{self.base}/namespaces/{namespace}/localqueues", self._object("LocalQueue", name, {"clusterQueue": name}))
 
@@ -75,12 +86,6 @@ class Kueue(ABC):
 
     def deactivate(self, namespace: str, workload: str) -> None:
         self._api.call("PATCH", f"{self.base}/namespaces/{namespace}/workloads/{workload}", {"spec": {"active": False}}, MERGE)
-
-    def dispatch(self, namespace: str, workload: str, worker: str) -> None:
-        """As MultiKueue says where a workload runs."""
-        path = f"{self.base}/namespaces/{namespace}/workloads/{workload}/status"
-        self._api.call("PATCH", path, {"status": {"nominatedClusterNames": [worker]}}, MERGE)
-        self._api.call("PATCH", path, {"status": {"nominatedClusterNames": None, "clusterName": worker}}, MERGE)
 
     def workload_of(self, pod: Json) -> str:
         """The name of the workload that owns a remote pod. Raises LookupError."""

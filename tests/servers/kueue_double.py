@@ -10,7 +10,7 @@ import base64
 import hashlib
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ import httpx
 
 from interlink_common.workload.quantities import milli, whole
 from tests.servers.kubernetes import Cluster, free_port
+from tests.servers.kubernetes_plugin import Api
 from tests.servers.kueue import API_SERVICES, DEFINITIONS, MERGE, MUTATING, Json, Kueue, condition
 from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, VISIBILITY_GROUP, Server, configuration, visibility
 
@@ -47,6 +48,9 @@ class KueueDouble(Kueue):
         self._server: Server | None = None
         self._port = free_port()
         self._lock = threading.Lock()
+        self._workers: dict[str, dict[str, Api]] = {}
+        self._handed: dict[str, tuple[str, Api]] = {}
+        """Path of a pod -> UID of the one here, and the worker cluster on which its copy is."""
 
     def start(self) -> None:
         for kind, (plural, scope) in KINDS.items():
@@ -72,7 +76,8 @@ class KueueDouble(Kueue):
             self._api.call("DELETE", f"{DEFINITIONS}/{plural}.{GROUP}")
         for plural, _ in KINDS.values():
             self._until_served(f"{DEFINITIONS}/{plural}.{GROUP}", served=False)
-        self._api.close()
+        for api in (self._api, *(worker for workers in self._workers.values() for worker in workers.values())):
+            api.close()
 
     # What tests do.
 
@@ -98,6 +103,9 @@ class KueueDouble(Kueue):
             super().deactivate(namespace, workload)
             found = self._api.call("GET", f"{self.base}/namespaces/{namespace}/workloads/{workload}")
             self._evict(found, "Deactivated", "The workload is deactivated")
+
+    def hand_on(self, check: str, workers: Mapping[str, Cluster]) -> None:
+        self._workers[check] = {name: Api(cluster) for name, cluster in workers.items()}
 
     # The webhook.
 
@@ -148,6 +156,11 @@ class KueueDouble(Kueue):
         grouped = {uid for uid in owned if uid in by_uid and GROUP_NAME in by_uid[uid]["metadata"]["labels"]}
         for pod in pods:
             self._let_go(pod, held=pod["metadata"]["uid"] in grouped)
+        for path, (uid, worker) in list(self._handed.items()):
+            if uid not in by_uid or "deletionTimestamp" in by_uid[uid]["metadata"]:
+                with suppress(httpx.HTTPStatusError):
+                    worker.call("DELETE", path)
+                del self._handed[path]
 
     def _make_workloads(self, pods: list[Json]) -> None:
         groups: dict[tuple[str, str], list[Json]] = {}
@@ -196,7 +209,9 @@ class KueueDouble(Kueue):
             for resource, amount in asked.items():
                 key = queue["metadata"]["name"], resource
                 used[key] = used.get(key, 0) + amount
-            self._ungate(members)
+            self._start(workload, members, queue)
+        elif queue is not None and condition(workload, "QuotaReserved") == "True" and condition(workload, "Evicted") != "True":
+            self._start(workload, members, queue)
         elif workload["spec"].get("active", True) and condition(workload, "Evicted") != "True":
             self._try(workload, members, queue, asked, used)
 
@@ -231,11 +246,45 @@ class KueueDouble(Kueue):
         for resource, amount in asked.items():
             used[name, resource] = used.get((name, resource), 0) + amount
         self._conditions(
-            workload,
-            QuotaReserved=("True", "QuotaReserved", f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s"),
-            Admitted=("True", "Admitted", f"Admitted by ClusterQueue {name}, wait time since reservation was 0s"),
+            workload, QuotaReserved=("True", "QuotaReserved", f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s")
         )
-        self._ungate(members)
+        self._start(workload, members, queue)
+
+    def _start(self, workload: Json, members: list[Json], queue: Json) -> None:
+        """What has its quota begins, unless MultiKueue is asked first: then it begins where a worker cluster admits it."""
+        checks = (queue["spec"].get("admissionChecksStrategy") or {}).get("admissionChecks") or ()
+        admitted = f"Admitted by ClusterQueue {queue['metadata']['name']}, wait time since reservation was 0s"
+        if not checks:
+            self._conditions(workload, Admitted=("True", "Admitted", admitted))
+            self._ungate(members)
+            return
+        name, worker = next(iter(self._workers[checks[0]["name"]].items()))
+        copies_admitted = [self._mirror(pod, worker) for pod in members]
+        if all(copies_admitted):
+            if workload["status"].get("clusterName") != name:
+                self._tell(workload, {"nominatedClusterNames": None, "clusterName": name})
+            self._conditions(workload, Admitted=("True", "Admitted", admitted))
+        elif "nominatedClusterNames" not in workload["status"]:
+            check = {"name": checks[0]["name"], "state": "Pending", "message": ""}
+            self._tell(workload, {"admissionChecks": [check], "nominatedClusterNames": [name]})
+
+    def _mirror(self, pod: Json, worker: Api) -> bool:
+        """The copy on a worker cluster is made with the gates and without the finalizers; the pod here gets its status. Tells whether
+        the copy was admitted there."""
+        metadata = pod["metadata"]
+        pods = f"/api/v1/namespaces/{metadata['namespace']}/pods"
+        path = f"{pods}/{metadata['name']}"
+        if "deletionTimestamp" in metadata:
+            return False
+        if path not in self._handed:
+            kept = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
+            gates = [gate for gate in pod["spec"].get("schedulingGates") or () if gate["name"] != GATE]
+            worker.call("POST", pods, {"metadata": kept, "spec": {**pod["spec"], "schedulingGates": gates}})
+            self._handed[path] = metadata["uid"], worker
+        there = worker.call("GET", path)
+        if there["status"] != pod["status"]:
+            self._api.call("PATCH", f"{path}/status", {"status": there["status"]}, MERGE)
+        return not there["spec"].get("schedulingGates")
 
     def _ungate(self, pods: Iterable[Json]) -> None:
         for pod in pods:
@@ -254,6 +303,10 @@ class KueueDouble(Kueue):
         namespace = workload["metadata"]["namespace"]
         for owner in workload["metadata"]["ownerReferences"]:
             path = f"/api/v1/namespaces/{namespace}/pods/{owner['name']}"
+            if path in self._handed:  # the pod here is left as it is
+                _, worker = self._handed.pop(path)
+                worker.call("DELETE", path)
+                continue
             target = {"type": "TerminationTarget", "status": "True", "reason": f"WorkloadEvictedDueTo{reason}", "message": message}
             with suppress(httpx.HTTPStatusError):
                 self._api.call("PATCH", f"{path}/status", {"status": {"conditions": [{**target, "lastTransitionTime": _now()}]}}, STRATEGIC)
@@ -281,9 +334,12 @@ class KueueDouble(Kueue):
             return
         for name, (status, reason, message) in new.items():
             old[name] = {"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": _now()}
+        self._tell(workload, {"conditions": list(old.values())})
+
+    def _tell(self, workload: Json, status: Json) -> None:
         metadata = workload["metadata"]
         path = f"{self.base}/namespaces/{metadata['namespace']}/workloads/{metadata['name']}/status"
-        workload["status"] = self._api.call("PATCH", path, {"status": {"conditions": list(old.values())}}, MERGE)["status"]
+        workload["status"] = self._api.call("PATCH", path, {"status": status}, MERGE)["status"]
 
 
 def definition(kind: str, plural: str, scope: str) -> Json:

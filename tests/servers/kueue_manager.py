@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,19 @@ class KueueManager(Kueue):
         assert self._process is not None
         self._process.until(lambda: condition(self._api.call("GET", f"{workloads}/{workload}"), "Evicted") == "True")
         self._api.call("DELETE", f"{workloads}/urgent-{workload}")
+
+    def hand_on(self, check: str, workers: Mapping[str, Cluster]) -> None:
+        for name, worker in workers.items():
+            secret = {"metadata": {"name": name}, "stringData": {"kubeconfig": worker.admin.read_text()}}
+            self._api.call("POST", f"/api/v1/namespaces/{SYSTEM}/secrets", secret)
+            source = {"kubeConfig": {"locationType": "Secret", "location": name}}
+            self._api.call("POST", f"{self.base}/multikueueclusters", self._object("MultiKueueCluster", name, {"clusterSource": source}))
+        self._api.call("POST", f"{self.base}/multikueueconfigs", self._object("MultiKueueConfig", check, {"clusters": list(workers)}))
+        parameters = {"apiGroup": GROUP, "kind": "MultiKueueConfig", "name": check}
+        spec = {"controllerName": f"{GROUP}/multikueue", "parameters": parameters}
+        self._api.call("POST", f"{self.base}/admissionchecks", self._object("AdmissionCheck", check, spec))
+        assert self._process is not None
+        self._process.until(lambda: condition(self._api.call("GET", f"{self.base}/admissionchecks/{check}"), "Active") == "True")
 
     def _until_discovered(self) -> None:
         """The manager ends if its kinds are not in the API server's aggregated discovery, which comes after their being served."""

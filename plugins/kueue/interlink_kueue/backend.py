@@ -26,13 +26,14 @@ from interlink_kueue import capacity, check, creating, groups, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
-from interlink_kueue.mirror import Known, Mirror
+from interlink_kueue.mirror import Mirror
 from interlink_kueue.queues import Queues
 from interlink_kueue.remotepod import read_pod
 from interlink_kueue.removing import Removing
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
 from interlink_kueue.upkeep import Carried, Tasks, Upkeep, is_repeatable, rerun_task
+from interlink_kueue.workers import Workers
 
 KUEUE_RETRY_SECONDS = 5.0
 
@@ -85,7 +86,8 @@ class KueueBackend(Backend):
         self._mirror = Mirror(self._settings.instance, self._changed, self._stirred)
         self._removing = Removing(self._clusters, self._mirror)
         self._tasks = Tasks()
-        self._upkeep = Upkeep(self._clusters, self._mirror, self._settings, self._tasks)
+        self._workers = Workers(self._clusters, self._mirror, self._settings)
+        self._upkeep = Upkeep(self._clusters, self._mirror, self._workers, self._settings, self._tasks)
         self._jobs: dict[str, Carried] = {}
         self._submitting: set[str] = set()
         self._cancelling: set[str] = set()
@@ -171,7 +173,7 @@ class KueueBackend(Backend):
         known = self._mirror.latest(job.pod_uid)
         if known is None or known.gone:
             raise NotFound(f"the remote pod of {job.workload.name} is gone, and its logs with it")
-        async for chunk in read_log(self._runs_on(known), known.pod, query):
+        async for chunk in read_log(self._workers.cluster(known), known.pod, query):
             yield chunk
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
@@ -184,7 +186,7 @@ class KueueBackend(Backend):
                 places.add(Place.parse(job.jid))
             await self._removing.remove(uid, places, grace_seconds)
             self._jobs.pop(uid, None)
-            self._upkeep.refused.pop(uid, None)
+            self._upkeep.forget(uid)
             self._mirror.forget(uid)
         finally:
             self._cancelling.discard(uid)
@@ -194,19 +196,6 @@ class KueueBackend(Backend):
 
     async def check(self) -> list[CheckResult]:
         return await check.results(self._clusters, self._queues, self._settings)
-
-    def _runs_on(self, known: Known) -> Cluster:
-        """MultiKueue runs a pod on a worker cluster, under the same name; the manager's log of it is empty. Raises NotFound."""
-        admission = self._mirror.admission(known)
-        if admission is None or not admission.worker:
-            return self._clusters[known.cluster]
-        name = self._settings.queues.worker_clusters.get(admission.worker, "")
-        if name not in self._clusters:
-            raise NotFound(
-                f"the pod runs on the worker cluster {admission.worker} of MultiKueue;"
-                " the operator can name its credentials in queues.worker_clusters, so that logs can be read"
-            )
-        return self._clusters[name]
 
     def _is_at_work(self, uid: str) -> bool:
         """Whether a run of that pod is being created now."""
@@ -271,6 +260,7 @@ class KueueBackend(Backend):
             repeatable=is_repeatable(carried),
             whole=whole,
             position=position,
+            hint=self._upkeep.hints.get(uid, ""),
         )
         return Observation(uid, report)
 

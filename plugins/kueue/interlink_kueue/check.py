@@ -33,6 +33,11 @@ async def results(clusters: Mapping[str, Cluster], queues: Mapping[str, Queues],
         for virtual, tenant in settings.tenants.items():
             if tenant.cluster == name and "{namespace}" not in tenant.namespace:
                 rows += [one async for one in _of_tenant(virtual, tenant, cluster, queues[name])]
+        for worker in (worker for worker, entry in settings.queues.worker_clusters.items() if entry == name):
+            for virtual, tenant in settings.tenants.items():
+                if tenant.queue and "{namespace}" not in tenant.namespace:
+                    namespace = tenant.namespace or clusters[tenant.cluster].namespace
+                    rows.append(await _rights(f"tenant {virtual} on worker {worker}", namespace, cluster))
     return rows
 
 
@@ -52,22 +57,28 @@ async def reachable(cluster: Cluster) -> CheckResult:
 async def _of_tenant(virtual: str, tenant: TenantSettings, cluster: Cluster, queues: Queues) -> AsyncIterator[CheckResult]:
     namespace = tenant.namespace or cluster.namespace
     label = f"tenant {virtual}"
+    yield await _rights(label, namespace, cluster, queued=bool(tenant.queue))
     try:
-        missing = [
-            words
-            for group, resource, verb in needed(queued=bool(tenant.queue))
-            if not await allowed(cluster, namespace, group, resource, verb)
-            for words in (f"{verb} {resource}{f'.{group}' if group else ''}",)
-        ]
-        if missing:
-            remedy = f"Apply the files of `interlink_kueue/rbac` to namespace {namespace}"
-            yield CheckResult(label, Verdict.FAILED, f"namespace {namespace}: no right to {', '.join(missing)}", remedy)
-        else:
-            yield CheckResult(label, Verdict.OK, f"namespace {namespace}: every right that is needed")
         if tenant.queue:
             yield await _queue(label, namespace, tenant.queue, cluster, queues)
     except (BackendUnavailable, ApiRefusal) as error:
         yield CheckResult(label, Verdict.FAILED, f"namespace {namespace}: {error}", "Look at the remote cluster")
+
+
+async def _rights(label: str, namespace: str, cluster: Cluster, *, queued: bool = False) -> CheckResult:
+    try:
+        missing = [
+            words
+            for group, resource, verb in needed(queued=queued)
+            if not await allowed(cluster, namespace, group, resource, verb)
+            for words in (f"{verb} {resource}{f'.{group}' if group else ''}",)
+        ]
+    except (BackendUnavailable, ApiRefusal) as error:
+        return CheckResult(label, Verdict.FAILED, f"namespace {namespace}: {error}", "Look at the remote cluster")
+    if missing:
+        remedy = f"Apply the files of `interlink_kueue/rbac` to namespace {namespace}"
+        return CheckResult(label, Verdict.FAILED, f"namespace {namespace}: no right to {', '.join(missing)}", remedy)
+    return CheckResult(label, Verdict.OK, f"namespace {namespace}: every right that is needed")
 
 
 def needed(*, queued: bool) -> list[tuple[str, str, str]]:

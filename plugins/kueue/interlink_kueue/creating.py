@@ -48,7 +48,7 @@ async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
                 f"queue {queue} can not be used: Kueue does not manage pods in the remote namespace {namespace},"
                 " so the pod would run at once; its pod integration and webhook must cover that namespace"
             )
-        await asyncio.gather(*(_create_other(cluster, namespace, other, pod) for other in made.others))
+        await create_others(cluster, namespace, made, pod)
     except Refused:
         await remove(cluster, pod)
         raise
@@ -73,6 +73,11 @@ async def _existing(cluster: Cluster, pods: str, made: Objects) -> Json:
     if any(pod["metadata"].get("labels", {}).get(key) != wanted[key] for key in (labels.INSTANCE, labels.POD_UID)):
         raise Refused(f"the remote name {name} is taken by a pod that is not ours")
     return pod
+
+
+async def create_others(cluster: Cluster, namespace: str, made: Objects, pod: Json) -> None:
+    """What goes with a pod that is there. Creating again what is there is no error. Raises Refused, BackendUnavailable."""
+    await asyncio.gather(*(_create_other(cluster, namespace, other, pod) for other in made.others))
 
 
 async def _create_other(cluster: Cluster, namespace: str, other: Json, pod: Json) -> None:

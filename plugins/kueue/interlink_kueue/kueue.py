@@ -31,7 +31,8 @@ FINAL_EVICTIONS = ("Deactivated",)
 
 @dataclass(frozen=True)
 class Admission:
-    """What Kueue says of one workload. `evicted`: the reason of an eviction in force. `worker`: MultiKueue's cluster that runs it."""
+    """What Kueue says of one workload. `evicted` and `evicted_message`: why, of an eviction in force. `worker`: MultiKueue's cluster that
+    runs it."""
 
     name: str
     queue: str
@@ -40,6 +41,7 @@ class Admission:
     finished: bool = False
     active: bool = True
     evicted: str = ""
+    evicted_message: str = ""
     reason: str = ""
     message: str = ""
     worker: str = ""
@@ -47,8 +49,8 @@ class Admission:
 
 def read_workload(workload: Json) -> Admission:
     """The part of a Workload object that counts."""
-    metadata, spec = workload["metadata"], workload.get("spec") or {}
-    conditions = {one["type"]: one for one in (workload.get("status") or {}).get("conditions") or ()}
+    metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
 
     def true(kind: str) -> Json | None:
         condition = conditions.get(kind)
@@ -57,6 +59,7 @@ def read_workload(workload: Json) -> Admission:
     evicted, quota = true("Evicted"), conditions.get("QuotaReserved") or {}
     active = spec.get("active", True) is not False
     told = evicted if evicted and not active else quota
+    reserved = true("QuotaReserved") is not None and not true("Admitted")
     return Admission(
         name=metadata["name"],
         queue=spec.get("queueName", ""),
@@ -65,10 +68,20 @@ def read_workload(workload: Json) -> Admission:
         finished=true("Finished") is not None,
         active=active,
         evicted=evicted["reason"] if evicted else "",
+        evicted_message=evicted.get("message", "") if evicted else "",
         reason=told.get("reason", ""),
-        message=told.get("message", ""),
-        worker=(workload.get("status") or {}).get("clusterName", ""),
+        message=_checking(status) if reserved and not evicted else told.get("message", ""),
+        worker=status.get("clusterName", ""),
     )
+
+
+def _checking(status: Json) -> str:
+    """Of a workload that has its quota and waits for the queue's admission checks, of which MultiKueue is one."""
+    checks = [
+        f"{one['name']}: {one.get('message') or one['state']}" for one in status.get("admissionChecks") or () if one["state"] != "Ready"
+    ]
+    offered = ", ".join(status.get("nominatedClusterNames") or ())
+    return f"quota is reserved, waiting for admission check {', '.join(checks)}" + (f", offered to {offered}" if offered else "")
 
 
 def waiting_message(queue: str, admission: Admission | None, position: int | None = None) -> str:

@@ -16,7 +16,7 @@ from interlink_kueue.client import ApiRefusal, Cluster
 from interlink_kueue.kueue import GROUP, Admission, read_workload
 from interlink_kueue.labels import Place
 from interlink_kueue.reflector import Kind, news
-from interlink_kueue.remotepod import RemotePod, read_pod, remembering
+from interlink_kueue.remotepod import RemotePod, as_evicted, read_pod, remembering
 
 log = structlog.get_logger(__name__)
 
@@ -209,7 +209,10 @@ class Mirror:
             return
         runs = self._runs.setdefault(pod.pod_uid, {})
         before = runs.get(pod.run)
-        runs[pod.run] = Known(cluster, remembering(pod, before.pod) if before and before.pod.uid == pod.uid else pod)
+        if before and before.pod.uid == pod.uid:
+            pod = remembering(pod, before.pod)
+        pod = as_evicted(pod, self._admissions.get(pod.uid))
+        runs[pod.run] = Known(cluster, pod)
         self._carried[pod.uid] = pod.pod_uid
         if pod.group:
             self._groups.setdefault(pod.group, set()).add(pod.pod_uid)
@@ -256,6 +259,10 @@ class Mirror:
             if self._admissions.get(uid) != admission:
                 self._admissions[uid] = admission
                 if carried := self._carried.get(uid):
+                    for known in self.runs(carried):
+                        if known.pod.uid == uid:
+                            self._runs[carried][known.pod.run] = replace(known, pod=as_evicted(known.pod, admission))
+                            self._stir_group(known.pod)
                     self._changed(carried)
 
     def _unadmit(self, admission: Admission) -> None:

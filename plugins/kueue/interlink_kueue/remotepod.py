@@ -10,6 +10,7 @@ from typing import Any
 from interlink_common.lifecycle.report import ContainerReport, ContainerState, Running, Terminated, Waiting
 from interlink_kueue import history, labels
 from interlink_kueue.history import Past
+from interlink_kueue.kueue import Admission
 
 Json = dict[str, Any]
 
@@ -51,6 +52,12 @@ class RemotePod:
     def complete(self) -> bool:
         """Whether everything of it was created; see `labels.GATE`."""
         return labels.GATE not in self.gates
+
+    @property
+    def waits(self) -> bool:
+        """Whether none of its containers has begun, and it may still begin."""
+        everyone = (*self.init_containers, *self.containers)
+        return not self.ended and not self.deleted and all(isinstance(one.state, Waiting) for one in everyone)
 
     @property
     def ended(self) -> bool:
@@ -161,9 +168,33 @@ def _seconds(text: str | None) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
 
 
+def as_evicted(pod: RemotePod, admission: Admission | None) -> RemotePod:
+    """MultiKueue leaves the pod of the manager's cluster as it is when it evicts it: held by the gate, with the last status of its copy
+    on the worker cluster, which it deletes."""
+    if admission is None or not admission.evicted or labels.KUEUE_GATE not in pod.gates or pod.waits or pod.ended:
+        return pod
+
+    def killed(found: ContainerReport) -> ContainerReport:
+        if isinstance(found.state, Terminated):
+            return found
+        begun = found.state.started_at if isinstance(found.state, Running) else None
+        return replace(found, state=Terminated(KILLED_CODE, admission.evicted, admission.evicted_message, begun), ready=False)
+
+    return replace(
+        pod,
+        phase="Failed",
+        succumbed=True,
+        disruption=(EVICTED_BY_KUEUE + admission.evicted, admission.evicted_message),
+        containers=tuple(killed(found) for found in pod.containers),
+        init_containers=tuple(killed(found) for found in pod.init_containers),
+    )
+
+
 def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
-    """The pod, with what can't be read from it any more: last states that its kubelet has cleaned up, and whether it had ended before
-    somebody deleted it."""
+    """The pod, with what can't be read from it any more: last states that its kubelet has cleaned up, whether it had ended before
+    somebody deleted it, and that it was evicted from its worker cluster."""
+    if labels.KUEUE_GATE in pod.gates and eviction(before):
+        return replace(before, deleted=pod.deleted, finalizers=pod.finalizers)
     if before.ended:
         pod = replace(pod, succumbed=before.succumbed)
     elif before.deleted or eviction(before):

@@ -74,8 +74,12 @@ def report(
     repeatable: bool = True,
     whole: Whole = Whole.AGAIN,
     position: int | None = None,
+    hint: str = "",
 ) -> PodReport:
-    """What is told of the pod. Its entries are those of the remote spec, which has every container of the virtual one."""
+    """What is told of the pod. Its entries are those of the remote spec, which has every container of the virtual one.
+
+    `hint`: what else somebody who waits should know.
+    """
     decided = fate(pod, gone=gone, on_deletion=on_deletion, repeatable=repeatable, whole=whole)
     if decided in (Fate.RERUN, Fate.UNDECIDED):
         reason = eviction(pod) or DELETED
@@ -89,7 +93,8 @@ def report(
         words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
         code = 0 if pod.phase == "Succeeded" else KILLED_CODE
         return _ended(pod, Terminated(code, pod.reason, words), override_success=pod.phase == "Failed")
-    return _told(pod, _not_yet(pod, admission, position))
+    requeued = labels.KUEUE_GATE in pod.gates and admission is not None and not admission.admitted and pod.waits
+    return _told(pod, _not_yet(pod, admission, position), all_wait=requeued, hint=hint)
 
 
 def _why(pod: RemotePod) -> str:
@@ -113,15 +118,15 @@ def _not_yet(pod: RemotePod, admission: Admission | None, position: int | None) 
     return Waiting("ContainerCreating", f"{again}on node {pod.node}" if pod.node else f"{again}waiting for a node".strip())
 
 
-def _told(pod: RemotePod, missing: Waiting, *, all_wait: bool = False) -> PodReport:
+def _told(pod: RemotePod, missing: Waiting, *, all_wait: bool = False, hint: str = "") -> PodReport:
     """A pod that has not ended. `missing` is what containers without a status wait for, or all of them."""
 
     def entry(found: ContainerReport) -> ContainerReport:
         state = found.state
         if all_wait or (isinstance(state, Waiting) and not state.reason):
             state = missing
-        if isinstance(state, Waiting) and pod.warnings:
-            state = replace(state, message=f"{state.message} {pod.warnings}".strip())
+        if isinstance(state, Waiting):
+            state = replace(state, message=" ".join(filter(None, (state.message, hint, pod.warnings))))
         if isinstance(state, Running) and pod.deleted:
             # It may be ended by its node, or the node may be away: then this stays so until somebody gives the node up.
             found = replace(found, ready=False, message=f"being ended: {pod.disruption[0] or DELETED}: {_why(pod)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from interlink_common.errors import BackendUnavailable, Refused
+from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.workload import codec
 from interlink_common.workload.model import Container, Workload
 from interlink_kueue import creating, labels, states
@@ -23,6 +23,7 @@ from interlink_kueue.removing import free_group
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.states import Fate
 from interlink_kueue.translate import objects, target
+from interlink_kueue.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +94,19 @@ class Tasks:
 class Upkeep:
     """Acts on one pod at a time, in the background, again and again until it worked."""
 
-    def __init__(self, clusters: Mapping[str, Cluster], mirror: Mirror, settings: KueueSettings, tasks: Tasks) -> None:
-        self._clusters, self._mirror, self._settings, self._tasks = clusters, mirror, settings, tasks
+    def __init__(self, clusters: Mapping[str, Cluster], mirror: Mirror, workers: Workers, settings: KueueSettings, tasks: Tasks) -> None:
+        self._clusters, self._mirror, self._workers, self._settings, self._tasks = clusters, mirror, workers, settings, tasks
         self._on_deletion = settings.evictions.deleted
         self.refused: dict[str, str] = {}
         """UID of a pod that can't run again -> why."""
+        self.hints: dict[str, str] = {}
+        """UID of a pod that waits -> what its worker cluster lacks."""
+        self._completed: dict[str, str] = {}
+        """UID of a pod -> UID of the remote pod whose files were brought to its worker cluster."""
+
+    def forget(self, uid: str) -> None:
+        for kept in (self.refused, self.hints, self._completed):
+            kept.pop(uid, None)
 
     def act(self, uid: str, known: Known, carried: Carried | None, whole: Whole) -> None:
         """Begins what is due for a pod whose last run is `known`."""
@@ -107,6 +116,11 @@ class Upkeep:
             self._tasks.begin(rerun_task(uid), lambda: self._rerun(known, carried))
         elif decided is Fate.RELEASE and not known.gone and known.pod.deleted and labels.FINALIZER in known.pod.finalizers:
             self._tasks.begin(f"release {known.pod.name}", lambda: self._release(known))
+        elif decided is Fate.RELEASE and not known.gone and eviction(known.pod) and labels.KUEUE_GATE in known.pod.gates:
+            self._tasks.begin(f"remove {known.pod.name}", lambda: self._remove(known))  # MultiKueue would run it again
+        worker = self._workers.of(known)
+        if worker and carried is not None and repeatable and known.pod.waits and self._completed.get(uid) != known.pod.uid:
+            self._tasks.begin(f"complete {known.pod.name} on {worker}", lambda: self._complete(uid, known, carried))
         for earlier in self._mirror.runs(uid)[:-1]:
             if not earlier.gone and known.pod.complete:
                 self._tasks.begin(f"remove {earlier.pod.name}", lambda earlier=earlier: self._remove(earlier))  # type: ignore[misc]
@@ -126,6 +140,24 @@ class Upkeep:
 
     async def _free(self, known: Known) -> None:
         await _until_done(lambda: free_group(self._clusters, self._mirror, known))
+
+    async def _complete(self, uid: str, known: Known, carried: Carried) -> None:
+        pod = carried.workload()
+        made = objects(pod, target(pod, self._settings), self._settings, known.pod.run)
+
+        async def bring() -> None:
+            now = self._mirror.latest(uid)
+            if now is not None and not now.gone and now.pod.waits:
+                await self._workers.complete(now, made)
+
+        try:
+            await _until_done(bring)
+            self.hints.pop(uid, None)
+        except (NotFound, Refused) as error:
+            if made.others:
+                self.hints[uid] = f"Its files can not be brought there: {error}"
+        self._completed[uid] = known.pod.uid
+        self._mirror.stir(uid)
 
     async def _rerun(self, ended: Known, carried: Carried) -> None:
         """The next run of an evicted pod, where it ran before. The ended one goes when the next is there."""

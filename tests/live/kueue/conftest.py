@@ -84,7 +84,7 @@ async def start_remote(api: Api, kubeconfig: Path, tmp_path: Path) -> AsyncItera
     """Starts backends with the settings a test needs; afterwards their pods are deleted and nothing may be left."""
     remotes: list[Remote] = []
 
-    async def start(**groups: Any) -> Remote:
+    async def start(*, api: Api = api, **groups: Any) -> Remote:
         remote = Remote(api, kubeconfig, tmp_path, NAMESPACE, **groups)
         await remote.start()
         remotes.append(remote)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from interlink_common.errors import BackendUnavailable, NotFound, Refused
+from interlink_common.errors import BackendUnavailable, Refused
 from interlink_common.lifecycle.report import Running, Waiting
 from interlink_common.workload.model import Container, Controller, Resources, Workload
 from interlink_kueue import queues
@@ -246,22 +245,6 @@ async def test_an_evicted_group_of_which_one_has_ended_fails(queued: Remote, kue
     assert (state.exit_code, state.reason) == (137, "Preempted")
     assert state.message.endswith("; not all pods of its group can run again")
     assert ended(queued.reports[short.uid]).exit_code == 0
-
-
-async def test_logs_come_from_the_worker_cluster_of_multikueue(
-    start_remote: StartRemote, kueue: Kueue, queue: str, kubeconfig: Path
-) -> None:
-    """One cluster plays both: what is proven is which credentials are used."""
-    clusters = {"default": {"kubeconfig": kubeconfig}, "east": {"kubeconfig": kubeconfig}}
-    remote = await start_remote(tenants={"*": {"queue": queue}}, clusters=clusters, queues={"worker_clusters": {"worker-east": "east"}})
-    east, west = (a_pod(shell("echo from the worker; sleep 600", requests=cpu(100))) for _ in range(2))
-    for pod, worker in ((east, "worker-east"), (west, "worker-west")):
-        await remote.running(pod)
-        kueue.dispatch(NAMESPACE, kueue.workload_of(remote.remote_pod(pod)), worker)
-    assert await remote.log(east) == "from the worker\n"
-    await asyncio.sleep(1)  # until the watch has told of it
-    with pytest.raises(NotFound, match=r"worker cluster worker-west of MultiKueue; the operator can name its credentials"):
-        await remote.log(west)
 
 
 async def test_capacity_is_the_quota(queued: Remote) -> None:

@@ -34,7 +34,7 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
         ),
         (
             workload(Evicted=("True", "Preempted", "made room"), QuotaReserved=WAITS),
-            {"evicted": "Preempted", "reason": WAITS[1], "message": WAITS[2]},
+            {"evicted": "Preempted", "evicted_message": "made room", "reason": WAITS[1], "message": WAITS[2]},
         ),
         (
             workload(Evicted=("False", "Preempted", "Previously: made room"), QuotaReserved=WAITS),
@@ -42,13 +42,38 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
         ),
         (
             workload(False, Evicted=("True", "Deactivated", "by hand"), QuotaReserved=WAITS),
-            {"active": False, "evicted": "Deactivated", "reason": "Deactivated", "message": "by hand"},
+            {
+                "active": False,
+                "evicted": "Deactivated",
+                "evicted_message": "by hand",
+                "reason": "Deactivated",
+                "message": "by hand",
+            },
         ),
         (workload(Finished=("True", "Succeeded", ""), PodsReady=("False", "Failed", "has failed")), {"finished": True}),
     ],
 )
 def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
     assert read_workload(told) == Admission("w", "q", ("a", "b"), **expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            {"admissionChecks": [{"name": "to-workers", "state": "Pending", "message": ""}], "nominatedClusterNames": ["east", "west"]},
+            "quota is reserved, waiting for admission check to-workers: Pending, offered to east, west",
+        ),
+        (
+            {"admissionChecks": [{"name": "a", "state": "Ready"}, {"name": "nodes", "state": "Pending", "message": "2 are being made"}]},
+            "quota is reserved, waiting for admission check nodes: 2 are being made",
+        ),
+    ],
+)
+def test_what_admission_checks_are_waited_for(status: dict[str, Any], words: str) -> None:
+    told = workload(QuotaReserved=("True", "QuotaReserved", "yes"), Admitted=("False", "UnsatisfiedAdmissionChecks", "not all"))
+    told["status"] |= status
+    assert read_workload(told).message == words
 
 
 def test_quota() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue.groups import Whole, whole
-from interlink_kueue.history import Past, folded, read, restarts
+from interlink_kueue.history import End, Past, folded, read, restarts
 from interlink_kueue.kueue import Admission
-from interlink_kueue.remotepod import RemotePod, read_pod, remembering
+from interlink_kueue.remotepod import RemotePod, as_evicted, read_pod, remembering
 from interlink_kueue.states import DELETED, Fate, fate, next_past, report, vanished
 
 STARTED, ENDED = "2026-11-26T01:00:00Z", "2026-11-26T01:00:05Z"
@@ -53,6 +53,7 @@ def one(pod: RemotePod, **how: Any) -> ContainerReport:
 
 GATED = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}], "nodeName": ""}
 QUEUED = {"labels": {"interlink.eu/pod-uid": "uid", "kueue.x-k8s.io/queue-name": "q"}}
+QUEUED_AGAIN = {**QUEUED, "annotations": {"interlink.eu/on-eviction": "rerun"}}
 DELETION = {"deletionTimestamp": "2026-11-26T01:00:34Z", "deletionGracePeriodSeconds": 30}
 """Asked for at 01:00:04."""
 PREEMPTED = {"type": "TerminationTarget", "status": "True", "reason": "WorkloadEvictedDueToPreempted", "message": "made room"}
@@ -124,6 +125,27 @@ def test_states(pod: RemotePod, admission: Admission | None, expected: Any) -> N
     found = one(pod, admission=admission)
     assert found.state == expected
     assert report(pod, admission).finished == isinstance(expected, Terminated)
+
+
+def test_what_multikueue_evicts_from_a_worker_cluster() -> None:
+    """The pod here stays as it was, with the status of a copy that is gone."""
+    mirrored = remote(status(RUNNING), phase="Running", metadata=QUEUED_AGAIN, spec=GATED)
+    evicted = Admission("w", "q", (), evicted="Preempted", evicted_message="made room")
+    assert as_evicted(mirrored, Admission("w", "q", (), admitted=True)) is mirrored
+    pod = as_evicted(mirrored, evicted)
+    assert one(pod).state == Waiting("Preempted", "run 1 ended: made room; it runs again")
+    assert next_past(pod) == (Past("Preempted", "made room", (End("main", 137, T0),), {"main": 0}),)
+    assert remembering(mirrored, pod) == pod
+    begun = remote(status(RUNNING), phase="Running")
+    assert as_evicted(begun, evicted) is begun
+
+
+def test_a_copy_that_had_not_begun_waits_in_the_queue_again() -> None:
+    pod = remote(status({"waiting": {"reason": "ContainerCreating"}}), phase="Pending", metadata=QUEUED_AGAIN, spec=GATED)
+    evicted = Admission("w", "q", (), evicted="Preempted", evicted_message="made room", message="200m more needed")
+    assert as_evicted(pod, evicted) is pod
+    assert one(pod, admission=evicted).state == Waiting("Queued", "queue q: 200m more needed")
+    assert one(pod, admission=Admission("w", "q", (), admitted=True), hint="No files.").state == Waiting("ContainerCreating", "No files.")
 
 
 def test_a_position_in_the_queue_is_told() -> None:
