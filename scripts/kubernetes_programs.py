@@ -17,6 +17,7 @@ from scripts.packages import Missing, say
 MODULE = Path(__file__).parents[1] / "tests/servers/kubernetes_programs"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = ("kube-scheduler", "kubelet")
+PLAIN_FLAGS = "-s -w"
 STAMP = "k8s.io/component-base/version"
 """Without it every program says v0.0.0, and what compares versions fails."""
 
@@ -35,8 +36,7 @@ def folder() -> Path:
     """Where the programs are, or will be."""
     if given := os.environ.get("KUBEBUILDER_ASSETS"):
         return Path(given)
-    content = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum")) + Path(__file__).read_bytes()
-    return cache_root() / f"{version()}-{hashlib.sha256(content).hexdigest()[:12]}"
+    return cache_root() / f"{version()}-{made_of(MODULE, linker_flags())}"
 
 
 def missing(*names: str) -> list[str]:
@@ -50,23 +50,36 @@ def build(*names: str) -> None:
         return
     if os.environ.get("KUBEBUILDER_ASSETS"):
         raise Missing(f"KUBEBUILDER_ASSETS is {folder()}, where {', '.join(wanted)} can not be executed: unset it to have them built.")
-    go = shutil.which("go")
-    if go is None:
-        raise Missing(f"{', '.join(wanted)} of Kubernetes are not here, and building them needs Go: install it, or set KUBEBUILDER_ASSETS.")
-    target = folder()
-    target.mkdir(parents=True, exist_ok=True)
-    say(f"Building {', '.join(wanted)} of Kubernetes {version()}, once, into {target}; that takes some minutes.")
+    say(f"Building {', '.join(wanted)} of Kubernetes {version()}, once, into {folder()}; that takes some minutes.")
+    for name in wanted:
+        package = "go.etcd.io/etcd/server/v3" if name == "etcd" else f"k8s.io/kubernetes/cmd/{name}"
+        compile_go(MODULE, package, folder() / name, linker_flags())
+
+
+def linker_flags() -> str:
     release = version()
     major, minor, _ = release.removeprefix("v").split(".", 2)
     stamps = {"gitVersion": release, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    flags = " ".join(["-s -w", *(f"-X {STAMP}.{name}={value}" for name, value in stamps.items())])
-    for name in wanted:
-        package = "go.etcd.io/etcd/server/v3" if name == "etcd" else f"k8s.io/kubernetes/cmd/{name}"
-        part = target / f"{name}.part"
-        done = subprocess.run(
-            [go, "build", "-trimpath", "-o", part, "-ldflags", flags, package],
-            cwd=MODULE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise Missing(f"{name} of Kubernetes can not be built:\n{done.stdout[-3000:]}")
-        part.replace(target / name)
+    return " ".join([PLAIN_FLAGS, *(f"-X {STAMP}.{name}={value}" for name, value in stamps.items())])
+
+
+def made_of(module: Path, flags: str = PLAIN_FLAGS) -> str:
+    """A name for what a Go module's programs are made of."""
+    content = b"".join((module / name).read_bytes() for name in ("go.mod", "go.sum")) + flags.encode()
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def compile_go(module: Path, package: str, target: Path, flags: str = PLAIN_FLAGS) -> None:
+    """One program of a Go module, with linker flags. Raises Missing where there is no Go, or it fails."""
+    go = shutil.which("go")
+    if go is None:
+        raise Missing(f"{target.name} is not here, and building it needs Go: install it, or set KUBEBUILDER_ASSETS for Kubernetes' own.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    done = subprocess.run(
+        [go, "build", "-trimpath", "-o", part, "-ldflags", flags, package],
+        cwd=module, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Missing(f"{target.name} can not be built:\n{done.stdout[-3000:]}")
+    part.replace(target)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from scripts import kubernetes_programs
+from scripts import kubernetes_programs, kwok_program
 from scripts.cluster import node_packages
 from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, root_packages, say
 from tests.servers import apptainer, arc_image, debian_root, htcondor_image
@@ -55,7 +55,7 @@ def kubernetes() -> None:
 
 
 if __name__ == "__main__":
-    steps: tuple[Callable[[], None], ...] = (docker, podrunner, batch_systems, kubernetes)
+    steps: tuple[Callable[[], None], ...] = (docker, podrunner, batch_systems, kubernetes, kwok_program.build)
     for step in steps:
         try:
             step()

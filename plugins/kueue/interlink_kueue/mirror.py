@@ -149,8 +149,9 @@ class Mirror:
         self._changed(pod_uid)
 
     def note(self, cluster: str, pod: Json) -> None:
-        """What a call has answered is known before the watch tells of it."""
-        self._present(cluster, read_pod(pod))
+        """What a call has answered is known before the watch tells of it; if the watch was first, it may have told more already."""
+        if pod["metadata"]["uid"] not in self._carried:
+            self._present(cluster, read_pod(pod))
 
     async def _keep(self, site: Site, path: str, selector: str, take: _Taker) -> None:
         """Reads the news for ever; an outage is waited out."""
@@ -229,6 +230,7 @@ class Mirror:
                 runs[run] = replace(known, gone=True)
                 if not known.pod.complete:
                     del runs[run]
+                    self._carried.pop(known.pod.uid, None)
                 self._changed(pod_uid)
                 self._stir_group(known.pod)
         if not runs:
