@@ -56,12 +56,8 @@ def tenant_kubeconfig(cluster: Cluster, namespace: str) -> Path:
 def left(api: Api, namespace: str, pod_uid: str = "") -> list[str]:
     """Every object of a pod (of all pods of the plugin), as kind/name."""
     selector = f"{labels.POD_UID}={pod_uid}" if pod_uid else labels.POD_UID
-    kinds = ("pods", "configmaps", "secrets")
-    return [
-        f"{kind}/{item['metadata']['name']}"
-        for kind in kinds
-        for item in api.items(f"/api/v1/namespaces/{namespace}/{kind}", selector)
-    ]  # fmt: skip
+    paths = [f"/api/v1/namespaces/{namespace}/{kind}" for kind in ("pods", "configmaps", "secrets")] + [labels.jobs_path(namespace)]
+    return [f"{path.rpartition('/')[2]}/{item['metadata']['name']}" for path in paths for item in api.items(path, selector)]
 
 
 class KubernetesPlugin(PluginProcess):

@@ -1,7 +1,7 @@
 """A stand-in for Kueue's manager on a real control plane: its API types, its webhook for pods, and a controller that admits by quota.
 
-What it says and does was seen of the real one (plain pods and pod groups; v1beta2), in its own words. Tests evict, hold and break it by
-hand. It knows one flavor for each queue, no cohorts, no preemption of its own.
+What it says and does was seen of the real one (plain pods, pod groups, Jobs; v1beta2), in its own words. Tests evict, hold and break it
+by hand. It knows one flavor for each queue, no cohorts, no preemption of its own.
 """
 
 from __future__ import annotations
@@ -141,10 +141,11 @@ class KueueDouble(Kueue):
 
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
-        by_uid = {pod["metadata"]["uid"]: pod for pod in pods}
+        jobs = [_as_pod(job) for job in self._api.items("/apis/batch/v1/jobs", QUEUE)]
+        by_uid = {one["metadata"]["uid"]: one for one in (*pods, *jobs)}
         workloads = self._api.items(f"{self.base}/workloads")
         owned = {owner["uid"] for workload in workloads for owner in workload["metadata"]["ownerReferences"]}
-        self._make_workloads([pod for pod in pods if pod["metadata"]["uid"] not in owned and "deletionTimestamp" not in pod["metadata"]])
+        self._make_workloads([one for uid, one in by_uid.items() if uid not in owned and "deletionTimestamp" not in one["metadata"]])
         queues = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in self._api.items(f"{self.base}/localqueues")}
         cluster_queues = {one["metadata"]["name"]: one for one in self._api.items(f"{self.base}/clusterqueues")}
         used: dict[tuple[str, str], int] = {}
@@ -169,7 +170,7 @@ class KueueDouble(Kueue):
             group = metadata["labels"].get(GROUP_NAME)
             if group is None:
                 suffix = hashlib.sha256(metadata["uid"].encode()).hexdigest()[:5]
-                self._make_workload(f"pod-{metadata['name'][:57]}-{suffix}"[:63], [pod])
+                self._make_workload(f"{pod.get('kind', 'Pod').lower()}-{metadata['name'][:53]}-{suffix}", [pod])
             else:
                 groups.setdefault((metadata["namespace"], group), []).append(pod)
         for (_, name), members in groups.items():
@@ -180,8 +181,8 @@ class KueueDouble(Kueue):
         metadata = pods[0]["metadata"]
         owners = [
             {
-                "apiVersion": "v1",
-                "kind": "Pod",
+                "apiVersion": pod.get("apiVersion", "v1"),
+                "kind": pod.get("kind", "Pod"),
                 "name": pod["metadata"]["name"],
                 "uid": pod["metadata"]["uid"],
                 "controller": len(pods) == 1,
@@ -212,7 +213,7 @@ class KueueDouble(Kueue):
             self._start(workload, members, queue)
         elif queue is not None and condition(workload, "QuotaReserved") == "True" and condition(workload, "Evicted") != "True":
             self._start(workload, members, queue)
-        elif workload["spec"].get("active", True) and condition(workload, "Evicted") != "True":
+        elif workload["spec"].get("active", True) and (condition(workload, "Evicted") != "True" or _is_stopped(members[0])):
             self._try(workload, members, queue, asked, used)
 
     def _try(
@@ -245,9 +246,9 @@ class KueueDouble(Kueue):
                 return
         for resource, amount in asked.items():
             used[name, resource] = used.get((name, resource), 0) + amount
-        self._conditions(
-            workload, QuotaReserved=("True", "QuotaReserved", f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s")
-        )
+        reserved = f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s"
+        again = {"Evicted": ("False", "QuotaReserved", "Previously: evicted")} if condition(workload, "Evicted") else {}
+        self._conditions(workload, QuotaReserved=("True", "QuotaReserved", reserved), **again)
         self._start(workload, members, queue)
 
     def _start(self, workload: Json, members: list[Json], queue: Json) -> None:
@@ -288,11 +289,17 @@ class KueueDouble(Kueue):
 
     def _ungate(self, pods: Iterable[Json]) -> None:
         for pod in pods:
+            if _is_stopped(pod):
+                self._suspend(pod["metadata"]["namespace"], pod["metadata"]["name"], suspend=False)
             if any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates") or ()):
                 self._patch(pod, {"spec": {"schedulingGates": [{"name": GATE, "$patch": "delete"}]}})
 
+    def _suspend(self, namespace: str, job: str, *, suspend: bool) -> None:
+        with suppress(httpx.HTTPStatusError):
+            self._api.call("PATCH", f"/apis/batch/v1/namespaces/{namespace}/jobs/{job}", {"spec": {"suspend": suspend}}, MERGE)
+
     def _evict(self, workload: Json, reason: str, message: str) -> None:
-        """As the real one ends an admitted workload of pods: conditions, the pods' TerminationTarget, their deletion."""
+        """As the real one ends an admitted workload of pods: conditions, the pods' TerminationTarget, their deletion. Jobs stop."""
         self._conditions(
             workload,
             Evicted=("True", reason, message),
@@ -302,6 +309,9 @@ class KueueDouble(Kueue):
         )
         namespace = workload["metadata"]["namespace"]
         for owner in workload["metadata"]["ownerReferences"]:
+            if owner["kind"] == "Job":
+                self._suspend(namespace, owner["name"], suspend=True)
+                continue
             path = f"/api/v1/namespaces/{namespace}/pods/{owner['name']}"
             if path in self._handed:  # the pod here is left as it is
                 _, worker = self._handed.pop(path)
@@ -354,6 +364,20 @@ def definition(kind: str, plural: str, scope: str) -> Json:
         "metadata": {"name": f"{plural}.{GROUP}", "annotations": {"api-approved.kubernetes.io": "unapproved, test double"}},
         "spec": {"group": GROUP, "scope": scope, "names": {"kind": kind, "plural": plural}, "versions": versions},
     }
+
+
+def _as_pod(job: Json) -> Json:
+    """What counts of a Job, as of a pod."""
+    ends = {one["type"] for one in (job.get("status") or {}).get("conditions") or () if one["status"] == "True"}
+    phase = "Succeeded" if "Complete" in ends else "Failed" if "Failed" in ends else ""
+    told = {"apiVersion": "batch/v1", "kind": "Job", "metadata": job["metadata"], "spec": job["spec"]["template"]["spec"]}
+    stopped = bool(job["spec"].get("suspend")) and not (job.get("status") or {}).get("active")
+    return {**told, "status": {"phase": phase}, "stopped": stopped}
+
+
+def _is_stopped(one: Json) -> bool:
+    """Whether it is a Job that is suspended and has no active pods."""
+    return bool(one.get("stopped"))
 
 
 def _requests(pods: Iterable[Json]) -> dict[str, int]:

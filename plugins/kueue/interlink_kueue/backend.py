@@ -24,11 +24,12 @@ from interlink_common.settings import PluginSettings
 from interlink_common.workload.model import Workload
 from interlink_kueue import capacity, check, creating, groups, labels, states
 from interlink_kueue.client import Cluster
+from interlink_kueue.jobs import job_object, read_job
 from interlink_kueue.labels import Place
 from interlink_kueue.logs import read_log
-from interlink_kueue.mirror import Mirror
+from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.queues import Queues
-from interlink_kueue.remotepod import read_pod
+from interlink_kueue.remotepod import RemotePod, read_pod
 from interlink_kueue.removing import Removing
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
@@ -39,7 +40,7 @@ KUEUE_RETRY_SECONDS = 5.0
 
 
 class KueueBackend(Backend):
-    """Pods on remote Kubernetes clusters: one remote Pod for each run of a pod."""
+    """Pods on remote Kubernetes clusters: one remote Pod, or Job, for each run of a pod."""
 
     name: ClassVar[str] = "kueue"
     settings_type: ClassVar[type[PluginSettings]] = KueueSettings
@@ -101,8 +102,9 @@ class KueueBackend(Backend):
             for job in some:
                 with suppress(ValueError):
                     self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
+        as_jobs = {(carried.place.cluster, carried.place.namespace) for carried in self._jobs.values() if carried.place.is_job}
         for cluster, namespace in self._sites():
-            self._follow(cluster, namespace)
+            self._follow(cluster, namespace, jobs=(cluster, namespace) in as_jobs)
         period_seconds = self._settings.queues.positions_seconds
         if period_seconds is not None:
             self._tasks.begin("positions", lambda: self._keep_positions(period_seconds))
@@ -114,7 +116,7 @@ class KueueBackend(Backend):
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
         made = objects(workload, target(workload, self._settings), self._settings)
-        return [made.pod, *made.others]
+        return [job_object(made.pod) if made.as_job else made.pod, *made.others]
 
     async def submit(self, workload: Workload) -> str:
         where = target(workload, self._settings)
@@ -124,11 +126,11 @@ class KueueBackend(Backend):
         if where.queue:
             await self._queues[where.cluster].require_covered(workload, namespace, where.queue, self._settings)
         made = objects(workload, where, self._settings)
-        place = Place(where.cluster, namespace, made.pod["metadata"]["name"])
+        place = Place(where.cluster, namespace, made.pod["metadata"]["name"], is_job=made.as_job)
         self._submitting.add(workload.uid)
         try:
             created = await creating.create(cluster, namespace, made)
-            self._follow(where.cluster, namespace, queued=bool(where.queue))
+            self._follow(where.cluster, namespace, queued=bool(where.queue), jobs=made.as_job)
             self._mirror.note(where.cluster, created)
         finally:
             self._submitting.discard(workload.uid)
@@ -137,23 +139,31 @@ class KueueBackend(Backend):
         return str(place)
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """By one list for each namespace. A pod whose creation was cut off is undone: nothing of it ever ran."""
+        """By one list for each namespace and kind. What was not created completely is undone: nothing of it ever ran."""
         found: dict[str, tuple[int, FoundJob]] = {}
-        selector = {"labelSelector": f"{labels.INSTANCE}={self._settings.instance}"}
         for name, namespace in self._sites():
-            cluster = self._clusters[name]
-            async for items, _ in cluster.listed(f"/api/v1/namespaces/{namespace}/pods", selector):
-                for item in items:
-                    pod = read_pod(item)
-                    if not pod.complete and not self._is_at_work(pod.pod_uid):
-                        await creating.remove(cluster, item)
-                    elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:
-                        workload = labels.adoptable(item["metadata"].get("annotations") or {})
-                        found[pod.pod_uid] = pod.run, FoundJob(pod.pod_uid, str(Place(name, namespace, pod.name)), workload)
+            async for pod, item in self._there(name, namespace):
+                place = Known(name, pod).place
+                if not pod.complete and not self._is_at_work(pod.pod_uid):
+                    await creating.remove(self._clusters[name], place)
+                elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:
+                    workload = labels.adoptable(item["metadata"].get("annotations") or {})
+                    found[pod.pod_uid] = pod.run, FoundJob(pod.pod_uid, str(place), workload)
         return [job for _, job in found.values()]
 
+    async def _there(self, name: str, namespace: str) -> AsyncIterator[tuple[RemotePod, dict[str, Any]]]:
+        """Every Pod of ours in that namespace, and every Job as the pod that it makes."""
+        selector = {"labelSelector": f"{labels.INSTANCE}={self._settings.instance}"}
+        async for items, _ in self._clusters[name].listed(labels.pods_path(namespace), selector):
+            for item in items:
+                yield read_pod(item), item
+        if self._mirror.sites[name, namespace].has_jobs:
+            async for items, _ in self._clusters[name].listed(labels.jobs_path(namespace), selector):
+                for item in items:
+                    yield read_job(item).pod, item
+
     async def observe(self) -> AsyncIterator[Observation]:
-        while any(not (site.synced.is_set() or site.down) for site in self._mirror.sites.values()):
+        while not all(site.tried for site in self._mirror.sites.values()):
             self._news.clear()
             await self._news.wait()
         self._dirty |= dict.fromkeys((*self._jobs, *self._mirror.pod_uids()))
@@ -181,7 +191,7 @@ class KueueBackend(Backend):
         self._cancelling.add(uid)
         try:
             await self._tasks.end(rerun_task(uid))
-            places = {Place(known.cluster, known.pod.namespace, known.pod.name) for known in self._mirror.runs(uid) if not known.gone}
+            places = {known.place for known in self._mirror.runs(uid) if not known.gone}
             with suppress(ValueError):
                 places.add(Place.parse(job.jid))
             await self._removing.remove(uid, places, grace_seconds)
@@ -211,11 +221,17 @@ class KueueBackend(Backend):
         recorded = [(carried.place.cluster, carried.place.namespace) for carried in self._jobs.values()]
         return [site for site in dict.fromkeys((*named, *recorded, *self._mirror.sites)) if site[0] in self._clusters]
 
-    def _follow(self, name: str, namespace: str, *, queued: bool = False) -> None:
+    def _follow(self, name: str, namespace: str, *, queued: bool = False, jobs: bool = False) -> None:
+        """`queued`, `jobs`: a pod there is, besides those that the settings tell of."""
         cluster = self._clusters[name]
-        site = self._mirror.follow(cluster, namespace)
-        tenants = [tenant for tenant in self._settings.tenants.values() if tenant.cluster == name and tenant.queue]
-        if not site.kueue and (queued or any((tenant.namespace or cluster.namespace) == namespace for tenant in tenants)):
+        queues = [
+            tenant
+            for tenant in self._settings.tenants.values()
+            if tenant.cluster == name and tenant.queue and (tenant.namespace or cluster.namespace) == namespace
+        ]
+        jobs = jobs or any(self._settings.may_be_job(tenant) for tenant in queues)
+        site = self._mirror.follow(cluster, namespace, jobs=jobs)
+        if not site.kueue and (queued or queues):
             self._tasks.begin(f"find Kueue for {name}/{namespace}", lambda: self._follow_workloads(name, namespace))
 
     async def _follow_workloads(self, name: str, namespace: str) -> None:
@@ -268,7 +284,7 @@ class KueueBackend(Backend):
         """A pod on record of which the cluster knows nothing. Only a complete list can tell that."""
         carried = self._jobs.get(uid)
         site = self._mirror.sites.get((carried.place.cluster, carried.place.namespace)) if carried else None
-        if carried is None or site is None or not site.synced.is_set():
+        if carried is None or site is None or not site.synced:
             return None
         return Observation(uid, states.vanished(carried.containers, carried.init_containers))
 

@@ -32,7 +32,7 @@ async def results(clusters: Mapping[str, Cluster], queues: Mapping[str, Queues],
             continue
         for virtual, tenant in settings.tenants.items():
             if tenant.cluster == name and "{namespace}" not in tenant.namespace:
-                rows += [one async for one in _of_tenant(virtual, tenant, cluster, queues[name])]
+                rows += [one async for one in _of_tenant(virtual, tenant, cluster, queues[name], jobs=settings.may_be_job(tenant))]
         for worker in (worker for worker, entry in settings.queues.worker_clusters.items() if entry == name):
             for virtual, tenant in settings.tenants.items():
                 if tenant.queue and "{namespace}" not in tenant.namespace:
@@ -54,10 +54,10 @@ async def reachable(cluster: Cluster) -> CheckResult:
     return CheckResult(label, Verdict.OK, f"Kubernetes {told['gitVersion']}")
 
 
-async def _of_tenant(virtual: str, tenant: TenantSettings, cluster: Cluster, queues: Queues) -> AsyncIterator[CheckResult]:
+async def _of_tenant(virtual: str, tenant: TenantSettings, cluster: Cluster, queues: Queues, *, jobs: bool) -> AsyncIterator[CheckResult]:
     namespace = tenant.namespace or cluster.namespace
     label = f"tenant {virtual}"
-    yield await _rights(label, namespace, cluster, queued=bool(tenant.queue))
+    yield await _rights(label, namespace, cluster, queued=bool(tenant.queue), jobs=jobs)
     try:
         if tenant.queue:
             yield await _queue(label, namespace, tenant.queue, cluster, queues)
@@ -65,11 +65,11 @@ async def _of_tenant(virtual: str, tenant: TenantSettings, cluster: Cluster, que
         yield CheckResult(label, Verdict.FAILED, f"namespace {namespace}: {error}", "Look at the remote cluster")
 
 
-async def _rights(label: str, namespace: str, cluster: Cluster, *, queued: bool = False) -> CheckResult:
+async def _rights(label: str, namespace: str, cluster: Cluster, *, queued: bool = False, jobs: bool = False) -> CheckResult:
     try:
         missing = [
             words
-            for group, resource, verb in needed(queued=queued)
+            for group, resource, verb in needed(queued=queued, jobs=queued and jobs)
             if not await allowed(cluster, namespace, group, resource, verb)
             for words in (f"{verb} {resource}{f'.{group}' if group else ''}",)
         ]
@@ -81,8 +81,8 @@ async def _rights(label: str, namespace: str, cluster: Cluster, *, queued: bool 
     return CheckResult(label, Verdict.OK, f"namespace {namespace}: every right that is needed")
 
 
-def needed(*, queued: bool) -> list[tuple[str, str, str]]:
-    """(API group, resource, verb) of the Role; Kueue's only where there is a queue."""
+def needed(*, queued: bool, jobs: bool) -> list[tuple[str, str, str]]:
+    """(API group, resource, verb) of the Role; Kueue's only where there is a queue, those of Jobs where pods may become one."""
     (role,) = (one for one in yaml.safe_load_all((RBAC / "role.yaml").read_text()) if one["kind"] == "Role")
     return [
         (group, resource, verb)
@@ -90,7 +90,7 @@ def needed(*, queued: bool) -> list[tuple[str, str, str]]:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
-        if queued or not group.endswith(GROUP)
+        if (queued or not group.endswith(GROUP)) and (jobs or group != "batch")
     ]
 
 

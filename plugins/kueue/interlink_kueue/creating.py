@@ -1,27 +1,29 @@
 """Creates one run of a pod, all of it or nothing.
 
 A pod with files, or with a queue, is created with our scheduling gate, so that it can't start before its files are there and before it
-is known that Kueue holds it. A gated pod that is found later is one whose creation was cut off: it is undone (`Backend.inventory`).
+is known that Kueue holds it. A Job is created without its queue's label, for the same. What is found so later is something whose creation
+was cut off: it is undone (`Backend.inventory`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import BackendUnavailable, Refused
 from interlink_common.tracking.faultpoints import fault_point
-from interlink_kueue import labels
-from interlink_kueue.client import ApiRefusal, Cluster
+from interlink_kueue import jobs, labels
+from interlink_kueue.client import MERGE_PATCH, ApiRefusal, Cluster
+from interlink_kueue.labels import Place
 from interlink_kueue.translate import Objects
 
 Json = dict[str, Any]
 
 POD_CREATED, FILES_CREATED = "kueue-pod-created", "kueue-files-created"
 """Fault points of this backend."""
-LOOK_SECONDS = 0.5
 PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}
 STRICT = {"fieldValidation": "Strict"}
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -30,8 +32,12 @@ _SERVICE_ACCOUNT_RACE = "error looking up service account"
 
 
 async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
-    """The pod as the API server has it. Creating again what is there is no error. Raises Refused, BackendUnavailable."""
-    pods = f"/api/v1/namespaces/{namespace}/pods"
+    """The Pod, or Job, as the API server has it. Creating again what is there is no error. Raises Refused, BackendUnavailable."""
+    return await (_create_job if made.as_job else _create_pod)(cluster, namespace, made)
+
+
+async def _create_pod(cluster: Cluster, namespace: str, made: Objects) -> Json:
+    pods = labels.pods_path(namespace)
     try:
         pod = await cluster.call("POST", pods, query=STRICT, body=_placed(made.pod, namespace))
     except ApiRefusal as error:
@@ -50,21 +56,46 @@ async def create(cluster: Cluster, namespace: str, made: Objects) -> Json:
             )
         await create_others(cluster, namespace, made, pod)
     except Refused:
-        await remove(cluster, pod)
+        await remove(cluster, Place(cluster.name, namespace, pod["metadata"]["name"]))
         raise
     fault_point(FILES_CREATED)
     return await ungate(cluster, pod)
+
+
+async def _create_job(cluster: Cluster, namespace: str, made: Objects) -> Json:
+    job, path = jobs.job_object(_placed(made.pod, namespace)), labels.jobs_path(namespace)
+    try:
+        await cluster.call("POST", labels.pods_path(namespace), query={**STRICT, "dryRun": "All"}, body=jobs.pod_object(job))
+        created = await cluster.call("POST", path, query=STRICT, body=job)
+    except ApiRefusal as error:
+        if not (error.is_conflict and error.reason == "AlreadyExists"):
+            raise explained(error, namespace) from error
+        created = await _existing(cluster, path, made)
+    fault_point(POD_CREATED)
+    if labels.QUEUE_NAME in created["metadata"]["labels"]:
+        return created
+    try:
+        await create_others(cluster, namespace, made, created)
+    except Refused:
+        await remove(cluster, Place(cluster.name, namespace, job["metadata"]["name"], is_job=True))
+        raise
+    fault_point(FILES_CREATED)
+    patch = {"metadata": {"labels": jobs.queue_labels(made.pod)}}
+    try:
+        return await cluster.call("PATCH", f"{path}/{job['metadata']['name']}", body=patch, content_type=MERGE_PATCH)
+    except ApiRefusal as error:
+        raise explained(error, namespace) from error
 
 
 def gates(pod: Json) -> set[str]:
     return {gate["name"] for gate in pod["spec"].get("schedulingGates") or ()}
 
 
-async def _existing(cluster: Cluster, pods: str, made: Objects) -> Json:
+async def _existing(cluster: Cluster, path: str, made: Objects) -> Json:
     """A run that an earlier call has created."""
     name = made.pod["metadata"]["name"]
     try:
-        pod = await cluster.call("GET", f"{pods}/{name}")
+        pod = await cluster.call("GET", f"{path}/{name}")
     except ApiRefusal as error:
         raise BackendUnavailable(f"the remote pod {name} is there and is not: {error}") from error
     if pod["metadata"].get("deletionTimestamp"):
@@ -82,7 +113,7 @@ async def create_others(cluster: Cluster, namespace: str, made: Objects, pod: Js
 
 async def _create_other(cluster: Cluster, namespace: str, other: Json, pod: Json) -> None:
     """An object that the pod owns, so that it goes when the pod goes."""
-    owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    owner = {"apiVersion": pod["apiVersion"], "kind": pod["kind"], "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
     body = {**other, "metadata": {**other["metadata"], "namespace": namespace, "ownerReferences": [owner]}}
     path = f"/api/v1/namespaces/{namespace}/{PLURALS[other['kind']]}"
     try:
@@ -113,7 +144,7 @@ def _placed(pod: Json, namespace: str) -> Json:
 
 
 def _path(pod: Json) -> str:
-    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+    return f"{labels.pods_path(pod['metadata']['namespace'])}/{pod['metadata']['name']}"
 
 
 async def ungate(cluster: Cluster, pod: Json) -> Json:
@@ -125,10 +156,27 @@ async def ungate(cluster: Cluster, pod: Json) -> Json:
         raise explained(error, pod["metadata"]["namespace"]) from error
 
 
-async def remove(cluster: Cluster, pod: Json, grace_seconds: int = 0) -> None:
-    """Takes our finalizer away and asks for the deletion. Idempotent; does not wait. Raises BackendUnavailable."""
-    await release(cluster, _path(pod))
-    await delete(cluster, _path(pod), grace_seconds)
+async def remove(cluster: Cluster, place: Place, grace_seconds: int = 0) -> bool:
+    """Takes our finalizer away and asks for the deletion; does not wait. Tells whether something is still there, being ended. Idempotent.
+    Raises BackendUnavailable."""
+    if not place.is_job:
+        await release(cluster, place.path)
+        return await delete(cluster, place.path, grace_seconds)
+    await delete(cluster, place.path, propagation="Background")  # first, so that it makes no more pods
+    stays = False
+    async for pods, _ in cluster.listed(labels.pods_path(place.namespace), {"labelSelector": f"{labels.JOB_NAME}={place.name}"}):
+        for pod in pods:
+            stays |= await remove(cluster, replace(place, name=pod["metadata"]["name"], is_job=False), grace_seconds)
+    return stays
+
+
+async def annotate(cluster: Cluster, place: Place, annotations: dict[str, str]) -> None:
+    """What is not there is no error. Raises BackendUnavailable."""
+    try:
+        await cluster.call("PATCH", place.path, body={"metadata": {"annotations": annotations}}, content_type=MERGE_PATCH)
+    except ApiRefusal as error:
+        if not error.is_missing:
+            raise BackendUnavailable(f"{place.path} can not be annotated: {error}") from error
 
 
 async def release(cluster: Cluster, path: str) -> None:
@@ -141,9 +189,11 @@ async def release(cluster: Cluster, path: str) -> None:
             raise BackendUnavailable(f"the remote pod can not be released: {error}") from error
 
 
-async def delete(cluster: Cluster, path: str, grace_seconds: int | None = None) -> bool:
+async def delete(cluster: Cluster, path: str, grace_seconds: int | None = None, propagation: str = "") -> bool:
     """Asks for a deletion; what is not there is no error. Tells whether it is still there, being ended."""
     body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if propagation:
+        body["propagationPolicy"] = propagation
     if grace_seconds is not None:
         body["gracePeriodSeconds"] = grace_seconds
     try:
@@ -153,18 +203,6 @@ async def delete(cluster: Cluster, path: str, grace_seconds: int | None = None) 
             raise BackendUnavailable(f"{path} can not be deleted: {error}") from error
         return False
     return "deletionTimestamp" in (answer.get("metadata") or {})
-
-
-async def until_gone(cluster: Cluster, path: str) -> None:
-    """Asks until it is gone. Raises BackendUnavailable."""
-    while True:
-        try:
-            await cluster.call("GET", path)
-        except ApiRefusal as error:
-            if error.is_missing:
-                return
-            raise BackendUnavailable(f"{path} can not be read: {error}") from error
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 def explained(error: ApiRefusal, namespace: str) -> Refused | BackendUnavailable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 KEPT = 5
 """Runs told of; older ones only count."""
@@ -22,12 +22,14 @@ class End:
 
 @dataclass(frozen=True)
 class Past:
-    """One run that was evicted. `restarts`: how often each container had been restarted by the remote kubelet, by name."""
+    """One run that was evicted. `restarts`: how often each container had been restarted by the remote kubelet, by name. `pod`: UID of the
+    remote pod."""
 
     reason: str
     message: str
     ends: tuple[End, ...] = ()
     restarts: dict[str, int] | None = None
+    pod: str = ""
 
 
 def read(text: str) -> tuple[Past, ...]:
@@ -39,11 +41,17 @@ def read(text: str) -> tuple[Past, ...]:
                 message=str(one["message"]),
                 ends=tuple(End(**end) for end in one.get("ends") or ()),
                 restarts={str(name): int(count) for name, count in (one.get("restarts") or {}).items()},
+                pod=str(one.get("pod", "")),
             )
             for one in json.loads(text)
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return ()
+
+
+def written(past: tuple[Past, ...]) -> str:
+    """The annotation's value."""
+    return json.dumps([asdict(one) for one in past], separators=(",", ":"))
 
 
 def restarts(past: tuple[Past, ...], container: str) -> int:
@@ -58,4 +66,4 @@ def folded(past: tuple[Past, ...]) -> tuple[Past, ...]:
     older, kept = past[: -KEPT + 1], past[-KEPT + 1 :]
     names = {name for one in older for name in one.restarts or {}}
     counts = {name: restarts(older, name) - 1 for name in names}
-    return (Past(older[-1].reason, older[-1].message, older[-1].ends, counts), *kept)
+    return (Past(older[-1].reason, older[-1].message, older[-1].ends, counts, older[-1].pod), *kept)

@@ -36,7 +36,7 @@ class Admission:
 
     name: str
     queue: str
-    pod_uids: tuple[str, ...]
+    owner_uids: tuple[str, ...]
     admitted: bool = False
     finished: bool = False
     active: bool = True
@@ -63,7 +63,7 @@ def read_workload(workload: Json) -> Admission:
     return Admission(
         name=metadata["name"],
         queue=spec.get("queueName", ""),
-        pod_uids=tuple(owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "Pod"),
+        owner_uids=tuple(owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") in ("Pod", "Job")),
         admitted=true("Admitted") is not None,
         finished=true("Finished") is not None,
         active=active,

@@ -35,9 +35,12 @@ QUEUE_NAME, PRIORITY_CLASS, GROUP_NAME = f"{KUEUE}queue-name", f"{KUEUE}priority
 GROUP_COUNT, RETRIABLE = f"{KUEUE}pod-group-total-count", f"{KUEUE}retriable-in-group"
 KUEUE_GATE, KUEUE_FINALIZER = f"{KUEUE}admission", f"{KUEUE}managed"
 
+JOB_NAME = "batch.kubernetes.io/job-name"
+
+CARRIER = "kueue.interlink.eu/carrier"
 CHOSEN_QUEUE = "kueue.interlink.eu/queue-name"
 ON_EVICTION = f"{PREFIX}on-eviction"
-"""Annotations by which a pod chooses; see settings.queues and settings.evictions."""
+"""Annotations by which a pod chooses; see settings.queues, settings.tenants and settings.evictions."""
 
 UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 SKELETON_BYTES = 128 * 1024
@@ -46,24 +49,37 @@ SKELETON_BYTES = 128 * 1024
 
 @dataclass(frozen=True)
 class Place:
-    """Where a remote pod is. Its text is the pod's JID."""
+    """Where a remote pod is, or the Job that carries a pod. Its text is the pod's JID."""
 
     cluster: str
     namespace: str
     name: str
+    is_job: bool = False
 
     def __str__(self) -> str:
-        return f"{self.cluster}/{self.namespace}/{self.name}"
+        return f"{self.cluster}/{self.namespace}/{'jobs/' if self.is_job else ''}{self.name}"
 
     @property
     def path(self) -> str:
-        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+        if self.is_job:
+            return f"{jobs_path(self.namespace)}/{self.name}"
+        return f"{pods_path(self.namespace)}/{self.name}"
 
     @classmethod
     def parse(cls, jid: str) -> Place:
         """Raises ValueError."""
-        cluster, namespace, name = jid.split("/")
-        return cls(cluster, namespace, name)
+        cluster, namespace, *kind, name = jid.split("/")
+        if kind not in ([], ["jobs"]):
+            raise ValueError(f"{jid} is no place of a pod")
+        return cls(cluster, namespace, name, is_job=bool(kind))
+
+
+def pods_path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"
+
+
+def jobs_path(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
 def require_safe_uid(uid: str) -> None:

@@ -14,6 +14,8 @@ from interlink_kueue.remotepod import RemotePod
 
 async def read_log(cluster: Cluster, pod: RemotePod, query: LogQuery) -> AsyncIterator[bytes]:
     """Chunks, byte for byte. Raises NotFound, BackendUnavailable."""
+    if pod.name == pod.job:
+        raise NotFound(f"container {query.container} has no log: the pod has not begun")
     if query.previous and pod.past and not any(c.restart_count for c in pod.containers if c.name == query.container):
         raise NotFound(f"the log of container {query.container} of the run before went with its remote pod")
     try:

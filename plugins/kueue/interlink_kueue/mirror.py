@@ -13,6 +13,7 @@ import structlog
 from interlink_common.errors import BackendUnavailable
 from interlink_kueue import labels
 from interlink_kueue.client import ApiRefusal, Cluster
+from interlink_kueue.jobs import Book, read_job
 from interlink_kueue.kueue import GROUP, Admission, read_workload
 from interlink_kueue.labels import Place
 from interlink_kueue.reflector import Kind, news
@@ -33,24 +34,52 @@ class Known:
     gone: bool = False
 
     @property
+    def place(self) -> Place:
+        """Of what carries the run."""
+        return Place(self.cluster, self.pod.namespace, self.pod.job or self.pod.name, is_job=bool(self.pod.job))
+
+    @property
     def path(self) -> str:
-        return f"/api/v1/namespaces/{self.pod.namespace}/pods/{self.pod.name}"
+        """Of the remote pod."""
+        return Place(self.cluster, self.pod.namespace, self.pod.name).path
 
 
 @dataclass(eq=False)
 class Site:
-    """One namespace of one cluster, and how its watches are doing. `down` is why there is no news, "" while there is."""
+    """One namespace of one cluster, and how its watches are doing."""
 
     cluster: Cluster
     namespace: str
-    pods: dict[str, str] = field(default_factory=dict)
-    """Name of a remote pod -> UID of the pod it carries."""
+    pods: dict[str, tuple[str, Place]] = field(default_factory=dict)
+    """Name of a remote pod that is there -> UID of the pod it carries, and the place of what carries that."""
+    jobs: dict[str, tuple[str, Place]] = field(default_factory=dict)
+    """The same of Jobs."""
+    book: Book = field(default_factory=Book)
     workloads: dict[str, Admission] = field(default_factory=dict)
     kueue: str = ""
     """Version of Kueue's API whose workloads are watched, "" for none."""
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
-    down: str = ""
+    state: dict[str, str | None] = field(default_factory=dict)
+    """Path of a watch that states depend on -> why it has no news, "" while it has; None before it has been tried."""
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything that is there is known."""
+        return not any(self.state.values()) and None not in self.state.values()
+
+    @property
+    def tried(self) -> bool:
+        return None not in self.state.values()
+
+    @property
+    def down(self) -> str:
+        """Why there is no news, "" while there is."""
+        return next(filter(None, self.state.values()), "")
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether Jobs are watched."""
+        return labels.jobs_path(self.namespace) in self.state
 
 
 class Mirror:
@@ -65,20 +94,26 @@ class Mirror:
         self._runs: dict[str, dict[int, Known]] = {}
         self._admissions: dict[str, Admission] = {}
         self._carried: dict[str, str] = {}
-        """UID of a remote pod -> UID of the pod it carries: Kueue names the former."""
+        """UID of a remote pod or Job -> UID of the pod it carries: Kueue names the former."""
         self._groups: dict[str, set[str]] = {}
         """Name of a group -> UIDs of the pods in it."""
 
-    def follow(self, cluster: Cluster, namespace: str, *, kueue: str = "") -> Site:
-        """Begins to watch that namespace; its workloads too where `kueue` names the API's version. Once is enough."""
+    def follow(self, cluster: Cluster, namespace: str, *, jobs: bool = False, kueue: str = "") -> Site:
+        """Begins to watch that namespace: its Jobs too if they are wanted, its workloads where `kueue` names the API's version. Once is
+        enough."""
         site = self.sites.setdefault((cluster.name, namespace), Site(cluster, namespace))
-        if not site.tasks:
-            pods = f"/api/v1/namespaces/{namespace}/pods"
-            site.tasks.append(asyncio.create_task(self._keep(site, pods, self._selector, self._pods(site)), name=f"watch {pods}"))
+
+        def watch(path: str, selector: str, take: _Taker) -> None:
+            site.tasks.append(asyncio.create_task(self._keep(site, path, selector, take), name=f"watch {path}"))
+
+        takers = {labels.pods_path(namespace): self._pods} | ({labels.jobs_path(namespace): self._jobs} if jobs else {})
+        for path, taker in takers.items():
+            if path not in site.state:
+                site.state[path] = None
+                watch(path, self._selector, taker(site))
         if kueue and not site.kueue:
             site.kueue = kueue
-            path = f"/apis/{GROUP}/{kueue}/namespaces/{namespace}/workloads"
-            site.tasks.append(asyncio.create_task(self._keep(site, path, "", self._workloads(site)), name=f"watch {path}"))
+            watch(f"/apis/{GROUP}/{kueue}/namespaces/{namespace}/workloads", "", self._workloads(site))
         return site
 
     async def close(self) -> None:
@@ -101,7 +136,7 @@ class Mirror:
 
     def admission(self, known: Known) -> Admission | None:
         """What Kueue says of that run."""
-        return self._admissions.get(known.pod.uid)
+        return self._admissions.get(known.pod.owner)
 
     def all_latest(self) -> Iterator[Known]:
         """The last run of every pod."""
@@ -118,14 +153,21 @@ class Mirror:
         return [known.pod for known in runs if known and not known.gone]
 
     def has(self, place: Place) -> bool:
-        """Whether that remote pod is there."""
+        """Whether that remote pod is there, or that Job or one of its pods."""
         site = self.sites.get((place.cluster, place.namespace))
-        return site is not None and place.name in site.pods
+        if site is None or not place.is_job:
+            return site is not None and place.name in site.pods
+        return place.name in site.jobs or any(carrier == place for _, carrier in site.pods.values())
 
     def forget(self, pod_uid: str) -> None:
         for known in self._runs.pop(pod_uid, {}).values():
-            self._carried.pop(known.pod.uid, None)
+            self._forget_run(known)
             self._leave(known.pod)
+
+    def _forget_run(self, known: Known) -> None:
+        self._carried.pop(known.pod.owner, None)
+        if known.pod.job:
+            self.sites[known.cluster, known.pod.namespace].book.forget(known.pod.job)
 
     def _leave(self, pod: RemotePod) -> None:
         if others := self._groups.get(pod.group):
@@ -148,10 +190,18 @@ class Mirror:
         """Something else that counts for this pod has changed."""
         self._changed(pod_uid)
 
-    def note(self, cluster: str, pod: Json) -> None:
-        """What a call has answered is known before the watch tells of it; if the watch was first, it may have told more already."""
-        if pod["metadata"]["uid"] not in self._carried:
-            self._present(cluster, read_pod(pod))
+    def note(self, cluster: str, made: Json) -> None:
+        """What a call has answered, a Pod or a Job, is known before the watch tells of it; if the watch was first, it may have told more
+        already."""
+        metadata = made["metadata"]
+        if metadata["uid"] in self._carried:
+            return
+        if made["kind"] == "Job":
+            site = self.sites[cluster, metadata["namespace"]]
+            site.book.jobs.setdefault(metadata["name"], read_job(made))
+            self._compose(site, metadata["name"])
+        else:
+            self._present(cluster, read_pod(made))
 
     async def _keep(self, site: Site, path: str, selector: str, take: _Taker) -> None:
         """Reads the news for ever; an outage is waited out."""
@@ -169,18 +219,16 @@ class Mirror:
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
     def _is_up(self, site: Site, path: str) -> None:
-        if site.down:
-            log.info("watching again", path=path, cluster=site.cluster.name)
-        if path.endswith("/pods"):
-            site.down = ""
-            site.synced.set()
+        if path in site.state:
+            if site.state[path]:
+                log.info("watching again", path=path, cluster=site.cluster.name)
+            site.state[path] = ""
             self._stirred()
 
     def _is_down(self, site: Site, path: str, words: str) -> None:
         log.warning("watch lost", path=path, cluster=site.cluster.name, error=words)
-        if path.endswith("/pods"):
-            site.down = words
-            site.synced.clear()
+        if path in site.state:
+            site.state[path] = words
             self._stirred()
 
     def _pods(self, site: Site) -> _Taker:
@@ -191,30 +239,74 @@ class Mirror:
                 seen.clear()
             elif kind is Kind.SYNCED:
                 for name in set(site.pods) - seen:
-                    self._gone(site.pods.pop(name), name)
-            elif kind is Kind.GONE:
-                pod = read_pod(told)
-                site.pods.pop(pod.name, None)
-                self._present(site.cluster.name, pod, quiet=True)
-                self._gone(pod.pod_uid, pod.name)
+                    self._lose(site, site.pods, name)
             else:
                 pod = read_pod(told)
                 seen.add(pod.name)
-                site.pods[pod.name] = pod.pod_uid
-                self._present(site.cluster.name, pod)
+                site.pods[pod.name] = pod.pod_uid, Known(site.cluster.name, pod).place
+                if pod.job:
+                    site.book.put_pod(pod, self._admission_of_job(site, pod.job))
+                    self._compose(site, pod.job)
+                else:
+                    self._present(site.cluster.name, pod, quiet=kind is Kind.GONE)
+                if kind is Kind.GONE:
+                    self._lose(site, site.pods, pod.name)
 
         return take
+
+    def _jobs(self, site: Site) -> _Taker:
+        seen: set[str] = set()
+
+        def take(kind: Kind, told: Json) -> None:
+            if kind is Kind.BEGIN:
+                seen.clear()
+            elif kind is Kind.SYNCED:
+                site.book.synced = True
+                for name in set(site.jobs) - seen:
+                    self._lose(site, site.jobs, name)
+                for name in {*site.book.jobs, *site.book.pods}:
+                    self._compose(site, name)
+            else:
+                job = read_job(told)
+                name = job.pod.name
+                seen.add(name)
+                site.jobs[name] = job.pod.pod_uid, Known(site.cluster.name, job.pod).place
+                site.book.jobs[name] = job
+                self._compose(site, name)
+                if kind is Kind.GONE:
+                    self._lose(site, site.jobs, name)
+
+        return take
+
+    def _lose(self, site: Site, there: dict[str, tuple[str, Place]], name: str) -> None:
+        pod_uid, place = there.pop(name)
+        if place.is_job and there is site.pods:
+            site.book.lose_pod(place.name, name)
+            self._compose(site, place.name)
+        if not self.has(place):
+            self._gone(pod_uid, place)
+
+    def _admission_of_job(self, site: Site, job: str) -> Admission | None:
+        known = site.book.jobs.get(job)
+        return self._admissions.get(known.pod.owner) if known else None
+
+    def _compose(self, site: Site, job: str) -> None:
+        """Of a Job's pods alone nothing can be told: it may have made others before."""
+        if site.book.synced and (pod := site.book.carried(job)):
+            self._present(site.cluster.name, pod)
 
     def _present(self, cluster: str, pod: RemotePod, *, quiet: bool = False) -> None:
         if not pod.pod_uid:
             return
         runs = self._runs.setdefault(pod.pod_uid, {})
         before = runs.get(pod.run)
-        if before and before.pod.uid == pod.uid:
-            pod = remembering(pod, before.pod)
-        pod = as_evicted(pod, self._admissions.get(pod.uid))
-        runs[pod.run] = Known(cluster, pod)
-        self._carried[pod.uid] = pod.pod_uid
+        same = before is not None and before.pod.owner == pod.owner
+        if not pod.job:
+            if before is not None and same:
+                pod = remembering(pod, before.pod)
+            pod = as_evicted(pod, self._admissions.get(pod.owner))
+        runs[pod.run] = Known(cluster, pod, gone=before is not None and same and before.gone)
+        self._carried[pod.owner] = pod.pod_uid
         if pod.group:
             self._groups.setdefault(pod.group, set()).add(pod.pod_uid)
             if before is None or (before.pod.ended, before.pod.deleted, before.pod.disruption) != (pod.ended, pod.deleted, pod.disruption):
@@ -222,15 +314,15 @@ class Mirror:
         if not quiet:
             self._changed(pod.pod_uid)
 
-    def _gone(self, pod_uid: str, name: str) -> None:
+    def _gone(self, pod_uid: str, place: Place) -> None:
         """A run that was never complete is forgotten: it was undone."""
         runs = self._runs.get(pod_uid, {})
         for run, known in list(runs.items()):
-            if known.pod.name == name and not known.gone:
+            if known.place == place and not known.gone:
                 runs[run] = replace(known, gone=True)
                 if not known.pod.complete:
                     del runs[run]
-                    self._carried.pop(known.pod.uid, None)
+                    self._forget_run(known)
                 self._changed(pod_uid)
                 self._stir_group(known.pod)
         if not runs:
@@ -252,23 +344,26 @@ class Mirror:
                 admission = read_workload(told)
                 seen.add(admission.name)
                 site.workloads[admission.name] = admission
-                self._admit(admission)
+                self._admit(site, admission)
 
         return take
 
-    def _admit(self, admission: Admission) -> None:
-        for uid in admission.pod_uids:
+    def _admit(self, site: Site, admission: Admission) -> None:
+        for uid in admission.owner_uids:
             if self._admissions.get(uid) != admission:
                 self._admissions[uid] = admission
                 if carried := self._carried.get(uid):
                     for known in self.runs(carried):
-                        if known.pod.uid == uid:
+                        if known.pod.owner == uid and known.pod.job:
+                            site.book.put_admission(known.pod.job, admission)
+                            self._compose(site, known.pod.job)
+                        elif known.pod.owner == uid:
                             self._runs[carried][known.pod.run] = replace(known, pod=as_evicted(known.pod, admission))
                             self._stir_group(known.pod)
                     self._changed(carried)
 
     def _unadmit(self, admission: Admission) -> None:
-        for uid in admission.pod_uids:
+        for uid in admission.owner_uids:
             self._admissions.pop(uid, None)
 
 

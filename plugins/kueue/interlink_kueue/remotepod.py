@@ -9,7 +9,7 @@ from typing import Any
 
 from interlink_common.lifecycle.report import ContainerReport, ContainerState, Running, Terminated, Waiting
 from interlink_kueue import history, labels
-from interlink_kueue.history import Past
+from interlink_kueue.history import End, Past
 from interlink_kueue.kueue import Admission
 
 Json = dict[str, Any]
@@ -47,6 +47,18 @@ class RemotePod:
     past: tuple[Past, ...]
     warnings: str
     finalizers: tuple[str, ...]
+    created_at: str
+    job: str
+    """Name of the Job that made it, "" for none."""
+    owner: str
+    """UID of what Kueue's workload stands for: the pod, or its Job."""
+    over: tuple[RemotePod, ...] = ()
+    """Of a Job: its pods that count for nothing; see `jobs`."""
+
+    @property
+    def number(self) -> int:
+        """Which run it is, from 1. Kueue may start a Job several times; its containers are never started again otherwise."""
+        return 1 + (history.restarts(self.past, self.containers[0].name) if self.job else self.run)
 
     @property
     def complete(self) -> bool:
@@ -95,6 +107,9 @@ def read_pod(pod: Json) -> RemotePod:
         past=history.read(annotations.get(labels.PAST, "[]")),
         warnings=annotations.get(labels.WARNINGS, ""),
         finalizers=tuple(metadata.get("finalizers") or ()),
+        created_at=metadata.get("creationTimestamp", ""),
+        job=named.get(labels.JOB_NAME, ""),
+        owner=metadata["uid"],
     )
 
 
@@ -218,6 +233,25 @@ def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
 
 def ended_by_itself(pod: RemotePod) -> bool:
     return pod.ended and not pod.succumbed
+
+
+def why(pod: RemotePod) -> str:
+    """In words: who ended a pod that did not end by itself."""
+    reason, message = pod.disruption
+    if reason:
+        return message or reason
+    return "the remote pod was deleted by somebody"
+
+
+def end_of(pod: RemotePod, reason: str) -> Past:
+    """What is kept of a run."""
+    everyone = (*pod.init_containers, *pod.containers)
+    ends = tuple(
+        End(c.name, c.state.exit_code, c.state.started_at or 0.0, c.state.finished_at or 0.0, c.state.container_id)
+        for c in everyone
+        if isinstance(c.state, Terminated)
+    )
+    return Past(reason, why(pod), ends, {c.name: c.restart_count for c in everyone}, pod.uid)
 
 
 def eviction(pod: RemotePod) -> str:

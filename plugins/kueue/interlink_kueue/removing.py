@@ -12,6 +12,7 @@ from interlink_kueue.kueue import GROUP
 from interlink_kueue.labels import Place
 from interlink_kueue.mirror import Known, Mirror
 
+LOOK_SECONDS = 0.5
 GONE_SECONDS = 60.0
 """How long after its grace a deleted pod may still be there before that counts as trouble."""
 
@@ -32,8 +33,8 @@ class Removing:
                     change = self._mirror.change
                     await self._free_groups(uid)
                     await change.wait()
-                for place in left:  # the watch may not have told of it at all yet
-                    await creating.until_gone(self._clusters[place.cluster], place.path)
+                for place in left:
+                    await self._until_gone(place, grace_seconds)
         except TimeoutError:
             known = self._mirror.latest(uid)
             where = f" on node {known.pod.node}" if known and known.pod.node else ""
@@ -44,8 +45,14 @@ class Removing:
         cluster = self._clusters.get(place.cluster)
         if cluster is None:
             raise BackendUnavailable(f"cluster {place.cluster} is no longer in the settings")
-        await creating.release(cluster, place.path)
-        return await creating.delete(cluster, place.path, max(grace_seconds, 1))
+        return await creating.remove(cluster, place, max(grace_seconds, 1))
+
+    async def _until_gone(self, place: Place, grace_seconds: int) -> None:
+        """The watch may not have told of it at all yet."""
+        while True:
+            if not await self._delete(place, grace_seconds):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _free_groups(self, uid: str) -> None:
         for known in self._mirror.runs(uid):

@@ -18,6 +18,7 @@ NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 OnEviction = Literal["rerun", "fail"]
+Carrier = Literal["pod", "job"]
 
 
 class ClusterSettings(Group):
@@ -40,6 +41,11 @@ class TenantSettings(Group):
     queue: str = Field("", description="LocalQueue of that namespace. Empty: no queue, the pods run at once.")
     service_account: str = Field("", description="Account that the pods run under. Empty: the namespace's default, without a token.")
     image_pull_secrets: list[str] = Field(default_factory=list, description="Secrets of that namespace with registry logins.")
+    carrier: Carrier = Field(
+        "pod",
+        description="What a queued pod becomes. pod: a Pod, with its exact states. job: a suspended Job, which Kueue itself starts again"
+        " after an eviction; only for restartPolicy Never, other pods become a Pod.",
+    )
     on_eviction: OnEviction | None = Field(None, description="Overrides evictions.policy; null: as there.")
 
 
@@ -47,6 +53,7 @@ class QueueSettings(Group):
     """Kueue."""
 
     annotation: bool = Field(True, description="Pods may choose a LocalQueue of their namespace by kueue.interlink.eu/queue-name.")
+    carrier_annotation: bool = Field(False, description="Pods may choose by kueue.interlink.eu/carrier: pod or job; see tenants.")
     borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow as well as its nominal quota.")
     positions_seconds: float | None = Field(
         15.0, gt=0, description="How often the positions of waiting pods are asked of the visibility API; null: never."
@@ -173,6 +180,10 @@ class KueueSettings(PluginSettings):
     security: SecuritySettings = SecuritySettings()
     network: NetworkSettings = NetworkSettings()
     capacity: CapacitySettings = CapacitySettings()
+
+    def may_be_job(self, tenant: TenantSettings) -> bool:
+        """Whether some of the tenant's pods may become a Job."""
+        return tenant.carrier == "job" or self.queues.carrier_annotation
 
     @field_validator("instance")
     @classmethod

@@ -23,9 +23,9 @@ from enum import StrEnum
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue import history, labels
 from interlink_kueue.groups import Whole
-from interlink_kueue.history import End, Past
+from interlink_kueue.history import Past
 from interlink_kueue.kueue import Admission, is_final, waiting_message
-from interlink_kueue.remotepod import KILLED_CODE, RemotePod, ended_by_itself, eviction
+from interlink_kueue.remotepod import KILLED_CODE, RemotePod, end_of, ended_by_itself, eviction, why
 
 DELETED = "DeletedRemotely"
 
@@ -58,6 +58,12 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = Tru
     return Fate.RERUN if whole is Whole.AGAIN else Fate.UNDECIDED
 
 
+def is_last(pod: RemotePod) -> bool:
+    """Whether somebody has ended it, and it is not to run again."""
+    evicted = eviction(pod)
+    return bool(evicted or pod.deleted) and (pod.on_eviction != "rerun" or is_final(evicted))
+
+
 def _goes_on(pod: RemotePod) -> bool:
     """Whether its kubelet still has something to tell, or nobody wants it to go."""
     if pod.ended:
@@ -84,10 +90,10 @@ def report(
     if decided in (Fate.RERUN, Fate.UNDECIDED):
         reason = eviction(pod) or DELETED
         then = "it runs again" if decided is Fate.RERUN else "it runs again if all pods of its group do"
-        return _told(pod, Waiting(reason, f"run {pod.run + 1} ended: {_why(pod)}; {then}"), all_wait=True)
+        return _told(pod, Waiting(reason, f"run {pod.number} ended: {why(pod)}; {then}"), all_wait=True)
     if pod.complete and (gone or decided is Fate.RELEASE) and not ended_by_itself(pod):
         reason = eviction(pod) or pod.disruption[0] or DELETED
-        words = f"{_why(pod)}; not all pods of its group can run again" if eviction(pod) and whole is Whole.BROKEN else _why(pod)
+        words = f"{why(pod)}; not all pods of its group can run again" if eviction(pod) and whole is Whole.BROKEN else why(pod)
         return _ended(pod, Terminated(KILLED_CODE, reason, words), override_success=True)
     if pod.ended:
         words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
@@ -97,16 +103,9 @@ def report(
     return _told(pod, _not_yet(pod, admission, position), all_wait=requeued, hint=hint)
 
 
-def _why(pod: RemotePod) -> str:
-    reason, message = pod.disruption
-    if reason:
-        return message or reason
-    return "the remote pod was deleted by somebody"
-
-
 def _not_yet(pod: RemotePod, admission: Admission | None, position: int | None) -> Waiting:
     """What containers without a status of their own wait for."""
-    again = f"run {pod.run + 1} after {pod.past[-1].reason}, " if pod.past else ""
+    again = f"run {pod.number} after {pod.past[-1].reason}, " if pod.past else ""
     if labels.KUEUE_GATE in pod.gates:
         return Waiting("Queued", again + waiting_message(pod.queue, admission, position))
     if not pod.complete:
@@ -129,7 +128,7 @@ def _told(pod: RemotePod, missing: Waiting, *, all_wait: bool = False, hint: str
             state = replace(state, message=" ".join(filter(None, (state.message, hint, pod.warnings))))
         if isinstance(state, Running) and pod.deleted:
             # It may be ended by its node, or the node may be away: then this stays so until somebody gives the node up.
-            found = replace(found, ready=False, message=f"being ended: {pod.disruption[0] or DELETED}: {_why(pod)}")
+            found = replace(found, ready=False, message=f"being ended: {pod.disruption[0] or DELETED}: {why(pod)}")
         return _with_past(pod, replace(found, state=state))
 
     return PodReport(
@@ -172,14 +171,7 @@ def _with_past(pod: RemotePod, found: ContainerReport) -> ContainerReport:
 
 def next_past(pod: RemotePod) -> tuple[Past, ...]:
     """The history that the next run carries."""
-    everyone = (*pod.init_containers, *pod.containers)
-    ends = tuple(
-        End(c.name, c.state.exit_code, c.state.started_at or 0.0, c.state.finished_at or 0.0, c.state.container_id)
-        for c in everyone
-        if isinstance(c.state, Terminated)
-    )
-    reason = eviction(pod) or DELETED
-    return history.folded((*pod.past, Past(reason, _why(pod), ends, {c.name: c.restart_count for c in everyone})))
+    return history.folded((*pod.past, end_of(pod, eviction(pod) or DELETED)))
 
 
 def vanished(containers: Iterable[tuple[str, str]], init_containers: Iterable[tuple[str, str]], why: str = "") -> PodReport:

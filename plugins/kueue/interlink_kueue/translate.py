@@ -11,12 +11,12 @@ from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import Refused
-from interlink_common.workload.model import Workload
-from interlink_kueue import labels, policy
+from interlink_common.workload.model import NEVER, Workload
+from interlink_kueue import history, labels, policy
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import Past
 from interlink_kueue.placement import place
-from interlink_kueue.settings import ANY, NAMESPACE, KueueSettings, OnEviction
+from interlink_kueue.settings import ANY, NAMESPACE, Carrier, KueueSettings, OnEviction
 from interlink_kueue.volumes import carry, mounted
 
 Json = dict[str, Any]
@@ -43,14 +43,16 @@ class Target:
     service_account: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     group: Group | None = None
+    carrier: Carrier = "pod"
 
 
 @dataclass(frozen=True)
 class Objects:
-    """One run of a pod. `others` are objects that it will own: its UID is not known before it is created."""
+    """One run of a pod. `others` are objects that it will own: its UID is not known before it is created. `as_job`: a Job will carry it."""
 
     pod: Json
     others: list[Json] = field(default_factory=list)
+    as_job: bool = False
 
 
 def target(pod: Workload, settings: KueueSettings) -> Target:
@@ -62,6 +64,7 @@ def target(pod: Workload, settings: KueueSettings) -> Target:
     if namespace and not NAMESPACE.fullmatch(namespace):
         raise Refused(f"metadata.namespace {pod.namespace} makes {namespace}, which is no name for a remote namespace")
     queue = _queue(pod, tenant.queue, settings)
+    group = _group(pod, settings.queues.group_owners) if queue else None
     return Target(
         cluster=tenant.cluster,
         namespace=namespace,
@@ -69,7 +72,8 @@ def target(pod: Workload, settings: KueueSettings) -> Target:
         on_eviction=_reaction(pod, tenant.on_eviction or settings.evictions.policy),
         service_account=tenant.service_account,
         image_pull_secrets=tuple(tenant.image_pull_secrets),
-        group=_group(pod, settings.queues.group_owners) if queue else None,
+        group=group,
+        carrier=_carrier(pod, tenant.carrier, settings, may_be_job=bool(queue and not group and pod.restart_policy == NEVER)),
     )
 
 
@@ -99,6 +103,23 @@ def _queue(pod: Workload, default: str, settings: KueueSettings) -> str:
     if not NAMESPACE.fullmatch(chosen):
         raise Refused(f"metadata.annotations {labels.CHOSEN_QUEUE} must be the name of a LocalQueue")
     return chosen
+
+
+def _carrier(pod: Workload, default: Carrier, settings: KueueSettings, *, may_be_job: bool) -> Carrier:
+    """Raises Refused where the pod chooses what can't be."""
+    match pod.annotations.get(labels.CARRIER):
+        case None:
+            return default if may_be_job else "pod"
+        case "pod":
+            return "pod"
+        case "job" if not settings.queues.carrier_annotation:
+            raise Refused(f"metadata.annotations {labels.CARRIER}: the operator does not let pods choose it")
+        case "job" if may_be_job:
+            return "job"
+        case "job":
+            needs = "a queue, no group, and restartPolicy Never"
+            raise Refused(f"metadata.annotations {labels.CARRIER}: to become a Job, a pod needs {needs}")
+    raise Refused(f"metadata.annotations {labels.CARRIER} must be pod or job")
 
 
 def _reaction(pod: Workload, default: OnEviction) -> OnEviction:
@@ -160,6 +181,7 @@ def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0,
             "spec": spec,
         },
         others,
+        as_job=where.carrier == "job",
     )
 
 
@@ -178,7 +200,7 @@ def _metadata(
             named |= {labels.GROUP_NAME: labels.group_name(group.key, run), labels.GROUP: labels.group_name(group.key, 0)}
             annotations |= {labels.GROUP_COUNT: str(group.total), labels.RETRIABLE: "false"}
     if past:
-        annotations[labels.PAST] = json.dumps([dataclasses.asdict(one) for one in past], separators=(",", ":"))
+        annotations[labels.PAST] = history.written(past)
     if warnings:
         annotations[labels.WARNINGS] = sentence("; ".join(warnings))
     return {

@@ -13,14 +13,14 @@ import structlog
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.workload import codec
 from interlink_common.workload.model import Container, Workload
-from interlink_kueue import creating, labels, states
+from interlink_kueue import creating, history, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.groups import Whole
 from interlink_kueue.labels import Place
 from interlink_kueue.mirror import Known, Mirror
 from interlink_kueue.remotepod import eviction
 from interlink_kueue.removing import free_group
-from interlink_kueue.settings import KueueSettings
+from interlink_kueue.settings import Carrier, KueueSettings
 from interlink_kueue.states import Fate
 from interlink_kueue.translate import objects, target
 from interlink_kueue.workers import Workers
@@ -111,6 +111,10 @@ class Upkeep:
     def act(self, uid: str, known: Known, carried: Carried | None, whole: Whole) -> None:
         """Begins what is due for a pod whose last run is `known`."""
         repeatable = is_repeatable(carried)
+        if known.pod.over:
+            self._tasks.begin(f"count {known.place}", lambda: self._count(known))
+        if known.pod.job and not known.gone and states.is_last(known.pod):
+            self._tasks.begin(f"stop {known.place}", lambda: self._stop(known))
         decided = states.fate(known.pod, gone=known.gone, on_deletion=self._on_deletion, repeatable=repeatable, whole=whole)
         if decided is Fate.RERUN and carried is not None:
             self._tasks.begin(rerun_task(uid), lambda: self._rerun(known, carried))
@@ -118,7 +122,7 @@ class Upkeep:
             self._tasks.begin(f"release {known.pod.name}", lambda: self._release(known))
         elif decided is Fate.RELEASE and not known.gone and eviction(known.pod) and labels.KUEUE_GATE in known.pod.gates:
             self._tasks.begin(f"remove {known.pod.name}", lambda: self._remove(known))  # MultiKueue would run it again
-        worker = self._workers.of(known)
+        worker = "" if known.pod.job else self._workers.of(known)
         if worker and carried is not None and repeatable and known.pod.waits and self._completed.get(uid) != known.pod.uid:
             self._tasks.begin(f"complete {known.pod.name} on {worker}", lambda: self._complete(uid, known, carried))
         for earlier in self._mirror.runs(uid)[:-1]:
@@ -132,11 +136,22 @@ class Upkeep:
         await _until_done(lambda: creating.release(self._clusters[known.cluster], known.path))
 
     async def _remove(self, known: Known) -> None:
-        async def both() -> None:
-            await creating.release(self._clusters[known.cluster], known.path)
-            await creating.delete(self._clusters[known.cluster], known.path, 0)
+        await _until_done(lambda: creating.remove(self._clusters[known.cluster], known.place))
 
-        await _until_done(both)
+    async def _count(self, known: Known) -> None:
+        """Lets those pods of a Job go whose ends are now told of by the Job."""
+        cluster = self._clusters[known.cluster]
+
+        async def keep() -> None:
+            await creating.annotate(cluster, known.place, {labels.PAST: history.written(known.pod.past)})
+            for pod in known.pod.over:
+                await creating.release(cluster, replace(known, pod=pod).path)
+
+        await _until_done(keep)
+
+    async def _stop(self, known: Known) -> None:
+        """Kueue would start that Job again. Its pod stays until its end is told."""
+        await _until_done(lambda: creating.delete(self._clusters[known.cluster], known.place.path, propagation="Background"))
 
     async def _free(self, known: Known) -> None:
         await _until_done(lambda: free_group(self._clusters, self._mirror, known))
@@ -163,7 +178,8 @@ class Upkeep:
         """The next run of an evicted pod, where it ran before. The ended one goes when the next is there."""
         pod = carried.workload()
         await asyncio.sleep(RERUN_SECONDS[min(ended.pod.run, len(RERUN_SECONDS) - 1)])
-        where = replace(target(pod, self._settings), namespace=ended.pod.namespace, queue=ended.pod.queue)
+        carrier: Carrier = "job" if ended.pod.job else "pod"
+        where = replace(target(pod, self._settings), namespace=ended.pod.namespace, queue=ended.pod.queue, carrier=carrier)
         made = objects(pod, where, self._settings, ended.pod.run + 1, states.next_past(ended.pod))
 
         async def create() -> None:
@@ -189,11 +205,12 @@ def rerun_task(uid: str) -> str:
     return f"rerun {uid}"
 
 
-async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
+async def _until_done(action: Callable[[], Awaitable[object]]) -> None:
     """Repeats what failed for want of the cluster."""
     while True:
         try:
-            return await action()
+            await action()
+            return
         except BackendUnavailable as error:
             log.warning("repeated later", error=str(error))
             await asyncio.sleep(error.retry_after_seconds or RETRY_SECONDS)

@@ -144,14 +144,15 @@ class Remote:
 
     def objects(self, kind: str, pod: Workload | None = None) -> list[dict[str, Any]]:
         selector = f"{labels.INSTANCE}={self.settings.instance}" + (f",{labels.POD_UID}={pod.uid}" if pod else "")
-        return self.api.items(f"/api/v1/namespaces/{self.namespace}/{kind}", selector)
+        path = labels.jobs_path(self.namespace) if kind == "jobs" else f"/api/v1/namespaces/{self.namespace}/{kind}"
+        return self.api.items(path, selector)
 
     def remote_pod(self, pod: Workload) -> dict[str, Any]:
         """Of the last run."""
         return max(self.objects("pods", pod), key=lambda found: int(found["metadata"]["labels"][labels.RUN]))
 
     def leftovers(self) -> list[str]:
-        kinds = ("pods", "configmaps", "secrets", "services")
+        kinds = ("pods", "jobs", "configmaps", "secrets", "services")
         return [f"{kind}/{found['metadata']['name']}" for kind in kinds for found in self.objects(kind)]
 
     async def until_nothing_is_left(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,16 +15,14 @@ from structlog.testing import capture_logs
 from interlink_common.backend import Verdict
 from interlink_common.errors import BackendUnavailable
 from interlink_common.lifecycle.report import Running
-from interlink_common.testing.bodies import VirtualPod
 from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import from_documents
 from interlink_common.tracking import faultpoints
 from interlink_common.workload.model import File, FilesVolume, Mount
 from interlink_kueue import creating
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
+from tests.live.kueue.killed import start, survives_a_kill_during_its_create, until_gone, virtual_pod
 from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell
 from tests.servers import kubernetes
-from tests.servers.kubernetes_node import BUSYBOX_IMAGE
 from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
 
 HTTPX_KEEPS_SECONDS = 5.0
@@ -253,40 +250,11 @@ async def test_a_token_file_that_was_replaced_is_read_again(start_remote: StartR
     assert ended(await remote.run(a_pod(shell("exit 0")))).exit_code == 0
 
 
-def virtual_pod(script: str, **spec: Any) -> VirtualPod:
-    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "word"}, "data": {"word": "s3cret"}}
-    main = {
-        "name": "main", "image": BUSYBOX_IMAGE, "command": ["sh", "-c", script],
-        "volumeMounts": [{"name": "cm", "mountPath": "/cm"}],
-    }  # fmt: skip
-    volumes = [{"name": "cm", "configMap": {"name": "word"}}]
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "killed"},
-        "spec": {"containers": [main], "volumes": volumes, "terminationGracePeriodSeconds": 1, **spec},
-    }
-    return VirtualPod.admit(from_documents([config_map, pod]), now=0)
-
-
 @pytest.fixture
 async def plugin(api: Api, kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesPlugin]:
     plugin = KubernetesPlugin(kubeconfig, api, NAMESPACE, tmp_path, {"instance": f"killed-{tmp_path.name[-20:]}".replace("_", "-")})
     yield plugin
     await asyncio.to_thread(plugin.stop)
-
-
-async def start(plugin: KubernetesPlugin, fault: str = "") -> None:
-    """Starts the plugin, to be killed by itself at that fault point."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(faultpoints.VARIABLE, fault)
-        await asyncio.to_thread(plugin.start)
-
-
-async def until_gone(plugin: KubernetesPlugin, pod: VirtualPod) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await plugin.leftovers(pod.uid):  # noqa: ASYNC110  the event is in another process
-            await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(300)
@@ -295,19 +263,7 @@ async def until_gone(plugin: KubernetesPlugin, pod: VirtualPod) -> None:
     [faultpoints.RECORDED, creating.POD_CREATED, creating.FILES_CREATED, faultpoints.SUBMITTED, faultpoints.JID_STORED],
 )
 async def test_a_pod_survives_a_kill_during_its_create(plugin: KubernetesPlugin, fault: str) -> None:
-    pod = virtual_pod("cat /cm/word; exit 5", restartPolicy="Never")
-    await start(plugin, fault)
-    async with PluginClient(plugin.listen) as client:
-        with pytest.raises(httpx.TransportError):
-            await client.create(pod)
-    await asyncio.to_thread(plugin.wait)
-    await start(plugin)
-    async with PluginClient(plugin.listen) as client:
-        await client.wait_for(pod, "Failed", timeout_seconds=PATIENCE_SECONDS)
-        assert pod.container_status("main")["state"]["terminated"]["exitCode"] == 5
-        assert await client.read_logs(pod, "main") == "s3cret"
-        await client.delete(pod)
-        await until_gone(plugin, pod)
+    await survives_a_kill_during_its_create(plugin, fault)
 
 
 @pytest.mark.timeout(300)

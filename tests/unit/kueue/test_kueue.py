@@ -54,7 +54,7 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
     ],
 )
 def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert read_workload(told) == Admission("w", "q", ("a", "b"), **expected)
+    assert read_workload(told) == Admission("w", "q", ("a", "b", "c"), **expected)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ from interlink_kueue.settings import ClusterSettings
 
 def remote(phase: str, uid: str = "remote-uid") -> dict[str, Any]:
     labels = {"interlink.eu/pod-uid": "uid", "interlink.eu/run": "0"}
-    return {"metadata": {"name": "r", "namespace": "ns", "uid": uid, "labels": labels}, "spec": {}, "status": {"phase": phase}}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "r", "namespace": "ns", "uid": uid, "labels": labels},
+        "spec": {},
+        "status": {"phase": phase},
+    }
 
 
 def test_an_answer_that_comes_after_the_watch_is_old_news() -> None:

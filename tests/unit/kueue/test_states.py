@@ -134,7 +134,7 @@ def test_what_multikueue_evicts_from_a_worker_cluster() -> None:
     assert as_evicted(mirrored, Admission("w", "q", (), admitted=True)) is mirrored
     pod = as_evicted(mirrored, evicted)
     assert one(pod).state == Waiting("Preempted", "run 1 ended: made room; it runs again")
-    assert next_past(pod) == (Past("Preempted", "made room", (End("main", 137, T0),), {"main": 0}),)
+    assert next_past(pod) == (Past("Preempted", "made room", (End("main", 137, T0),), {"main": 0}, "remote-uid"),)
     assert remembering(mirrored, pod) == pod
     begun = remote(status(RUNNING), phase="Running")
     assert as_evicted(begun, evicted) is begun

@@ -1,0 +1,214 @@
+"""A suspended Job as what carries a pod: whole objects, and the Job with its pods read as one pod."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from interlink_common.errors import Refused
+from interlink_common.lifecycle.report import ContainerReport, Waiting
+from interlink_kueue import labels
+from interlink_kueue.history import End, Past, written
+from interlink_kueue.jobs import Book, carried, job_object, pod_object, queue_labels, read_job
+from interlink_kueue.kueue import Admission
+from interlink_kueue.remotepod import RemotePod, ended_by_itself, eviction, read_pod
+from interlink_kueue.states import Fate, fate, is_last, report
+from interlink_kueue.translate import objects, target
+from tests.unit.kueue.pods import UID, pod, settings
+
+T0, T1 = "2026-11-26T01:00:00Z", "2026-11-26T01:00:05Z"
+PREEMPTED = Admission("w", "q", ("job-uid",), evicted="Preempted", evicted_message="made room")
+ADMITTED = Admission("w", "q", ("job-uid",), admitted=True)
+NAME = labels.pod_name(pod(), 0)
+OURS = {labels.INSTANCE: "node-1", labels.POD_UID: UID, labels.RUN: "0"}
+
+
+def job_of(**changes: Any) -> dict[str, Any]:
+    """A Job as the API server has it: complete, and held by Kueue."""
+    made = job_object(objects(pod(restart_policy="Never"), replace(target(pod(), settings()), queue="q"), settings()).pod)
+    metadata = {**made["metadata"], "namespace": "ns", "uid": "job-uid", **changes.pop("metadata", {})}
+    metadata["labels"] = {**metadata["labels"], labels.QUEUE_NAME: "q"}
+    return {**made, "metadata": metadata, "spec": {**made["spec"], **changes.pop("spec", {})}, "status": changes}
+
+
+def its_pod(name: str, code: int | None = None, *, on_eviction: str = "rerun", **metadata: Any) -> RemotePod:
+    """A pod of that Job, running if it has no exit code."""
+    state = {"running": {"startedAt": T0}} if code is None else {"terminated": {"exitCode": code, "startedAt": T0, "finishedAt": T1}}
+    phase = "Running" if code is None else "Failed" if code else "Succeeded"
+    named = {"labels": {**OURS, labels.JOB_NAME: NAME}, "annotations": {labels.ON_EVICTION: on_eviction}}
+    where = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "creationTimestamp": name, "finalizers": [labels.FINALIZER]}
+    statuses = [{"name": "main", "state": state, "lastState": {}, "ready": code is None, "restartCount": 0, "image": "x", "imageID": ""}]
+    spec = {"containers": [{"name": "main", "image": "x"}], "nodeName": "n"}
+    return read_pod({"metadata": {**where, **named, **metadata}, "spec": spec, "status": {"phase": phase, "containerStatuses": statuses}})
+
+
+DELETED: dict[str, Any] = {"deletionTimestamp": T1, "deletionGracePeriodSeconds": 0}
+
+
+def test_the_whole_job() -> None:
+    where = target(pod(restart_policy="Never"), settings(tenants={"*": {"queue": "q", "carrier": "job"}}))
+    assert where.carrier == "job"
+    made = objects(pod(restart_policy="Never"), where, settings(), past=(Past("Preempted", "made room"),))
+    assert made.as_job
+    template = {
+        "metadata": {
+            "labels": {**OURS, labels.ROLE: "pod"},
+            "annotations": {name: value for name, value in made.pod["metadata"]["annotations"].items() if name != labels.PAST},
+            "finalizers": [labels.FINALIZER],
+        },
+        "spec": {name: value for name, value in made.pod["spec"].items() if name != "schedulingGates"},
+    }
+    assert job_object(made.pod) == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": NAME,
+            "labels": {**OURS, labels.ROLE: "job"},
+            "annotations": made.pod["metadata"]["annotations"],
+            "finalizers": [],
+        },
+        "spec": {
+            "suspend": True,
+            "parallelism": 1,
+            "completions": 1,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "template": template,
+        },
+    }
+    assert pod_object(job_object(made.pod)) == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "name": NAME, "finalizers": []},
+        "spec": template["spec"],
+    }
+    assert queue_labels(made.pod) == {labels.QUEUE_NAME: "q"}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fields", "expected"),
+    [
+        (None, {"restart_policy": "Never"}, "job"),
+        (None, {"restart_policy": "Always"}, "pod"),
+        ("pod", {"restart_policy": "Never"}, "pod"),
+        ("job", {"restart_policy": "Never"}, "job"),
+        ("job", {"restart_policy": "OnFailure"}, "to become a Job, a pod needs a queue, no group, and restartPolicy Never"),
+        ("cronjob", {"restart_policy": "Never"}, "must be pod or job"),
+    ],
+)
+def test_what_carries_a_pod(annotation: str | None, fields: dict[str, str], expected: str) -> None:
+    chosen = settings(tenants={"*": {"queue": "q", "carrier": "job"}}, queues={"carrier_annotation": True})
+    one = pod(annotations={labels.CARRIER: annotation} if annotation else {}, **fields)
+    if expected in ("pod", "job"):
+        assert target(one, chosen).carrier == expected
+        return
+    with pytest.raises(Refused, match=expected):
+        target(one, chosen)
+
+
+def test_pods_may_not_choose_it_unless_the_operator_lets_them() -> None:
+    with pytest.raises(Refused, match="the operator does not let pods choose it"):
+        target(pod(annotations={labels.CARRIER: "job"}, restart_policy="Never"), settings(tenants={"*": {"queue": "q"}}))
+    assert target(pod(restart_policy="Never"), settings(tenants={"*": {"carrier": "job"}})).carrier == "pod", "without a queue"
+
+
+def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
+    found = carried(read_job(job_of()), [])
+    assert (found.name, found.job, found.owner, found.complete, found.waits) == (NAME, NAME, "job-uid", True, True)
+    assert report(found, None).containers == (
+        ContainerReport("main", Waiting("Queued", "queue q: Kueue has not taken the pod up yet"), image="busybox:1.36"),
+    )
+
+
+def test_without_its_queues_label_a_job_is_incomplete() -> None:
+    made = job_of()
+    del made["metadata"]["labels"][labels.QUEUE_NAME]
+    assert not carried(read_job(made), []).complete
+
+
+def test_a_running_job_is_its_pod() -> None:
+    one = its_pod("a")
+    assert carried(read_job(job_of(spec={"suspend": False})), [one]) == replace(one, queue="q", owner="job-uid")
+
+
+def test_an_end_counts_when_the_job_says_so() -> None:
+    one = its_pod("a", 3)
+    running = carried(read_job(job_of(spec={"suspend": False})), [one])
+    assert running.phase == "Running"
+    assert running.over == ()
+    assert not report(running, ADMITTED).finished
+    failed = carried(read_job(job_of(spec={"suspend": False}, conditions=[{"type": "Failed", "status": "True"}])), [one])
+    assert ended_by_itself(failed)
+    assert report(failed, ADMITTED).finished
+
+
+def test_a_job_that_ended_without_a_pod_tells_its_own_words() -> None:
+    ended = {"type": "Failed", "status": "True", "message": "was active too long"}
+    (found,) = report(carried(read_job(job_of(conditions=[ended])), []), None).containers
+    assert (found.state.exit_code, found.state.message) == (137, "was active too long")  # type: ignore[union-attr]
+
+
+def evicted_book(on_eviction: str = "rerun", code: int = 143) -> Book:
+    """As told: the pod runs, is deleted while Kueue says why, has ended; by then Kueue may say something else."""
+    book = Book(synced=True)
+    book.jobs[NAME] = read_job(job_of(metadata={"annotations": {labels.ON_EVICTION: on_eviction}}))
+    book.put_pod(its_pod("a", on_eviction=on_eviction), ADMITTED)
+    book.put_pod(its_pod("a", on_eviction=on_eviction, **DELETED), PREEMPTED)
+    book.put_pod(its_pod("a", code, on_eviction=on_eviction, **DELETED), ADMITTED)
+    return book
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code: int) -> None:
+    book = evicted_book(code=code)
+    past = Past("Preempted", "made room", (End("main", code, 1795654800.0, 1795654805.0),), {"main": 0}, "uid-a")
+    found = book.carried(NAME)
+    assert found is not None
+    assert (found.waits, found.past, [pod.name for pod in found.over]) == (True, (past,), ["a"])
+    (told,) = report(found, None).containers
+    assert told.state == Waiting("Queued", "run 2 after Preempted, queue q: Kueue has not taken the pod up yet")
+    assert told.restart_count == 1
+    book.jobs[NAME] = read_job(job_of(spec={"suspend": False}, metadata={"annotations": {labels.PAST: written((past,))}}))
+    book.put_pod(its_pod("b"), ADMITTED)
+    found = book.carried(NAME)
+    assert found is not None
+    assert (found.name, found.past, [pod.name for pod in found.over]) == ("b", (past,), ["a"])
+    book.lose_pod(NAME, "a")
+    found = book.carried(NAME)
+    assert found is not None
+    assert (found.name, found.past, found.over) == ("b", (past,), ())
+    assert list(book.pods[NAME]) == ["b"]
+
+
+def test_where_a_pod_is_not_to_run_twice_the_first_counts() -> None:
+    """Kueue may be quicker than we are."""
+    book = evicted_book("fail")
+    found = book.carried(NAME)
+    assert found is not None
+    assert is_last(found)
+    book.put_pod(its_pod("b", on_eviction="fail"), ADMITTED)
+    found = book.carried(NAME)
+    assert found is not None
+    assert (found.name, eviction(found), found.over) == ("a", "Preempted", ())
+    assert fate(found, gone=False, on_deletion="fail") is Fate.RELEASE
+
+
+def test_a_success_of_an_evicted_pod_is_none() -> None:
+    """The Job may have counted it: then another Job runs it again."""
+    book = evicted_book(code=0)
+    book.jobs[NAME] = read_job(job_of(conditions=[{"type": "Complete", "status": "True"}]))
+    found = book.carried(NAME)
+    assert found is not None
+    assert fate(found, gone=False, on_deletion="fail") is Fate.RERUN
+
+
+def test_what_is_left_of_a_job_that_was_never_seen_is_its_last_pod() -> None:
+    book = Book(synced=True)
+    assert book.carried(NAME) is None
+    book.put_pod(its_pod("a", 0, **DELETED), None)
+    book.put_pod(its_pod("b"), None)
+    assert book.carried(NAME) == its_pod("b")
+    book.forget(NAME)
+    assert book.carried(NAME) is None
