@@ -70,9 +70,9 @@ def read_job(job: Json) -> RemoteJob:
     outcome = end.get("type", "")
     status = {"phase": {"Complete": "Succeeded", "Failed": "Failed"}.get(outcome, "Pending"), "message": end.get("message", "")}
     pod = read_pod({"metadata": metadata, "spec": job["spec"]["template"]["spec"], "status": status})
-    gates = (labels.KUEUE_GATE,) if suspended and not outcome else ()
-    complete = gates if pod.queue else (*gates, labels.GATE)
-    return RemoteJob(replace(pod, gates=complete, succumbed=False, job=pod.name), suspended, outcome)
+    held = (labels.KUEUE_GATE,) if suspended and not outcome else ()
+    incomplete = () if pod.queue else (labels.GATE,)
+    return RemoteJob(replace(pod, gates=held + incomplete, succumbed=False, job=pod.name), suspended, outcome)
 
 
 def carried(job: RemoteJob, pods: Iterable[RemotePod]) -> RemotePod:

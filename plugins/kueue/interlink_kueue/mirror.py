@@ -157,7 +157,7 @@ class Mirror:
         site = self.sites.get((place.cluster, place.namespace))
         if site is None or not place.is_job:
             return site is not None and place.name in site.pods
-        return place.name in site.jobs or any(carrier == place for _, carrier in site.pods.values())
+        return place.name in site.jobs or any(name in site.pods for name in site.book.pods.get(place.name, ()))
 
     def forget(self, pod_uid: str) -> None:
         for known in self._runs.pop(pod_uid, {}).values():

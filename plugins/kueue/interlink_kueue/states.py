@@ -61,7 +61,8 @@ def fate(pod: RemotePod, *, gone: bool, on_deletion: str, repeatable: bool = Tru
 def is_last(pod: RemotePod) -> bool:
     """Whether somebody has ended it, and it is not to run again."""
     evicted = eviction(pod)
-    return bool(evicted or pod.deleted) and (pod.on_eviction != "rerun" or is_final(evicted))
+    ended = bool(evicted or pod.deleted) and not ended_by_itself(pod)
+    return ended and (pod.on_eviction != "rerun" or is_final(evicted))
 
 
 def _goes_on(pod: RemotePod) -> bool:
