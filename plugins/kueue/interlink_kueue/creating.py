@@ -55,11 +55,11 @@ async def _create_pod(cluster: Cluster, namespace: str, made: Objects) -> Json:
                 " so the pod would run at once; its pod integration and webhook must cover that namespace"
             )
         await create_others(cluster, namespace, made, pod)
+        fault_point(FILES_CREATED)
+        return await ungate(cluster, pod)
     except Refused:
-        await remove(cluster, Place(cluster.name, namespace, pod["metadata"]["name"]))
+        await remove(cluster, _place(cluster, pod))
         raise
-    fault_point(FILES_CREATED)
-    return await ungate(cluster, pod)
 
 
 async def _create_job(cluster: Cluster, namespace: str, made: Objects) -> Json:
@@ -74,17 +74,14 @@ async def _create_job(cluster: Cluster, namespace: str, made: Objects) -> Json:
     fault_point(POD_CREATED)
     if labels.QUEUE_NAME in created["metadata"]["labels"]:
         return created
+    place = Place(cluster.name, namespace, job["metadata"]["name"], is_job=True)
     try:
         await create_others(cluster, namespace, made, created)
+        fault_point(FILES_CREATED)
+        return await _complete(cluster, place, {"metadata": {"labels": jobs.queue_labels(made.pod)}}, MERGE_PATCH)
     except Refused:
-        await remove(cluster, Place(cluster.name, namespace, job["metadata"]["name"], is_job=True))
+        await remove(cluster, place)
         raise
-    fault_point(FILES_CREATED)
-    patch = {"metadata": {"labels": jobs.queue_labels(made.pod)}}
-    try:
-        return await cluster.call("PATCH", f"{path}/{job['metadata']['name']}", body=patch, content_type=MERGE_PATCH)
-    except ApiRefusal as error:
-        raise explained(error, namespace) from error
 
 
 def gates(pod: Json) -> set[str]:
@@ -143,17 +140,22 @@ def _placed(pod: Json, namespace: str) -> Json:
     return {**pod, "metadata": {**pod["metadata"], "namespace": namespace}}
 
 
-def _path(pod: Json) -> str:
-    return f"{labels.pods_path(pod['metadata']['namespace'])}/{pod['metadata']['name']}"
+def _place(cluster: Cluster, pod: Json) -> Place:
+    return Place(cluster.name, pod["metadata"]["namespace"], pod["metadata"]["name"])
 
 
 async def ungate(cluster: Cluster, pod: Json) -> Json:
-    """Lets the pod go: from here on it is complete."""
+    """Lets the pod go."""
     patch = {"spec": {"schedulingGates": [{"name": labels.GATE, "$patch": "delete"}]}}
+    return await _complete(cluster, _place(cluster, pod), patch, STRATEGIC)
+
+
+async def _complete(cluster: Cluster, place: Place, patch: Json, content_type: str) -> Json:
+    """From here on it is complete."""
     try:
-        return await cluster.call("PATCH", _path(pod), body=patch, content_type=STRATEGIC)
+        return await cluster.call("PATCH", place.path, body=patch, content_type=content_type)
     except ApiRefusal as error:
-        raise explained(error, pod["metadata"]["namespace"]) from error
+        raise explained(error, place.namespace) from error
 
 
 async def remove(cluster: Cluster, place: Place, grace_seconds: int = 0) -> bool:

@@ -44,7 +44,7 @@ def job_object(pod: Json) -> Json:
 def pod_object(job: Json) -> Json:
     """A pod as the Job would make it, to ask whether it would be admitted: a Job that can't make its pod only waits."""
     template = job["spec"]["template"]
-    metadata = {**template["metadata"], "name": job["metadata"]["name"], "finalizers": []}
+    metadata = {**template["metadata"], "generateName": f"{job['metadata']['name']}-", "finalizers": []}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 

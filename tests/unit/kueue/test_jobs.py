@@ -81,7 +81,7 @@ def test_the_whole_job() -> None:
     assert pod_object(job_object(made.pod)) == {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {**template["metadata"], "name": NAME, "finalizers": []},
+        "metadata": {**template["metadata"], "generateName": f"{NAME}-", "finalizers": []},
         "spec": template["spec"],
     }
     assert queue_labels(made.pod) == {labels.QUEUE_NAME: "q"}
