@@ -38,6 +38,15 @@ class Chunk:
         return f"{self.run}.{self.number}"
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What is known of a chunk: both at once, so that who sees an attempt sees its lines too."""
+
+    size: int = 0
+    attempts: frozenset[tuple[str, int]] = frozenset()
+    """(container, attempt) of its lines."""
+
+
 class Journal:
     """One pod's. Reads what is there when made, so that a restart of the plugin knows all again.
 
@@ -57,8 +66,7 @@ class Journal:
         self._over = False
         self._earlier: dict[int, PodReport] = {}
         """What was last told of runs that are over."""
-        self._index: dict[Chunk, frozenset[tuple[str, int]]] = {}
-        self._sizes: dict[Chunk, int] = {}
+        self._extents: dict[Chunk, Extent] = {}
         for chunk in self.chunks:
             self._learn(chunk, self._read_whole(chunk))
 
@@ -69,7 +77,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes of the stream that are here, of all runs: where the rest of it begins."""
-        return sum(self._sizes.values())
+        return sum(extent.size for extent in self._extents.values())
 
     def append(self, data: bytes) -> bool:
         """Keeps what comes next of a stream that is one file for all runs; whole lines only. True if there was one."""
@@ -86,7 +94,7 @@ class Journal:
         if not data:
             return
         number = self.taken(run)
-        if number == 0 or self._sizes[Chunk(run, number)] >= CHUNK_BYTES:
+        if number == 0 or self._extents[Chunk(run, number)].size >= CHUNK_BYTES:
             number += 1
         chunk = Chunk(run, number)
         (self.directory / LOG).mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -113,7 +121,8 @@ class Journal:
             self.run_is_over("the job was evicted and ran again")
             self.run, self._over, self.has_last_word = chunk.run, False, False
         is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
-        attempts = set(self._index.get(chunk, ()))
+        extent = self._extents.get(chunk, Extent())
+        attempts = set(extent.attempts)
         for event in Decoder().feed(data):
             if isinstance(event, LogLine):
                 attempts.add((event.container, event.attempt))
@@ -125,12 +134,11 @@ class Journal:
                 self.told, self.has_last_word = Told(event.report, event.exit_code != STOPPED, event.cause), True
             elif isinstance(event, Failed):
                 self.told, self.has_last_word = replace(self.told, cause=event.reason), True
-        self._index[chunk] = frozenset(attempts)
-        self._sizes[chunk] = self._sizes.get(chunk, 0) + len(data)
+        self._extents[chunk] = Extent(extent.size + len(data), frozenset(attempts))
 
     def attempts(self, container: str) -> list[tuple[int, int]]:
         """(run, attempt) of each start of the container, in order; silent ones as far as the last report of a run tells of them."""
-        spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._index[chunk] if name == container}
+        spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._extents[chunk].attempts if name == container}
         reports = self._earlier | ({self.run: self.told.report} if self.told.report is not None else {})
         for run, told in reports.items():
             for entry in (*told.init_containers, *told.containers):
@@ -140,13 +148,13 @@ class Journal:
 
     def lines(self, chunk: Chunk, container: str, attempt: int, offset: int = 0) -> tuple[list[LogLine], int]:
         """What the chunk has of that attempt of the container from the offset on, and where it ends now."""
-        size = self._sizes[chunk]
-        if (container, attempt) not in self._index[chunk]:
-            return [], size
+        extent = self._extents[chunk]
+        if (container, attempt) not in extent.attempts:
+            return [], extent.size
         with (self.directory / LOG / chunk.name).open("rb") as file:
             file.seek(offset)
-            found = [event for event in _events(file.read(size - offset)) if isinstance(event, LogLine)]
-        return [event for event in found if event.container == container and event.attempt == attempt], size
+            found = [event for event in _events(file.read(extent.size - offset)) if isinstance(event, LogLine)]
+        return [event for event in found if event.container == container and event.attempt == attempt], extent.size
 
     def end(self, report: PodReport) -> None:
         """Durable: from now on the pod has ended so, whatever becomes of its job."""
