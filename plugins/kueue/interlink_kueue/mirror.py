@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -232,51 +232,38 @@ class Mirror:
             self._stirred()
 
     def _pods(self, site: Site) -> _Taker:
-        seen: set[str] = set()
-
-        def take(kind: Kind, told: Json) -> None:
-            if kind is Kind.BEGIN:
-                seen.clear()
-            elif kind is Kind.SYNCED:
-                for name in set(site.pods) - seen:
-                    self._lose(site, site.pods, name)
+        def put(told: Json) -> None:
+            pod = read_pod(told)
+            site.pods[pod.name] = pod.pod_uid, Known(site.cluster.name, pod).place
+            if pod.job:
+                site.book.put_pod(pod, self._admission_of_job(site, pod.job))
+                self._compose(site, pod.job)
             else:
-                pod = read_pod(told)
-                seen.add(pod.name)
-                site.pods[pod.name] = pod.pod_uid, Known(site.cluster.name, pod).place
-                if pod.job:
-                    site.book.put_pod(pod, self._admission_of_job(site, pod.job))
-                    self._compose(site, pod.job)
-                else:
-                    self._present(site.cluster.name, pod, quiet=kind is Kind.GONE)
-                if kind is Kind.GONE:
-                    self._lose(site, site.pods, pod.name)
+                self._present(site.cluster.name, pod)
 
-        return take
+        return _following(site.pods, put, lambda name: self._lose(site, site.pods, name))
 
     def _jobs(self, site: Site) -> _Taker:
-        seen: set[str] = set()
+        def put(told: Json) -> None:
+            job = read_job(told)
+            site.jobs[job.pod.name] = job.pod.pod_uid, Known(site.cluster.name, job.pod).place
+            site.book.jobs[job.pod.name] = job
+            self._compose(site, job.pod.name)
 
-        def take(kind: Kind, told: Json) -> None:
-            if kind is Kind.BEGIN:
-                seen.clear()
-            elif kind is Kind.SYNCED:
-                site.book.synced = True
-                for name in set(site.jobs) - seen:
-                    self._lose(site, site.jobs, name)
-                for name in {*site.book.jobs, *site.book.pods}:
-                    self._compose(site, name)
-            else:
-                job = read_job(told)
-                name = job.pod.name
-                seen.add(name)
-                site.jobs[name] = job.pod.pod_uid, Known(site.cluster.name, job.pod).place
-                site.book.jobs[name] = job
+        def synced() -> None:
+            site.book.synced = True
+            for name in {*site.book.jobs, *site.book.pods}:
                 self._compose(site, name)
-                if kind is Kind.GONE:
-                    self._lose(site, site.jobs, name)
 
-        return take
+        return _following(site.jobs, put, lambda name: self._lose(site, site.jobs, name), synced)
+
+    def _workloads(self, site: Site) -> _Taker:
+        def put(told: Json) -> None:
+            admission = read_workload(told)
+            site.workloads[admission.name] = admission
+            self._admit(site, admission)
+
+        return _following(site.workloads, put, lambda name: self._unadmit(site.workloads.pop(name)))
 
     def _lose(self, site: Site, there: dict[str, tuple[str, Place]], name: str) -> None:
         pod_uid, place = there.pop(name)
@@ -295,7 +282,7 @@ class Mirror:
         if site.book.synced and (pod := site.book.carried(job)):
             self._present(site.cluster.name, pod)
 
-    def _present(self, cluster: str, pod: RemotePod, *, quiet: bool = False) -> None:
+    def _present(self, cluster: str, pod: RemotePod) -> None:
         if not pod.pod_uid:
             return
         runs = self._runs.setdefault(pod.pod_uid, {})
@@ -311,8 +298,7 @@ class Mirror:
             self._groups.setdefault(pod.group, set()).add(pod.pod_uid)
             if before is None or (before.pod.ended, before.pod.deleted, before.pod.disruption) != (pod.ended, pod.deleted, pod.disruption):
                 self._stir_group(pod)
-        if not quiet:
-            self._changed(pod.pod_uid)
+        self._changed(pod.pod_uid)
 
     def _gone(self, pod_uid: str, place: Place) -> None:
         """A run that was never complete is forgotten: it was undone."""
@@ -327,26 +313,6 @@ class Mirror:
                 self._stir_group(known.pod)
         if not runs:
             self._runs.pop(pod_uid, None)
-
-    def _workloads(self, site: Site) -> _Taker:
-        seen: set[str] = set()
-
-        def take(kind: Kind, told: Json) -> None:
-            if kind is Kind.BEGIN:
-                seen.clear()
-            elif kind is Kind.SYNCED:
-                for name in set(site.workloads) - seen:
-                    self._unadmit(site.workloads.pop(name))
-            elif kind is Kind.GONE:
-                site.workloads.pop(told["metadata"]["name"], None)
-                self._unadmit(read_workload(told))
-            else:
-                admission = read_workload(told)
-                seen.add(admission.name)
-                site.workloads[admission.name] = admission
-                self._admit(site, admission)
-
-        return take
 
     def _admit(self, site: Site, admission: Admission) -> None:
         for uid in admission.owner_uids:
@@ -368,3 +334,26 @@ class Mirror:
 
 
 _Taker = Callable[[Kind, Json], None]
+
+
+def _following(
+    there: Mapping[str, object], put: Callable[[Json], None], lose: Callable[[str], None], synced: Callable[[], None] = lambda: None
+) -> _Taker:
+    """Keeps `there`, by name, as the news tell; `put` adds to it, `lose` takes from it."""
+    seen: set[str] = set()
+
+    def take(kind: Kind, told: Json) -> None:
+        if kind is Kind.BEGIN:
+            seen.clear()
+        elif kind is Kind.SYNCED:
+            for name in set(there) - seen:
+                lose(name)
+            synced()
+        else:
+            name = told["metadata"]["name"]
+            seen.add(name)
+            put(told)
+            if kind is Kind.GONE:
+                lose(name)
+
+    return take
