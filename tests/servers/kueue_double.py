@@ -247,8 +247,7 @@ class KueueDouble(Kueue):
         for resource, amount in asked.items():
             used[name, resource] = used.get((name, resource), 0) + amount
         reserved = f"Quota reserved in ClusterQueue {name}, wait time since queued was 1s"
-        again = {"Evicted": ("False", "QuotaReserved", "Previously: evicted")} if condition(workload, "Evicted") else {}
-        self._conditions(workload, QuotaReserved=("True", "QuotaReserved", reserved), **again)
+        self._conditions(workload, QuotaReserved=("True", "QuotaReserved", reserved), **_previously(workload))
         self._start(workload, members, queue)
 
     def _start(self, workload: Json, members: list[Json], queue: Json) -> None:
@@ -364,6 +363,14 @@ def definition(kind: str, plural: str, scope: str) -> Json:
         "metadata": {"name": f"{plural}.{GROUP}", "annotations": {"api-approved.kubernetes.io": "unapproved, test double"}},
         "spec": {"group": GROUP, "scope": scope, "names": {"kind": kind, "plural": plural}, "versions": versions},
     }
+
+
+def _previously(workload: Json) -> dict[str, tuple[str, str, str]]:
+    """What becomes of the condition Evicted of what is admitted again."""
+    for one in (workload.get("status") or {}).get("conditions") or ():
+        if (one["type"], one["status"]) == ("Evicted", "True"):
+            return {"Evicted": ("False", "QuotaReserved", f"Previously: {one['message']}")}
+    return {}
 
 
 def _as_pod(job: Json) -> Json:

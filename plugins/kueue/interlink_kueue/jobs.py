@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interlink_kueue import history, labels
+from interlink_kueue.history import Past
 from interlink_kueue.kueue import Admission, is_final
 from interlink_kueue.remotepod import EVICTED_BY_KUEUE, RemotePod, end_of, ended_by_itself, eviction, read_pod, remembering
 
 Json = dict[str, Any]
 
 REPLACED = "Replaced"
-"""Reason of a pod's end after which its Job has made another, if none is told."""
+"""Reason of a pod's end that nobody saw here: the plugin was away, and Kueue has admitted the Job again."""
 
 
 def job_object(pod: Json) -> Json:
@@ -75,7 +76,7 @@ def read_job(job: Json) -> RemoteJob:
     return RemoteJob(replace(pod, gates=held + incomplete, succumbed=False, job=pod.name), suspended, outcome)
 
 
-def carried(job: RemoteJob, pods: Iterable[RemotePod]) -> RemotePod:
+def carried(job: RemoteJob, pods: Iterable[RemotePod], admission: Admission | None) -> RemotePod:
     """The Job with its pods as one remote pod: the last, if that counts, else one that waits. Where the pod is not to run twice, the first.
 
     `over` are the pods whose ends count for nothing: they may go when `past`, which tells of them, is on the Job.
@@ -93,8 +94,14 @@ def carried(job: RemoteJob, pods: Iterable[RemotePod]) -> RemotePod:
             current = replace(last, phase="Running")
     over = [pod for pod in fresh if again and pod.ended and (pod is not last or current is None)]
     left = [pod for pod in everyone if pod.uid in counted and labels.FINALIZER in pod.finalizers]
-    past = history.folded((*job.pod.past, *(end_of(pod, eviction(pod) or REPLACED) for pod in over)))
+    past = history.folded((*job.pod.past, *(_end(pod, admission) for pod in over)))
     return replace(current or job.pod, queue=job.pod.queue, past=past, owner=job.pod.uid, over=(*left, *over))
+
+
+def _end(pod: RemotePod, admission: Admission | None) -> Past:
+    if not pod.disruption[0]:
+        pod = replace(pod, disruption=(REPLACED, (admission and admission.previously) or "its Job has made another pod"))
+    return end_of(pod, eviction(pod) or pod.disruption[0])
 
 
 @dataclass
@@ -132,7 +139,7 @@ class Book:
             ended = pods[name].phase if pods[name].ended else "Failed"
             pods[name] = replace(pods[name], deleted=True, phase=ended, finalizers=())
 
-    def carried(self, job: str) -> RemotePod | None:
+    def carried(self, job: str, admission: Admission | None) -> RemotePod | None:
         """The Job as one remote pod; of a Job that was never seen, its last pod. None: there is nothing of it."""
         pods = self.pods.get(job, {})
         if job not in self.jobs:
@@ -140,7 +147,7 @@ class Book:
         counted = {one.pod for one in self.jobs[job].pod.past}
         for pod in [pod for pod in pods.values() if pod.uid in counted and not pod.finalizers]:
             del pods[pod.name]
-        return carried(self.jobs[job], pods.values())
+        return carried(self.jobs[job], pods.values(), admission)
 
     def forget(self, job: str) -> None:
         self.jobs.pop(job, None)

@@ -31,8 +31,8 @@ FINAL_EVICTIONS = ("Deactivated",)
 
 @dataclass(frozen=True)
 class Admission:
-    """What Kueue says of one workload. `evicted` and `evicted_message`: why, of an eviction in force. `worker`: MultiKueue's cluster that
-    runs it."""
+    """What Kueue says of one workload. `evicted` and `evicted_message`: why, of an eviction in force; `previously`: of one that is over.
+    `worker`: MultiKueue's cluster that runs it."""
 
     name: str
     queue: str
@@ -42,6 +42,7 @@ class Admission:
     active: bool = True
     evicted: str = ""
     evicted_message: str = ""
+    previously: str = ""
     reason: str = ""
     message: str = ""
     worker: str = ""
@@ -69,6 +70,7 @@ def read_workload(workload: Json) -> Admission:
         active=active,
         evicted=evicted["reason"] if evicted else "",
         evicted_message=evicted.get("message", "") if evicted else "",
+        previously="" if evicted else (conditions.get("Evicted") or {}).get("message", ""),
         reason=told.get("reason", ""),
         message=_checking(status) if reserved and not evicted else told.get("message", ""),
         worker=status.get("clusterName", ""),

@@ -279,7 +279,7 @@ class Mirror:
 
     def _compose(self, site: Site, job: str) -> None:
         """Of a Job's pods alone nothing can be told: it may have made others before."""
-        if site.book.synced and (pod := site.book.carried(job)):
+        if site.book.synced and (pod := site.book.carried(job, self._admission_of_job(site, job))):
             self._present(site.cluster.name, pod)
 
     def _present(self, cluster: str, pod: RemotePod) -> None:

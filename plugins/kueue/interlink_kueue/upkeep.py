@@ -111,7 +111,7 @@ class Upkeep:
     def act(self, uid: str, known: Known, carried: Carried | None, whole: Whole) -> None:
         """Begins what is due for a pod whose last run is `known`."""
         repeatable = is_repeatable(carried)
-        if known.pod.over:
+        if known.pod.over and self._mirror.admission(known):  # which may know why they ended
             self._tasks.begin(f"count {known.place}", lambda: self._count(known))
         if known.pod.job and not known.gone and states.is_last(known.pod):
             self._tasks.begin(f"stop {known.place}", lambda: self._stop(known))

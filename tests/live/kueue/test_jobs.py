@@ -19,7 +19,7 @@ from interlink_common.workload.model import File, FilesVolume, Mount, Workload
 from interlink_kueue import creating, labels
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.killed import survives_a_kill_during_its_create
-from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting
+from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, cpu, ended, shell, waiting
 from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
 from tests.servers.kueue import Kueue
 
@@ -123,16 +123,21 @@ async def test_a_deactivated_job_does_not_run_again(remote: Remote, kueue: Kueue
 
 
 async def test_evictions_while_the_plugin_is_away(remote: Remote, kueue: Kueue) -> None:
+    """Kueue has admitted the Job again by then."""
     pod = forever()
     await remote.running(pod)
     (before,) = names(remote, "pods", pod)
     await remote.stop()
     evict(remote, kueue, pod)
-    await asyncio.to_thread(lambda: kueue.workload_of(the_job(remote, pod)))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(names(remote, "pods", pod)) < 2:  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.1)
     remote.reports.clear()
     await remote.start()
-    report = await remote.until(pod, runs_again())
-    assert container(report).last_state is not None
+    last = container(await remote.until(pod, runs_again())).last_state
+    assert last is not None
+    assert (last.exit_code, last.reason) == (0, "Replaced")
+    assert last.message.startswith("Replaced: Previously: Preempted to accommodate a workload")
     await remote.until_true(lambda: before not in names(remote, "pods", pod))
 
 

@@ -115,7 +115,7 @@ def test_pods_may_not_choose_it_unless_the_operator_lets_them() -> None:
 
 
 def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
-    found = carried(read_job(job_of()), [])
+    found = carried(read_job(job_of()), [], None)
     assert (found.name, found.job, found.owner, found.complete, found.waits) == (NAME, NAME, "job-uid", True, True)
     assert report(found, None).containers == (
         ContainerReport("main", Waiting("Queued", "queue q: Kueue has not taken the pod up yet"), image="busybox:1.36"),
@@ -125,28 +125,28 @@ def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
 def test_without_its_queues_label_a_job_is_incomplete() -> None:
     made = job_of()
     del made["metadata"]["labels"][labels.QUEUE_NAME]
-    assert not carried(read_job(made), []).complete
+    assert not carried(read_job(made), [], None).complete
 
 
 def test_a_running_job_is_its_pod() -> None:
     one = its_pod("a")
-    assert carried(read_job(job_of(spec={"suspend": False})), [one]) == replace(one, queue="q", owner="job-uid")
+    assert carried(read_job(job_of(spec={"suspend": False})), [one], None) == replace(one, queue="q", owner="job-uid")
 
 
 def test_an_end_counts_when_the_job_says_so() -> None:
     one = its_pod("a", 3)
-    running = carried(read_job(job_of(spec={"suspend": False})), [one])
+    running = carried(read_job(job_of(spec={"suspend": False})), [one], None)
     assert running.phase == "Running"
     assert running.over == ()
     assert not report(running, ADMITTED).finished
-    failed = carried(read_job(job_of(spec={"suspend": False}, conditions=[{"type": "Failed", "status": "True"}])), [one])
+    failed = carried(read_job(job_of(spec={"suspend": False}, conditions=[{"type": "Failed", "status": "True"}])), [one], None)
     assert ended_by_itself(failed)
     assert report(failed, ADMITTED).finished
 
 
 def test_a_job_that_ended_without_a_pod_tells_its_own_words() -> None:
     ended = {"type": "Failed", "status": "True", "message": "was active too long"}
-    (found,) = report(carried(read_job(job_of(conditions=[ended])), []), None).containers
+    (found,) = report(carried(read_job(job_of(conditions=[ended])), [], None), None).containers
     assert (found.state.exit_code, found.state.message) == (137, "was active too long")  # type: ignore[union-attr]
 
 
@@ -164,7 +164,7 @@ def evicted_book(on_eviction: str = "rerun", code: int = 143) -> Book:
 def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code: int) -> None:
     book = evicted_book(code=code)
     past = Past("Preempted", "made room", (End("main", code, 1795654800.0, 1795654805.0),), {"main": 0}, "uid-a")
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert (found.waits, found.past, [pod.name for pod in found.over]) == (True, (past,), ["a"])
     (told,) = report(found, None).containers
@@ -172,24 +172,35 @@ def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code:
     assert told.restart_count == 1
     book.jobs[NAME] = read_job(job_of(spec={"suspend": False}, metadata={"annotations": {labels.PAST: written((past,))}}))
     book.put_pod(its_pod("b"), ADMITTED)
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert (found.name, found.past, [pod.name for pod in found.over]) == ("b", (past,), ["a"])
     book.lose_pod(NAME, "a")
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert (found.name, found.past, found.over) == ("b", (past,), ())
     assert list(book.pods[NAME]) == ["b"]
 
 
+def test_an_end_that_nobody_saw_is_told_in_kueues_words() -> None:
+    """The plugin was away until Kueue had admitted the Job again."""
+    pods = [its_pod("a", 143, **DELETED), its_pod("b")]
+    job = read_job(job_of(spec={"suspend": False}))
+    told = [carried(job, pods, admission).past[0] for admission in (None, replace(ADMITTED, previously="Previously: made room"))]
+    assert [(one.reason, one.message) for one in told] == [
+        ("Replaced", "its Job has made another pod"),
+        ("Replaced", "Previously: made room"),
+    ]
+
+
 def test_where_a_pod_is_not_to_run_twice_the_first_counts() -> None:
     """Kueue may be quicker than we are."""
     book = evicted_book("fail")
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert is_last(found)
     book.put_pod(its_pod("b", on_eviction="fail"), ADMITTED)
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert (found.name, eviction(found), found.over) == ("a", "Preempted", ())
     assert fate(found, gone=False, on_deletion="fail") is Fate.RELEASE
@@ -199,16 +210,16 @@ def test_a_success_of_an_evicted_pod_is_none() -> None:
     """The Job may have counted it: then another Job runs it again."""
     book = evicted_book(code=0)
     book.jobs[NAME] = read_job(job_of(conditions=[{"type": "Complete", "status": "True"}]))
-    found = book.carried(NAME)
+    found = book.carried(NAME, None)
     assert found is not None
     assert fate(found, gone=False, on_deletion="fail") is Fate.RERUN
 
 
 def test_what_is_left_of_a_job_that_was_never_seen_is_its_last_pod() -> None:
     book = Book(synced=True)
-    assert book.carried(NAME) is None
+    assert book.carried(NAME, None) is None
     book.put_pod(its_pod("a", 0, **DELETED), None)
     book.put_pod(its_pod("b"), None)
-    assert book.carried(NAME) == its_pod("b")
+    assert book.carried(NAME, None) == its_pod("b")
     book.forget(NAME)
-    assert book.carried(NAME) is None
+    assert book.carried(NAME, None) is None

@@ -37,8 +37,8 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
             {"evicted": "Preempted", "evicted_message": "made room", "reason": WAITS[1], "message": WAITS[2]},
         ),
         (
-            workload(Evicted=("False", "Preempted", "Previously: made room"), QuotaReserved=WAITS),
-            {"reason": WAITS[1], "message": WAITS[2]},
+            workload(Evicted=("False", "QuotaReserved", "Previously: made room"), QuotaReserved=WAITS),
+            {"previously": "Previously: made room", "reason": WAITS[1], "message": WAITS[2]},
         ),
         (
             workload(False, Evicted=("True", "Deactivated", "by hand"), QuotaReserved=WAITS),
