@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 import httpx
 
-from interlink_common.workload.quantities import milli, whole
 from tests.servers.kubernetes import Cluster, free_port
 from tests.servers.kubernetes_plugin import Api
 from tests.servers.kueue import API_SERVICES, DEFINITIONS, MERGE, MUTATING, Json, Kueue, condition
+from tests.servers.kueue_carriers import as_pod, is_stopped, parsed, requests, text
 from tests.servers.kueue_webhook import GATE, GROUP, MANAGED, QUEUE, VISIBILITY_GROUP, Server, configuration, visibility
 
 GROUP_NAME, GROUP_COUNT = f"{GROUP}/pod-group-name", f"{GROUP}/pod-group-total-count"
@@ -141,7 +141,7 @@ class KueueDouble(Kueue):
 
     def _round(self) -> None:
         pods = self._api.items("/api/v1/pods", f"{MANAGED}=true")
-        jobs = [_as_pod(job) for job in self._api.items("/apis/batch/v1/jobs", QUEUE)]
+        jobs = [as_pod(job) for job in self._api.items("/apis/batch/v1/jobs", QUEUE)]
         by_uid = {one["metadata"]["uid"]: one for one in (*pods, *jobs)}
         workloads = self._api.items(f"{self.base}/workloads")
         owned = {owner["uid"] for workload in workloads for owner in workload["metadata"]["ownerReferences"]}
@@ -200,7 +200,7 @@ class KueueDouble(Kueue):
         if phases <= {"Succeeded", "Failed"}:
             self._conditions(workload, Finished=("True", "Failed" if "Failed" in phases else "Succeeded", "Pods finished"))
             return
-        asked = _requests(members)
+        asked = requests(members)
         if queue is not None and "pods" in queue["spec"]["resourceGroups"][0]["coveredResources"]:
             asked["pods"] = len(members)
         if condition(workload, "Admitted") == "True":
@@ -213,7 +213,7 @@ class KueueDouble(Kueue):
             self._start(workload, members, queue)
         elif queue is not None and condition(workload, "QuotaReserved") == "True" and condition(workload, "Evicted") != "True":
             self._start(workload, members, queue)
-        elif workload["spec"].get("active", True) and (condition(workload, "Evicted") != "True" or _is_stopped(members[0])):
+        elif workload["spec"].get("active", True) and (condition(workload, "Evicted") != "True" or is_stopped(members[0])):
             self._try(workload, members, queue, asked, used)
 
     def _try(
@@ -230,18 +230,18 @@ class KueueDouble(Kueue):
         (group,) = queue["spec"]["resourceGroups"]
         if not set(asked) <= set(group["coveredResources"]):
             return  # the real one says nothing either
-        nominal = {one["name"]: _amount(one["name"], one["nominalQuota"]) for one in group["flavors"][0]["resources"]}
+        nominal = {one["name"]: parsed(one["name"], one["nominalQuota"]) for one in group["flavors"][0]["resources"]}
         for resource, amount in asked.items():
             before = "couldn't assign flavors to pod set main: "
             if amount > nominal[resource]:
-                sums = f"previously considered podsets requests (0) + current podset request ({_text(resource, amount)})"
+                sums = f"previously considered podsets requests (0) + current podset request ({text(resource, amount)})"
                 words = f"insufficient quota for {resource} in flavor default, {sums}"
-                told = f"{before}{words} > maximum capacity ({_text(resource, nominal[resource])})"
+                told = f"{before}{words} > maximum capacity ({text(resource, nominal[resource])})"
                 self._conditions(workload, QuotaReserved=("False", "ExceedsMaxQuota", told))
                 return
             lacking = used.get((name, resource), 0) + amount - nominal[resource]
             if lacking > 0:
-                words = f"insufficient unused quota for {resource} in flavor default, {_text(resource, lacking)} more needed"
+                words = f"insufficient unused quota for {resource} in flavor default, {text(resource, lacking)} more needed"
                 self._conditions(workload, QuotaReserved=("False", "WaitingForQuota", before + words))
                 return
         for resource, amount in asked.items():
@@ -288,7 +288,7 @@ class KueueDouble(Kueue):
 
     def _ungate(self, pods: Iterable[Json]) -> None:
         for pod in pods:
-            if _is_stopped(pod):
+            if is_stopped(pod):
                 self._suspend(pod["metadata"]["namespace"], pod["metadata"]["name"], suspend=False)
             if any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates") or ()):
                 self._patch(pod, {"spec": {"schedulingGates": [{"name": GATE, "$patch": "delete"}]}})
@@ -371,37 +371,6 @@ def _previously(workload: Json) -> dict[str, tuple[str, str, str]]:
         if (one["type"], one["status"]) == ("Evicted", "True"):
             return {"Evicted": ("False", "QuotaReserved", f"Previously: {one['message']}")}
     return {}
-
-
-def _as_pod(job: Json) -> Json:
-    """What counts of a Job, as of a pod."""
-    ends = {one["type"] for one in (job.get("status") or {}).get("conditions") or () if one["status"] == "True"}
-    phase = "Succeeded" if "Complete" in ends else "Failed" if "Failed" in ends else ""
-    told = {"apiVersion": "batch/v1", "kind": "Job", "metadata": job["metadata"], "spec": job["spec"]["template"]["spec"]}
-    stopped = bool(job["spec"].get("suspend")) and not (job.get("status") or {}).get("active")
-    return {**told, "status": {"phase": phase}, "stopped": stopped}
-
-
-def _is_stopped(one: Json) -> bool:
-    """Whether it is a Job that is suspended and has no active pods."""
-    return bool(one.get("stopped"))
-
-
-def _requests(pods: Iterable[Json]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for pod in pods:
-        for container in pod["spec"]["containers"]:
-            for resource, quantity in ((container.get("resources") or {}).get("requests") or {}).items():
-                found[resource] = found.get(resource, 0) + _amount(resource, quantity)
-    return found
-
-
-def _amount(resource: str, quantity: str) -> int:
-    return milli(str(quantity), resource) if resource == "cpu" else whole(str(quantity), resource)
-
-
-def _text(resource: str, amount: int) -> str:
-    return f"{amount}m" if resource == "cpu" and amount % 1000 else str(amount // 1000 if resource == "cpu" else amount)
 
 
 def _now() -> str:

@@ -144,6 +144,8 @@ class KueueBackend(Backend):
         for name, namespace in self._sites():
             async for pod, item in self._there(name, namespace):
                 place = Known(name, pod).place
+                if place.is_job:  # the settings may speak of none any more
+                    self._follow(name, namespace, jobs=True)
                 if not pod.complete and not self._is_at_work(pod.pod_uid):
                     await creating.remove(self._clusters[name], place)
                 elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:

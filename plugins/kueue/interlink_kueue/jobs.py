@@ -116,7 +116,7 @@ class Book:
     pods: dict[str, dict[str, RemotePod]] = field(default_factory=dict)
 
     def put_pod(self, pod: RemotePod, admission: Admission | None) -> None:
-        """What Kueue suspends it deletes the pod of; by the time that has ended, Kueue may have admitted the Job again."""
+        """Remembers why it is deleted: by the time it has ended, Kueue may have admitted its Job again and say nothing of that any more."""
         pods = self.pods.setdefault(pod.job, {})
         before = pods.get(pod.name)
         if before is not None and before.uid == pod.uid:

@@ -111,7 +111,7 @@ class Upkeep:
     def act(self, uid: str, known: Known, carried: Carried | None, whole: Whole) -> None:
         """Begins what is due for a pod whose last run is `known`."""
         repeatable = is_repeatable(carried)
-        if known.pod.over and self._mirror.admission(known):  # which may know why they ended
+        if known.pod.over:
             self._tasks.begin(f"count {known.place}", lambda: self._count(known))
         if known.pod.job and not known.gone and states.is_last(known.pod):
             self._tasks.begin(f"stop {known.place}", lambda: self._stop(known))
@@ -139,13 +139,16 @@ class Upkeep:
         await _until_done(lambda: creating.remove(self._clusters[known.cluster], known.place))
 
     async def _count(self, known: Known) -> None:
-        """Lets those pods of a Job go whose ends are now told of by the Job."""
-        cluster = self._clusters[known.cluster]
+        """Lets those pods of a Job go whose ends are now told of by the Job. Kueue's workload may know why they ended."""
+        if self._mirror.admission(known) is None:
+            await asyncio.sleep(RELEASE_SECONDS)
+        now = next((one for one in self._mirror.runs(known.pod.pod_uid) if one.place == known.place), known)
 
         async def keep() -> None:
-            await creating.annotate(cluster, known.place, {labels.PAST: history.written(known.pod.past)})
-            for pod in known.pod.over:
-                await creating.release(cluster, replace(known, pod=pod).path)
+            cluster = self._clusters[now.cluster]
+            await creating.annotate(cluster, now.place, {labels.PAST: history.written(now.pod.past)})
+            for pod in now.pod.over:
+                await creating.release(cluster, replace(now, pod=pod).path)
 
         await _until_done(keep)
 

@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from interlink_common.testing.bodies import VirtualPod
 from interlink_common.testing.client import PluginClient
 from interlink_common.testing.manifests import from_documents
 from interlink_common.tracking import faultpoints
+from tests.live.kills import PATIENCE_SECONDS, is_deleted_in_spite_of_a_kill, start, survives_a_kill_during_its_create, until_gone
 from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine
 from tests.servers.docker_plugin import DockerPlugin
 
-PATIENCE_SECONDS = 90.0
 SCRIPT = 'echo "$WORD"; test -e /d/second && exit 0; touch /d/second; sleep 600'
 """Its first attempt lasts, its second succeeds; both say what only the whole Workload knows."""
 
@@ -45,56 +44,20 @@ async def plugin(engine: DockerEngine, tmp_path: Path) -> AsyncIterator[DockerPl
     await asyncio.to_thread(plugin.stop)
 
 
-async def start(plugin: DockerPlugin, fault: str = "") -> None:
-    """Starts the plugin, to be killed by itself at that fault point."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(faultpoints.VARIABLE, fault)
-        await asyncio.to_thread(plugin.start)
-
-
 async def until(client: PluginClient, pod: VirtualPod, wanted: str | Callable[[VirtualPod], bool]) -> VirtualPod:
     return await client.wait_for(pod, wanted, timeout_seconds=PATIENCE_SECONDS)
-
-
-async def until_gone(plugin: DockerPlugin, pod: VirtualPod) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await plugin.leftovers(pod.uid):  # noqa: ASYNC110  the event is in another process
-            await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [faultpoints.RECORDED, faultpoints.SUBMITTED, faultpoints.JID_STORED])
 async def test_a_pod_survives_a_kill_during_its_create(plugin: DockerPlugin, fault: str) -> None:
-    pod = a_pod('echo "$WORD"; exit 5', restartPolicy="Never")
-    await start(plugin, fault)
-    async with PluginClient(plugin.listen) as client:
-        with pytest.raises(httpx.TransportError):
-            await client.create(pod)
-    await asyncio.to_thread(plugin.wait)
-    await start(plugin)
-    async with PluginClient(plugin.listen) as client:
-        await until(client, pod, "Failed")
-        assert pod.container_status("main")["state"]["terminated"]["exitCode"] == 5
-        assert await client.read_logs(pod, "main") == "s3cret\n"
-        await client.delete(pod)
-        await until_gone(plugin, pod)
+    await survives_a_kill_during_its_create(plugin, fault, a_pod('echo "$WORD"; exit 5', restartPolicy="Never"), "s3cret\n")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [faultpoints.DELETE_RECORDED, faultpoints.CANCELLED])
 async def test_a_delete_survives_a_kill(plugin: DockerPlugin, fault: str) -> None:
-    pod = a_pod("sleep 600")
-    await start(plugin, fault)
-    async with PluginClient(plugin.listen) as client:
-        await client.create(pod)
-        await until(client, pod, "Running")
-        try:
-            await client.delete(pod, grace_seconds=1)
-        except httpx.TransportError:
-            assert fault == faultpoints.DELETE_RECORDED
-    await asyncio.to_thread(plugin.wait)
-    await start(plugin)
-    await until_gone(plugin, pod)
+    await is_deleted_in_spite_of_a_kill(plugin, fault, a_pod("sleep 600"))
 
 
 @pytest.mark.timeout(300)

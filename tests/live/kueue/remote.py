@@ -14,6 +14,8 @@ from typing import Any
 from interlink_common.backend import Job, LogQuery
 from interlink_common.errors import BackendUnavailable
 from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.testing.bodies import VirtualPod
+from interlink_common.testing.manifests import from_documents
 from interlink_common.workload.model import Container, Resources, Workload
 from interlink_kueue import labels
 from interlink_kueue.backend import KueueBackend
@@ -38,6 +40,23 @@ def a_pod(*containers: Container, **fields: Any) -> Workload:
     number = next(numbers)
     merged: dict[str, Any] = {"restart_policy": "Never", "grace_seconds": 5, "hostname": f"pod-{number}", **fields}
     return Workload(uid=f"uid-{os.getpid()}-{number}", name=f"pod-{number}", namespace="team", containers=containers, **merged)
+
+
+def virtual_pod(script: str, **spec: Any) -> VirtualPod:
+    """As interLink sends it, with a file /cm/word that says s3cret."""
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "word"}, "data": {"word": "s3cret"}}
+    main = {
+        "name": "main", "image": BUSYBOX_IMAGE, "command": ["sh", "-c", script],
+        "volumeMounts": [{"name": "cm", "mountPath": "/cm"}],
+    }  # fmt: skip
+    volumes = [{"name": "cm", "configMap": {"name": "word"}}]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "killed"},
+        "spec": {"containers": [main], "volumes": volumes, "terminationGracePeriodSeconds": 1, **spec},
+    }
+    return VirtualPod.admit(from_documents([config_map, pod]), now=0)
 
 
 class Remote:

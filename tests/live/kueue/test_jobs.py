@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from interlink_common.backend import CheckResult, Verdict
 from interlink_common.errors import Refused
 from interlink_common.lifecycle.report import PodReport, Running
 from interlink_common.tracking import faultpoints
 from interlink_common.workload.model import File, FilesVolume, Mount, Workload
 from interlink_kueue import creating, labels
+from tests.live.kills import survives_a_kill_during_its_create
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
-from tests.live.kueue.killed import survives_a_kill_during_its_create
-from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, cpu, ended, shell, waiting
+from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, cpu, ended, shell, virtual_pod, waiting
 from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
 from tests.servers.kueue import Kueue
 
@@ -49,6 +48,10 @@ def runs_again(restarts: int = 1) -> Callable[[PodReport], bool]:
 
 def names(remote: Remote, kind: str, pod: Workload) -> set[str]:
     return {found["metadata"]["name"] for found in remote.objects(kind, pod)}
+
+
+def delete_as_somebody(remote: Remote, path: str) -> None:
+    remote.api.call("DELETE", path, {"propagationPolicy": "Background"})
 
 
 async def test_a_job_runs_with_its_files_and_tells_its_exit_code(remote: Remote) -> None:
@@ -158,7 +161,8 @@ async def test_a_job_survives_a_kill_during_its_create(kubeconfig: Path, api: Ap
     settings = {"instance": queue, "tenants": {"*": {"queue": queue, "carrier": "job"}}}
     plugin = KubernetesPlugin(kubeconfig, api, NAMESPACE, tmp_path, settings)
     try:
-        await survives_a_kill_during_its_create(plugin, fault)
+        pod = virtual_pod("cat /cm/word; exit 5", restartPolicy="Never")
+        await survives_a_kill_during_its_create(plugin, fault, pod, "s3cret")
     finally:
         await asyncio.to_thread(plugin.stop)
 
@@ -177,11 +181,23 @@ async def test_what_somebody_deletes_is_failed_and_never_a_success(remote: Remot
     await remote.running(pod)
     (name,) = names(remote, kind, pod)
     path = labels.jobs_path(NAMESPACE) if kind == "jobs" else labels.pods_path(NAMESPACE)
-    remote.api.call("DELETE", f"{path}/{name}", {"propagationPolicy": "Background"})
+    delete_as_somebody(remote, f"{path}/{name}")
     state = ended(await remote.until(pod, lambda report: report.finished))
     assert (state.exit_code, state.reason) == (137, "DeletedRemotely")
     await remote.until_true(lambda: not names(remote, "pods", pod))
     assert remote.reports[pod.uid].finished
+
+
+async def test_a_job_that_somebody_deletes_while_it_waits_to_run_again_has_failed(remote: Remote, kueue: Kueue, queue: str) -> None:
+    pod = forever()
+    await remote.running(pod)
+    kueue.hold(queue)
+    await remote.until_waiting(pod, "Queued", "the queue is held")
+    delete_as_somebody(remote, f"{labels.jobs_path(NAMESPACE)}/{the_job(remote, pod)['metadata']['name']}")
+    state = ended(await remote.until(pod, lambda report: report.finished))
+    assert (state.exit_code, state.reason) == (137, "DeletedRemotely")
+    assert container(remote.reports[pod.uid]).restart_count == 1
+    await remote.until_true(lambda: not names(remote, "pods", pod))
 
 
 async def test_a_pod_chooses_to_be_a_job_where_it_may(start_remote: StartRemote, queue: str) -> None:
@@ -199,8 +215,3 @@ async def test_what_no_pod_of_the_job_could_be_is_refused(remote: Remote) -> Non
     with pytest.raises(Refused, match="the remote cluster does not accept the pod: "):
         await remote.submit(replace(a_pod(main), hostname="Not_A_Name"))
     assert not remote.leftovers()
-
-
-async def test_check_asks_for_the_rights_of_jobs(remote: Remote) -> None:
-    results = await remote.backend.check()
-    assert CheckResult("tenant *", Verdict.OK, f"namespace {NAMESPACE}: every right that is needed") in results

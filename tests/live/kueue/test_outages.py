@@ -19,9 +19,9 @@ from interlink_common.testing.client import PluginClient
 from interlink_common.tracking import faultpoints
 from interlink_common.workload.model import File, FilesVolume, Mount
 from interlink_kueue import creating
+from tests.live.kills import is_deleted_in_spite_of_a_kill, start, survives_a_kill_during_its_create, until_gone
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
-from tests.live.kueue.killed import start, survives_a_kill_during_its_create, until_gone, virtual_pod
-from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell
+from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, ended, shell, virtual_pod
 from tests.servers import kubernetes
 from tests.servers.kubernetes_plugin import Api, KubernetesPlugin
 
@@ -263,24 +263,14 @@ async def plugin(api: Api, kubeconfig: Path, tmp_path: Path) -> AsyncIterator[Ku
     [faultpoints.RECORDED, creating.POD_CREATED, creating.FILES_CREATED, faultpoints.SUBMITTED, faultpoints.JID_STORED],
 )
 async def test_a_pod_survives_a_kill_during_its_create(plugin: KubernetesPlugin, fault: str) -> None:
-    await survives_a_kill_during_its_create(plugin, fault)
+    pod = virtual_pod("cat /cm/word; exit 5", restartPolicy="Never")
+    await survives_a_kill_during_its_create(plugin, fault, pod, "s3cret")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [faultpoints.DELETE_RECORDED, faultpoints.CANCELLED])
 async def test_a_delete_survives_a_kill(plugin: KubernetesPlugin, fault: str) -> None:
-    pod = virtual_pod("sleep 600")
-    await start(plugin, fault)
-    async with PluginClient(plugin.listen) as client:
-        await client.create(pod)
-        await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
-        try:
-            await client.delete(pod, grace_seconds=1)
-        except httpx.TransportError:
-            assert fault == faultpoints.DELETE_RECORDED
-    await asyncio.to_thread(plugin.wait)
-    await start(plugin)
-    await until_gone(plugin, pod)
+    await is_deleted_in_spite_of_a_kill(plugin, fault, virtual_pod("sleep 600"))
 
 
 @pytest.mark.timeout(300)
