@@ -9,7 +9,7 @@
     Unknown, or its node does not answer                      as it was: nothing is known to have ended
     being ended by somebody else                              not ready, with the reason
     Succeeded or Failed                                       ended, with the remote codes, reasons and messages
-    Failed without a container's status (evicted, rejected)   ended with 137 and the pod's reason
+    Failed without a container's end (evicted, node lost)     ended with 137 and the pod's reason, or why it was disrupted
     evicted by Kueue or the scheduler, ended                  waiting for the next run, or ended with 137, by setting; a group as a whole
     deleted by somebody, ended or gone                        ended with 137 (or the next run, by setting); never a success
 """
@@ -97,9 +97,10 @@ def report(
         words = f"{why(pod)}; not all pods of its group can run again" if eviction(pod) and whole is Whole.BROKEN else why(pod)
         return _ended(pod, Terminated(KILLED_CODE, reason, words), override_success=True)
     if pod.ended:
-        words = pod.message or f"the remote pod ended as {pod.phase} without telling of this container"
+        reason, message = pod.disruption
+        words = pod.message or message or f"the remote pod ended as {pod.phase} without telling of this container"
         code = 0 if pod.phase == "Succeeded" else KILLED_CODE
-        return _ended(pod, Terminated(code, pod.reason, words), override_success=pod.phase == "Failed")
+        return _ended(pod, Terminated(code, pod.reason or reason, words), override_success=pod.phase == "Failed")
     requeued = labels.KUEUE_GATE in pod.gates and admission is not None and not admission.admitted and pod.waits
     return _told(pod, _not_yet(pod, admission, position), all_wait=requeued, hint=hint)
 

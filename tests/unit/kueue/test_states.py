@@ -105,6 +105,15 @@ DEACTIVATED = {**PREEMPTED, "reason": "WorkloadEvictedDueToDeactivated", "messag
             Terminated(3, "Error", "", T0, T0 + 5, "containerd://1"),
         ),
         (
+            remote(
+                status(RUNNING),
+                phase="Failed",
+                conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "no node"}],
+            ),
+            None,
+            Terminated(137, "DeletionByPodGC", "no node"),
+        ),
+        (
             remote(phase="Failed", reason="Evicted", message="The node was low on memory"),
             None,
             Terminated(137, "Evicted", "The node was low on memory"),
