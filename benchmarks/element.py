@@ -24,7 +24,7 @@ from interlink_arc.settings import ArcSettings
 from interlink_arc.translate import describe
 from interlink_common.backend import Job, LogQuery
 from interlink_common.jobbundle.bundle import START, build_one_file
-from interlink_common.workload.model import Container, Resources, Workload
+from interlink_common.model.workload import Container, Resources, Workload
 from tests.servers.arc import ComputingElement, running_ce
 
 PODS = 500

@@ -20,7 +20,7 @@ from benchmarks.wire import RawClient, http_request, lag_of, sample_lag
 from interlink_common.backend import Job
 from interlink_common.lifecycle.memory import PodMemory, to_json
 from interlink_common.lifecycle.seen import Seen
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 from interlink_docker.backend import DockerBackend
 from interlink_docker.memories import Memories
 from interlink_docker.settings import DockerSettings, EngineSettings

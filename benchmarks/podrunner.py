@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from interlink_common.jobbundle.bundle import build
+from interlink_common.model.workload import Container, Workload
 from interlink_common.podrunner.config import ImageRules, RunnerConfig
 from interlink_common.podrunner.events import LogLine
-from interlink_common.workload.model import Container, Workload
 from tests.live.podrunner.worker import Node, ended
 from tests.servers import apptainer
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from interlink_common.backend import Job, LogQuery
-from interlink_common.workload.model import Container, Resources, Workload
+from interlink_common.model.workload import Container, Resources, Workload
 from interlink_htcondor import ads
 from interlink_htcondor import backend as backend_module
 from interlink_htcondor.backend import HTCondorBackend

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.wire import sample_lag
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support, in_slices
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running
+from interlink_common.model.report import ContainerReport, PodReport, Running
+from interlink_common.model.workload import Workload
 from interlink_common.serve.server import run
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.workload.model import Workload
 
 
 def running(workload: Workload) -> PodReport:

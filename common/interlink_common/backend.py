@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 
 
 class Support(StrEnum):

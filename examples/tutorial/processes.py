@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation
 from interlink_common.errors import NotFound, Refused
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated
 from interlink_common.logselect import select
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 
 
 @dataclass

@@ -12,9 +12,9 @@ import pytest
 from examples.tutorial.processes import ProcessBackend
 from interlink_common.serve.server import serve
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
-from interlink_common.testing.manifests import load_manifests
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
+from interlink_common.virtualkubelet.manifests import load_manifests
 
 MANIFEST = """
 apiVersion: v1

@@ -15,12 +15,11 @@ COMMON = Path(__file__).parents[2] / "common"
 PACKAGE = COMMON / "interlink_common"
 FILES = sorted(
     [
-        PACKAGE / "workload/model.py",
-        PACKAGE / "workload/codec.py",
+        PACKAGE / "__init__.py",
+        *(PACKAGE / "model").rglob("*.py"),
         *(PACKAGE / "lifecycle").rglob("*.py"),
         *(PACKAGE / "agent").rglob("*.py"),
         *(PACKAGE / "podrunner").rglob("*.py"),
-        *(PACKAGE / name / "__init__.py" for name in (".", "workload")),
     ]
 )
 MODULES = [".".join(file.relative_to(COMMON).with_suffix("").parts).removesuffix(".__init__") for file in FILES]

@@ -9,10 +9,10 @@ from typing import NoReturn
 import pytest
 
 from interlink_common.backend import Capabilities
-from interlink_common.testing.client import PluginClient
 from interlink_common.testing.contract_suite import PluginContract, Pods, RunningPlugin
 from interlink_common.testing.contract_suite.base import PATIENCE_SECONDS
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.client import PluginClient
 from interlink_kueue.backend import KueueBackend
 from scripts import kubernetes_programs
 from tests.servers.kubernetes import Cluster

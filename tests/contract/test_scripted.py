@@ -14,11 +14,11 @@ from interlink_common.backend import Capabilities
 from interlink_common.errors import Refused
 from interlink_common.serve.server import serve
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.testing.client import CallError, PluginClient
 from interlink_common.testing.contract_suite import PluginContract, Pods, RunningPlugin
 from interlink_common.testing.contract_suite.pods import exit_code
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.kubelet import KubeletCrashError, apply_answer
-from interlink_common.testing.manifests import from_documents
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.kubelet import KubeletCrashError, apply_answer
+from interlink_common.virtualkubelet.manifests import from_documents
 from tests.servers.interlink import Node, Programs
 from tests.servers.kubernetes import Cluster, free_port
 

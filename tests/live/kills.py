@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.tracking import faultpoints
+from interlink_common import faultpoints
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
 from tests.servers.plugin import PluginProcess
 
 PATIENCE_SECONDS = 90.0

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from interlink_common.testing.bodies import NodeOptions, VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import Manifests
+from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import Manifests
 from tests.servers.plugin import BatchPlugin
 
 PATIENCE_SECONDS = 90.0

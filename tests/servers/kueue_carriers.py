@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from interlink_common.workload.quantities import milli, whole
+from interlink_common.translation.quantities import milli, whole
 from tests.servers.kueue import Json
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from interlink_common.backend import Backend
 from interlink_common.cli import configuration
-from interlink_common.testing.bodies import NodeOptions, VirtualPod
-from interlink_common.testing.manifests import load_manifests
 from interlink_common.tracking.intake import admit
+from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
+from interlink_common.virtualkubelet.manifests import load_manifests
 from interlink_docker.backend import DockerBackend
 from interlink_kueue.backend import KueueBackend
 from scripts.demo import PODS

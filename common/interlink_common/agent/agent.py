@@ -16,9 +16,9 @@ from typing import Optional, Union
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
 from interlink_common.agent.worker import PodWorker, Save, Surroundings
 from interlink_common.lifecycle.memory import PodMemory, from_json
-from interlink_common.lifecycle.report import PodReport
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
-from interlink_common.workload.model import HttpAction
+from interlink_common.model.workload import HttpAction
 
 HEAD_BYTES = 64 * 1024
 REDIRECTS = 10

@@ -23,7 +23,7 @@ from interlink_common.lifecycle.actions import (
 )
 from interlink_common.lifecycle.probing import probe_of
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 
 NO_LIMIT_SECONDS = 365 * 86400.0
 """For postStart hooks: the kubelet waits for them without limit."""

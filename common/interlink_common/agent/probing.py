@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from interlink_common.agent import grpc_health
 from interlink_common.agent.http_get import get_status
 from interlink_common.agent.runtime import Runtime
-from interlink_common.workload.model import ExecAction, GrpcAction, HookAction, HttpAction, ProbeAction, TcpAction, Workload
+from interlink_common.model.workload import ExecAction, GrpcAction, HookAction, HttpAction, ProbeAction, TcpAction, Workload
 
 PROBE_AGENT, LIFECYCLE_AGENT = "kube-probe/1.35", "kube-lifecycle/1.35"
 MESSAGE_CHARACTERS = 1024

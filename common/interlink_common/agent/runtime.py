@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from interlink_common.lifecycle.seen import SANDBOX, Seen
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 
 __all__ = ["SANDBOX", "ExecResult", "Runtime", "RuntimeUnavailable", "Seen", "StartError"]
 

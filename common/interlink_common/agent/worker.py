@@ -19,11 +19,11 @@ from interlink_common.lifecycle.actions import Action, EnsureImage, Kill, Outcom
 from interlink_common.lifecycle.decide import Decision, decide
 from interlink_common.lifecycle.feedback import learn, learn_progress
 from interlink_common.lifecycle.memory import PodMemory, to_json
-from interlink_common.lifecycle.report import PodReport
 from interlink_common.lifecycle.seen import Seen
 from interlink_common.lifecycle.stopping import request_deletion
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 
 DEADLINE_MARGIN_SECONDS = 60
 

@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from interlink_common.batchsystem.story import Story, Told, after_run, has_started
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.codec import decode, encode
+from interlink_common.model.report import PodReport
 from interlink_common.podrunner.events import Decoder, End, Event, Failed, LogLine, ReportChanged
 from interlink_common.podrunner.exitcodes import STOPPED
-from interlink_common.workload.codec import decode, encode
 
 LOG, FINAL = "log", "final.json"
 DIRECTORY_MODE = 0o700

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from interlink_common.batchsystem.settings import RunnerSettings
 from interlink_common.errors import Refused
-from interlink_common.workload.model import Container, ExternalVolume, HostPathVolume, Volume, Workload
+from interlink_common.model.workload import Container, ExternalVolume, HostPathVolume, Volume, Workload
 
 
 def require_allowed(pod: Workload, runner: RunnerSettings) -> None:

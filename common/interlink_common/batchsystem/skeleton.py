@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 
 from interlink_common.errors import Refused
-from interlink_common.workload.codec import from_json, to_json
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.codec import from_json, to_json
+from interlink_common.model.workload import Container, Workload
 
 SKELETON_BYTES = 1024 * 1024
 SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container, Workload
 
 LOST_EXIT_CODE = 137
 """As of a container that was killed: what ran when the job ended is gone."""

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import httpx
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 _STAMPED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z ?(.*)", re.DOTALL)
 _LONGEST_LINE_BYTES = 1024 * 1024

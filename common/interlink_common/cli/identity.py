@@ -12,9 +12,9 @@ import uuid
 from typing import Any
 
 from interlink_common.errors import BackendUnavailable, BadRequest, NotFound
-from interlink_common.testing.bodies import NodeOptions, VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import Manifests
+from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import Manifests
 
 ROW = 256
 """UIDs per name. A deleted one is free again when the plugin has forgotten it (an hour)."""

@@ -18,8 +18,8 @@ from interlink_common.cli.options import Connect, Namespace, Plugin, address
 from interlink_common.cli.pods import File, PodName, Uid, asked_pods
 from interlink_common.errors import BadRequest, NotFound
 from interlink_common.logselect import rfc3339_nano
-from interlink_common.testing.bodies import NO_TIME, VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
+from interlink_common.virtualkubelet.bodies import NO_TIME, VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 
 def logs(

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 
 from interlink_common.cli import checking, configuring, logs, pods, running, serving, translating
 from interlink_common.errors import PluginError
-from interlink_common.testing.client import CallError
-from interlink_common.testing.judge import JudgeError, SentenceError
+from interlink_common.virtualkubelet.client import CallError
+from interlink_common.virtualkubelet.judge import JudgeError, SentenceError
 
 WRONG, OUR_ERROR, INTERRUPTED = 2, 70, 130
 _DISTRIBUTION = "interlink-plugin-common"

@@ -9,7 +9,7 @@ from typing import Any
 
 from interlink_common.cli import yamltext
 from interlink_common.errors import BadRequest
-from interlink_common.testing.manifests import Manifests, from_documents
+from interlink_common.virtualkubelet.manifests import Manifests, from_documents
 
 Document = dict[str, Any]
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from interlink_common.testing.manifests import Manifests
+from interlink_common.virtualkubelet.manifests import Manifests
 
 MASK = "*****"
 _SHORTEST_INSIDE = 4

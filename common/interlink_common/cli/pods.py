@@ -16,9 +16,9 @@ from interlink_common.cli.options import Connect, Namespace, Output, OutputForma
 from interlink_common.cli.running import REMOVAL_SECONDS, gone
 from interlink_common.cli.tables import CONTAINER_HEAD, container_rows, show, table
 from interlink_common.errors import BadRequest
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import Manifests
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import Manifests
 
 Files = Annotated[list[Path] | None, typer.Argument(metavar="[MANIFEST]...", help="YAML files with the pods; - is stdin.")]
 File = Annotated[Path | None, typer.Argument(metavar="[MANIFEST]", help="YAML file with the pod; - is stdin.")]

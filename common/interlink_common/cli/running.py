@@ -20,8 +20,8 @@ from interlink_common.cli.manifests import read_pod
 from interlink_common.cli.options import Connect, Namespace, Plugin, address
 from interlink_common.cli.progress import Progress
 from interlink_common.errors import BackendUnavailable, Gone, NotFound, Refused
-from interlink_common.testing.bodies import NodeOptions, VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
+from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 POLL_SECONDS = 0.3
 ROUNDS_PER_LOOK = 10

@@ -16,9 +16,9 @@ from interlink_common.cli.manifests import read_pod
 from interlink_common.cli.masking import masked, secret_values
 from interlink_common.cli.options import ConfigFile, Namespace, Set, choose
 from interlink_common.errors import BadRequest
-from interlink_common.testing.bodies import NodeOptions
+from interlink_common.model.codec import to_json
 from interlink_common.tracking.intake import admit
-from interlink_common.workload.codec import to_json
+from interlink_common.virtualkubelet.bodies import NodeOptions
 
 
 class Form(StrEnum):

@@ -14,8 +14,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import MAGIC_NUMBER
 
-PACKAGES = ("agent", "lifecycle", "podrunner")
-MODULES = ("__init__.py", "workload/__init__.py", "workload/codec.py", "workload/model.py")
+PACKAGES = ("agent", "lifecycle", "model", "podrunner")
 UNCHECKED = (1).to_bytes(4, "little")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ENTRY = b"from interlink_common.podrunner.main import main\n\nmain()\n"
@@ -25,7 +24,7 @@ ENTRY = b"from interlink_common.podrunner.main import main\n\nmain()\n"
 def podrunner_archive() -> bytes:
     """The bytes of the zip archive."""
     root = files("interlink_common")
-    sources = {f"interlink_common/{name}": root.joinpath(name).read_bytes() for name in MODULES}
+    sources = {"interlink_common/__init__.py": root.joinpath("__init__.py").read_bytes()}
     for package in PACKAGES:
         sources.update(_sources(root.joinpath(package), f"interlink_common/{package}"))
     sources["__main__.py"] = ENTRY

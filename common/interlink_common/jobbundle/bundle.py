@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from interlink_common.jobbundle.archive import EPOCH, podrunner_archive
 from interlink_common.jobbundle.start import start_script
+from interlink_common.model.codec import encode, to_json
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.workload.codec import encode, to_json
-from interlink_common.workload.model import Workload
 
 START, POD, RUNNER, ARCHIVE = "start.sh", "pod.json", "runner.json", "podrunner.pyz"
 

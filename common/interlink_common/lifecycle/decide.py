@@ -10,14 +10,14 @@ from interlink_common.lifecycle import inits, probing, stopping
 from interlink_common.lifecycle.actions import Action, CheckStorage, Prune
 from interlink_common.lifecycle.ledger import observe, sandbox_lost
 from interlink_common.lifecycle.memory import DEADLINE_EXCEEDED, PodMemory
-from interlink_common.lifecycle.report import PodReport
 from interlink_common.lifecycle.reporting import compose
 from interlink_common.lifecycle.restarts import settled
 from interlink_common.lifecycle.seen import Seen
 from interlink_common.lifecycle.starting import start
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.lifecycle.turn import Turn
-from interlink_common.workload.model import EmptyDirVolume, Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import EmptyDirVolume, Workload
 
 
 @dataclass(frozen=True)

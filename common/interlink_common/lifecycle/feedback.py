@@ -20,7 +20,7 @@ from interlink_common.lifecycle.actions import (
 from interlink_common.lifecycle.ledger import spend
 from interlink_common.lifecycle.memory import EVICTED, Hold, PodMemory, PostStart, Stop
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 
 
 def learn(pod: Workload, memory: PodMemory, outcome: Outcome, now: float, timing: Timing) -> PodMemory:

@@ -14,7 +14,7 @@ from interlink_common.lifecycle.restarts import restarts
 from interlink_common.lifecycle.seen import EXITED
 from interlink_common.lifecycle.starting import start
 from interlink_common.lifecycle.turn import Turn
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 
 
 def advance(turn: Turn) -> bool:

@@ -12,7 +12,7 @@ from typing import Optional
 from interlink_common.lifecycle.actions import StartAttempt
 from interlink_common.lifecycle.memory import DEADLINE_EXCEEDED, EVICTED, NOT_RESTARTABLE, Ending, PodMemory
 from interlink_common.lifecycle.seen import CREATED, EXITED, RUNNING, SANDBOX, Seen
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 
 KEPT_ATTEMPTS = 2
 KILLED_CODE = 137

@@ -14,7 +14,7 @@ from interlink_common.lifecycle.actions import LIVENESS, POST_START, READINESS, 
 from interlink_common.lifecycle.memory import PodMemory, ProbeState
 from interlink_common.lifecycle.seen import RUNNING, Seen
 from interlink_common.lifecycle.turn import Turn
-from interlink_common.workload.model import NEVER, Container, Probe
+from interlink_common.model.workload import NEVER, Container, Probe
 
 
 def probe_of(container: Container, kind: str) -> Optional[Probe]:

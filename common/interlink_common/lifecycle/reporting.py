@@ -11,11 +11,11 @@ from typing import Optional
 from interlink_common.lifecycle import inits, probing
 from interlink_common.lifecycle.ledger import FAILING_STOPS, KILLED_CODE
 from interlink_common.lifecycle.memory import Hold, PodMemory
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.lifecycle.restarts import backoff_seconds, restarts
 from interlink_common.lifecycle.seen import EXITED, RUNNING, Seen
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container, Workload
 
 START_FAILURES = ("ContainerCannotRun", "StartError")
 """Reasons of attempts that the runtime could not run; the kubelet's waiting reason for them is RunContainerError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from interlink_common.lifecycle.memory import PodMemory
 from interlink_common.lifecycle.seen import EXITED, Seen
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import ALWAYS, NEVER, Container, Workload
+from interlink_common.model.workload import ALWAYS, NEVER, Container, Workload
 
 
 def restarts(pod: Workload, memory: PodMemory, container: Container, ended: Seen) -> bool:

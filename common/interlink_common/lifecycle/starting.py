@@ -9,7 +9,7 @@ from interlink_common.lifecycle.memory import NOT_RESTARTABLE
 from interlink_common.lifecycle.restarts import backoff_seconds, restart_at
 from interlink_common.lifecycle.seen import CREATED, Seen
 from interlink_common.lifecycle.turn import Turn
-from interlink_common.workload.model import Container
+from interlink_common.model.workload import Container
 
 CANNOT_START = "the container can not be started: the plugin lost its state and knows this pod only from its labels; create the pod again"
 

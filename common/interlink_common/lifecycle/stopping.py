@@ -13,7 +13,7 @@ from interlink_common.lifecycle.actions import KILL, PRE_STOP, TERM, Kill, Outco
 from interlink_common.lifecycle.memory import DELETED, Ending, PodMemory, Stop
 from interlink_common.lifecycle.seen import Seen
 from interlink_common.lifecycle.turn import Turn
-from interlink_common.workload.model import Container
+from interlink_common.model.workload import Container
 
 
 def request_deletion(memory: PodMemory, now: float, grace_seconds: float) -> PodMemory:

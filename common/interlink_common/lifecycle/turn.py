@@ -9,7 +9,7 @@ from interlink_common.lifecycle.actions import Action, StartAttempt
 from interlink_common.lifecycle.memory import Ending, PodMemory, Stop
 from interlink_common.lifecycle.seen import RUNNING, Seen
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 
 
 class Turn:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import Container, RegistryCredential
 from interlink_common.podrunner import processes, within
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.images import INVALID, Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment, own_program
 from interlink_common.podrunner.tool import Bind, Launch, Program, Refusal, run, run_in_thread
-from interlink_common.workload.model import Container, RegistryCredential
 
 ENVIRONMENT_SCRIPT = "/.singularity.d/env/99-podrunner.sh"
 """Read by the runtime after the image's own scripts; the only way to give a container its HOME."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import Container, RegistryCredential
 from interlink_common.podrunner import processes, within
 from interlink_common.podrunner.config import PROCESS
 from interlink_common.podrunner.images import Image
 from interlink_common.podrunner.node import USUAL_PATH, node_environment, own_program
 from interlink_common.podrunner.tool import Launch, Program, Refusal
-from interlink_common.workload.model import Container, RegistryCredential
 
 
 class BareProcess:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated
+from interlink_common.model.report import ContainerReport, PodReport, Terminated
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner import exitcodes, processes
 from interlink_common.podrunner.config import PODMAN, PROCESS, RunnerConfig
 from interlink_common.podrunner.events import End, ReportChanged
@@ -20,7 +21,6 @@ from interlink_common.podrunner.node import find_program
 from interlink_common.podrunner.runtime import WorkerRuntime
 from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.tool import ContainerTool
-from interlink_common.workload.model import Workload
 
 RESYNC_SECONDS = 10.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from interlink_common.workload.model import Resources
+from interlink_common.model.workload import Resources
 
 ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_MICROSECONDS = 100_000

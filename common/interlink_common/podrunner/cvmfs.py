@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.config import CvmfsRules
-from interlink_common.workload.model import CvmfsVolume, Workload
 
 
 def repositories(pod: Workload) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 
 VARIABLES = {
     "nvidia.com/": ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"),

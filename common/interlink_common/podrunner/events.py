@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
-from interlink_common.lifecycle.report import PodReport
-from interlink_common.workload.codec import decode as decode_object
-from interlink_common.workload.codec import encode as encode_object
+from interlink_common.model.codec import decode as decode_object
+from interlink_common.model.codec import encode as encode_object
+from interlink_common.model.report import PodReport
 
 STDOUT, STDERR = "stdout", "stderr"
 LONGEST_LINE_BYTES = 8 * 2**20

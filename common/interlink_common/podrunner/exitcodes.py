@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlink_common.lifecycle.report import PodReport, Terminated
+from interlink_common.model.report import PodReport, Terminated
 
 BAD_BUNDLE = 240
 """pod.json or runner.json can't be read."""

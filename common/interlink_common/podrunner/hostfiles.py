@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from interlink_common.model.workload import Dns, Workload
 from interlink_common.podrunner.tool import Bind
-from interlink_common.workload.model import Dns, Workload
 
 HOSTS, RESOLV_CONF = "/etc/hosts", "/etc/resolv.conf"
 

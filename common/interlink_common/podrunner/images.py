@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import RegistryCredential
 from interlink_common.podrunner.config import ImageRules
-from interlink_common.workload.model import RegistryCredential
 
 DOCKER, SCHEMES = "docker://", ("docker://", "oras://", "library://")
 INVALID = "InvalidImageName"

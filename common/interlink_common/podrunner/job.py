@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Optional
 
+from interlink_common.model.codec import decode, from_json
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner import cvmfs, exitcodes, network
 from interlink_common.podrunner.carry import NoRuntime, carry
 from interlink_common.podrunner.chirp import ChirpSink
@@ -24,8 +26,6 @@ from interlink_common.podrunner.config import CHIRP, RunnerConfig
 from interlink_common.podrunner.events import Failed
 from interlink_common.podrunner.node import own_program, remove_if_there
 from interlink_common.podrunner.sinks import EVENTS_FILE, FileSink, Sink
-from interlink_common.workload.codec import decode, from_json
-from interlink_common.workload.model import Workload
 
 INSIDE = "inside"
 INSIDE_PID = "podrunner.pid"

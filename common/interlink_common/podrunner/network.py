@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import Network
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import SecurityRules
 from interlink_common.podrunner.node import node_environment, remove_if_there
-from interlink_common.workload.model import Network
 
 MESH_ANNOTATION, TUNNEL_ANNOTATION = "slurm-job.vk.io/pre-exec", "interlink.eu/wstunnel-client-commands"
 BASH = "/bin/bash"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from interlink_common.model.workload import Container
 from interlink_common.podrunner.config import SecurityRules
-from interlink_common.workload.model import Container
 
 
 def objection(container: Container, rules: SecurityRules, job_user: int) -> str:

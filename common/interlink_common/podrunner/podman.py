@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import Container, RegistryCredential, Security
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import PODMAN, RunnerConfig
 from interlink_common.podrunner.images import DOCKER, INVALID, Image, cache_directory, login
 from interlink_common.podrunner.node import node_environment
 from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
-from interlink_common.workload.model import Container, RegistryCredential, Security
 
 CHECK_SECONDS = 60.0
 PID_FILE = "pid"

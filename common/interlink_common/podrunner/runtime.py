@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import ExecResult, Seen, StartError
+from interlink_common.model.workload import Container, Workload
 from interlink_common.podrunner import hostfiles, processes
 from interlink_common.podrunner.attempt import Attempt
 from interlink_common.podrunner.cgroups import Cgroups
@@ -23,7 +24,6 @@ from interlink_common.podrunner.network import Tunnels
 from interlink_common.podrunner.permissions import objection
 from interlink_common.podrunner.tool import Bind, ContainerTool, Launch, run
 from interlink_common.podrunner.volumes import Volumes, remove_tree
-from interlink_common.workload.model import Container, Workload
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Protocol, TypeVar
 
+from interlink_common.model.workload import Container, RegistryCredential
 from interlink_common.podrunner.images import Image
-from interlink_common.workload.model import Container, RegistryCredential
 
 LAST_WORDS = 2048
 KEPT_BYTES, READ_BYTES = 2**20, 65536

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Union
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.podrunner import cvmfs
-from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.podrunner.tool import Bind
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
     EmptyDirVolume,
@@ -22,6 +19,9 @@ from interlink_common.workload.model import (
     Mount,
     Workload,
 )
+from interlink_common.podrunner import cvmfs
+from interlink_common.podrunner.config import RunnerConfig
+from interlink_common.podrunner.tool import Bind
 
 FAILED_MOUNT = "FailedMount"
 MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs

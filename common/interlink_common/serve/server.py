@@ -11,6 +11,7 @@ import structlog
 import uvloop
 
 from interlink_common.backend import Backend
+from interlink_common.background import Tasks
 from interlink_common.serve.app import create_app
 from interlink_common.serve.listeners import Listener, Server, bind, bind_telemetry
 from interlink_common.serve.logging import configure_logging
@@ -21,7 +22,6 @@ from interlink_common.settings import PluginSettings
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.reconciler import Reconciler
 from interlink_common.tracking.records import Records
-from interlink_common.tracking.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 

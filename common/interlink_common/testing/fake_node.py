@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.lifecycle.timing import Timing
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.testing.fake_runtime import FakeRuntime
 from interlink_common.testing.virtual_time import now, run_virtually
 

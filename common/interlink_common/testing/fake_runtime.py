@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from interlink_common.agent.runtime import ExecResult, RuntimeUnavailable, Seen, StartError
+from interlink_common.model.workload import Container, EmptyDirVolume, Workload
 from interlink_common.testing import virtual_time
 from interlink_common.testing.fake_shell import FakeShell
-from interlink_common.workload.model import Container, EmptyDirVolume, Workload
 
 IDLE = ("sh", "-c", "true")
 

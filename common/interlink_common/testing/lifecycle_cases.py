@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated, Waiting
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Container, EmptyDirVolume, ExecAction, Mount, Probe, Workload
+from interlink_common.model.report import ContainerReport, PodReport, Terminated, Waiting
+from interlink_common.model.workload import Container, EmptyDirVolume, ExecAction, Mount, Probe, Workload
 
 SHORT = Timing(backoff_first_seconds=0.2, backoff_limit_seconds=1.0, minimum_grace_seconds=0.5, kill_again_seconds=2.0)
 

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support
 from interlink_common.errors import BackendUnavailable, NotFound, PluginError
-from interlink_common.lifecycle.report import PodReport
 from interlink_common.logselect import select
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripts import Attempt, ScriptedJob
-from interlink_common.workload.model import Workload
 
 
 class Site:

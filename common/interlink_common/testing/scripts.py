@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
-from interlink_common.workload.model import ALWAYS, NEVER, Container, Workload
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import ALWAYS, NEVER, Container, Workload
 
 _KILLED, _STOPPED, _NEVER_STARTED = 137, 143, 128
 BACKOFF_SECONDS = 0.05

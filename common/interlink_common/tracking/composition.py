@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.tracking.pods import rfc3339
 
 UNKNOWN = "ContainerStatusUnknown"

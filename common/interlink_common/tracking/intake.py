@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from interlink_common.backend import Backend, LogQuery
 from interlink_common.contract.logs import parse_logs
 from interlink_common.contract.requests import parse_create, parse_delete
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
-from interlink_common.workload.translate import translate_checked
+from interlink_common.translation.translate import translate_checked
 
 DEFAULT_GRACE_SECONDS = 30
 """v1.PodSpec.terminationGracePeriodSeconds' default."""

@@ -16,17 +16,17 @@ import structlog
 from interlink_common.backend import Backend, Job, NodeCapacity
 from interlink_common.contract.node import ping_answer
 from interlink_common.errors import BackendUnavailable, Gone, NotFound, Temporary
+from interlink_common.faultpoints import DELETE_RECORDED, RECORDED, fault_point
+from interlink_common.model.codec import from_json, to_json
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.tracking import intake, statuses
-from interlink_common.tracking.faultpoints import DELETE_RECORDED, RECORDED, fault_point
 from interlink_common.tracking.inventory import Inventory
 from interlink_common.tracking.pods import BackendState, ContactClock, Intent, Pod, Registry
 from interlink_common.tracking.records import Records
 from interlink_common.tracking.removals import Removals, bare_workload
 from interlink_common.tracking.streams import until
 from interlink_common.tracking.submissions import Submissions
-from interlink_common.workload.codec import from_json, to_json
-from interlink_common.workload.model import Workload
 
 log = structlog.get_logger(__name__)
 

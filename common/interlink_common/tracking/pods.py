@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from interlink_common.lifecycle.report import PodReport
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 
 
 class Intent(StrEnum):

@@ -12,15 +12,15 @@ from typing import overload
 import structlog
 
 from interlink_common.backend import FoundJob, Job, Observation
+from interlink_common.background import Breather, Tasks, backoff_delays
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import ConfigurationError, Temporary
+from interlink_common.model.codec import from_json, to_json
+from interlink_common.model.workload import Workload
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.removals import bare_workload
 from interlink_common.tracking.sweeps import Sweeps
-from interlink_common.tracking.tasks import Breather, Tasks, backoff_delays
-from interlink_common.workload.codec import from_json, to_json
-from interlink_common.workload.model import Workload
 
 log = structlog.get_logger(__name__)
 

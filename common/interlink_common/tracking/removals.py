@@ -8,14 +8,14 @@ from typing import Any
 import structlog
 
 from interlink_common.backend import Backend, Job
+from interlink_common.background import backoff_delays
 from interlink_common.errors import PluginError, Temporary
-from interlink_common.tracking.faultpoints import CANCELLED, fault_point
+from interlink_common.faultpoints import CANCELLED, fault_point
+from interlink_common.model.codec import from_json
+from interlink_common.model.workload import Workload
 from interlink_common.tracking.inventory import Inventory
 from interlink_common.tracking.pods import Intent, Pod, Registry
 from interlink_common.tracking.records import Records
-from interlink_common.tracking.tasks import backoff_delays
-from interlink_common.workload.codec import from_json
-from interlink_common.workload.model import Workload
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 
 _KINDS: dict[str, type[ContainerState]] = {"waiting": Waiting, "running": Running, "terminated": Terminated}
 _TAGS = {kind: tag for tag, kind in _KINDS.items()}

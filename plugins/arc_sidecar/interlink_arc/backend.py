@@ -38,8 +38,8 @@ from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid
 from interlink_common.batchsystem.story import is_waiting
 from interlink_common.errors import BackendUnavailable, NotFound
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 
 log = structlog.get_logger(__name__)
 

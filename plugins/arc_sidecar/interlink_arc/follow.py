@@ -21,10 +21,10 @@ from interlink_arc.delegations import Delegations
 from interlink_arc.pods import Pod
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
+from interlink_common.background import Tasks
 from interlink_common.errors import BackendUnavailable, PluginError, Temporary
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
 from interlink_common.podrunner.sinks import EVENTS_FILE
-from interlink_common.tracking.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from interlink_arc.settings import FollowSettings
 from interlink_arc.sites import Site
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.story import has_ended
-from interlink_common.lifecycle.report import PodReport
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 
 QUIETER = 1.5
 """By so much the pause grows with each look at a stream in vain."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from interlink_common.batchsystem.story import LOST_EXIT_CODE, Knowledge, as_told, failed, waiting
 from interlink_common.contract.sentences import sentence
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.exitcodes import MEANINGS
-from interlink_common.workload.model import Workload
 
 UNSEEN, GONE = "unseen", ""
 """Our own words for a job that nobody has asked for yet, and for one that the computing element has no more."""

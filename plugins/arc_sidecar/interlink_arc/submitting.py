@@ -25,10 +25,10 @@ from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.runner import runner_config
 from interlink_common.batchsystem.skeleton import directory_of
 from interlink_common.errors import BackendUnavailable
+from interlink_common.faultpoints import fault_point
 from interlink_common.jobbundle.bundle import START, build_one_file
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.config import StreamRules
-from interlink_common.tracking.faultpoints import fault_point
-from interlink_common.workload.model import Workload
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ from interlink_common.batchsystem.asking import first_fit, walltime_seconds
 from interlink_common.batchsystem.skeleton import packed, unpacked
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import START
+from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.sinks import EVENTS_FILE
-from interlink_common.workload.model import CvmfsVolume, Workload
 
 NAMESPACES = {
     "xmlns": "http://www.eu-emi.eu/es/2010/12/adl",

@@ -25,8 +25,8 @@ from interlink_common.backend import (
     in_slices,
 )
 from interlink_common.errors import BackendUnavailable, ConfigurationError, NotFound
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 from interlink_docker import check, labels, policy
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.events import Events

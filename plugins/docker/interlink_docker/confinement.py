@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlink_common.workload.model import Container, Security, Workload
+from interlink_common.model.workload import Container, Security, Workload
 from interlink_docker.settings import DockerSettings
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.workload.model import CvmfsVolume
+from interlink_common.model.workload import CvmfsVolume
 from interlink_docker.files import FAILED_MOUNT
 from interlink_docker.settings import CvmfsSettings
 

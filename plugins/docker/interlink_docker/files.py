@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.workload.model import File
+from interlink_common.model.workload import File
 from interlink_docker import mounts
 
 FAILED_MOUNT = "FailedMount"

@@ -13,7 +13,7 @@ from typing import Any
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import ConfigurationError
-from interlink_common.workload.model import RegistryCredential
+from interlink_common.model.workload import RegistryCredential
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.references import Reference, credentials_of_config, matching, mirrored, parse
 from interlink_docker.settings import ImageSettings

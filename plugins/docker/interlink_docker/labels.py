@@ -9,8 +9,8 @@ import json
 import re
 
 from interlink_common.errors import Refused
-from interlink_common.workload import codec
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model import codec
+from interlink_common.model.workload import Container, Workload
 
 PREFIX = "interlink.eu/"
 INSTANCE = PREFIX + "instance"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from interlink_common.errors import Refused
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     CvmfsVolume,
     EmptyDirVolume,
     ExternalVolume,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 from interlink_docker import labels
 from interlink_docker.references import mirrored, parse
 from interlink_docker.settings import DockerSettings

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from interlink_common.workload.model import RegistryCredential
-from interlink_common.workload.registry import logins
+from interlink_common.model.workload import RegistryCredential
+from interlink_common.translation.registry import logins
 
 FOREIGN_FORMS = ("oras://", "library://", "shub://", "http://", "https://", "/", "./")
 """Image forms of other runtimes, and files."""

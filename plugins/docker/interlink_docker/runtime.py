@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from interlink_common.agent.runtime import SANDBOX, ExecResult, RuntimeUnavailable, Seen, StartError
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 from interlink_docker import labels, states
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.frames import payload_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interlink_common.workload.model import Container, Dns, EmptyDirVolume, Mount, Resources, Workload
+from interlink_common.model.workload import Container, Dns, EmptyDirVolume, Mount, Resources, Workload
 from interlink_docker import labels
 from interlink_docker.confinement import user_and_confinement
 from interlink_docker.locations import (

@@ -12,7 +12,7 @@ from typing import Any
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.errors import Refused
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
     EmptyDirVolume,

@@ -32,10 +32,10 @@ from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid
 from interlink_common.batchsystem.story import is_waiting
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import ARCHIVE, RUNNER, START, build
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.podrunner.config import StreamRules
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 from interlink_htcondor import ads, check
 from interlink_htcondor.capacity import offered, projection
 from interlink_htcondor.follow import Follow

@@ -17,7 +17,7 @@ from typing import Any
 import classad2
 import htcondor2
 
-from interlink_common.tracking.faultpoints import fault_point
+from interlink_common.faultpoints import fault_point
 
 Ad = dict[str, Any]
 

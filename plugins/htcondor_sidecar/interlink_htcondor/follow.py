@@ -14,10 +14,10 @@ from typing import Any
 
 import structlog
 
+from interlink_common.background import Tasks
 from interlink_common.errors import BackendUnavailable, PluginError
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
 from interlink_common.podrunner.chirp import TAKEN
-from interlink_common.tracking.tasks import Tasks
 from interlink_htcondor import ads
 from interlink_htcondor.identities import Identities, Identity
 from interlink_htcondor.matching import count_ahead, why_unmatched

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from interlink_common.batchsystem.story import has_ended
-from interlink_common.lifecycle.report import PodReport
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, JobAd, News
 from interlink_htcondor.journal import SpoolJournal

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from interlink_common.batchsystem.story import LOST_EXIT_CODE, Knowledge, as_told, failed, waiting
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.exitcodes import MEANINGS
-from interlink_common.workload.model import Workload
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT, JobAd
 
 HOLD_CODES: Mapping[int, str] = {

@@ -14,9 +14,9 @@ from interlink_common.batchsystem.asking import first_fit, walltime_seconds
 from interlink_common.batchsystem.skeleton import packed
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
+from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.chirp import GRACE_SECONDS
-from interlink_common.workload.model import CvmfsVolume, Workload
-from interlink_common.workload.quantities import whole
+from interlink_common.translation.quantities import whole
 from interlink_htcondor import ads
 from interlink_htcondor.quoting import attribute_part, quoted
 from interlink_htcondor.settings import HTCondorSettings, TenantSettings

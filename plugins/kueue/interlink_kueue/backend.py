@@ -20,8 +20,8 @@ from interlink_common.backend import (
     in_slices,
 )
 from interlink_common.errors import BackendUnavailable, NotFound
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_common.workload.model import Workload
 from interlink_kueue import capacity, check, creating, groups, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.jobs import job_object, read_job

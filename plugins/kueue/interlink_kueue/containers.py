@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     Container,
     ExecAction,
     GrpcAction,

@@ -14,7 +14,7 @@ from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import BackendUnavailable, Refused
-from interlink_common.tracking.faultpoints import fault_point
+from interlink_common.faultpoints import fault_point
 from interlink_kueue import jobs, labels
 from interlink_kueue.client import MERGE_PATCH, ApiRefusal, Cluster
 from interlink_kueue.labels import Place

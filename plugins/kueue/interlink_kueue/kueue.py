@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from interlink_common.workload.quantities import milli, whole
+from interlink_common.translation.quantities import milli, whole
 
 Json = dict[str, Any]
 

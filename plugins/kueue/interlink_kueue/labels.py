@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from interlink_common.errors import Refused
-from interlink_common.workload import codec
-from interlink_common.workload.model import Workload
-from interlink_common.workload.names import safe_name
+from interlink_common.model import codec
+from interlink_common.model.workload import Workload
+from interlink_common.translation.names import safe_name
 
 PREFIX = "interlink.eu/"
 INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"

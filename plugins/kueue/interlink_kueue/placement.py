@@ -9,7 +9,7 @@ import json
 from fnmatch import fnmatchcase
 from typing import Any
 
-from interlink_common.workload.model import Placement
+from interlink_common.model.workload import Placement
 from interlink_kueue.settings import PlacementSettings
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from interlink_common.errors import Refused
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 from interlink_kueue.labels import require_safe_uid
 from interlink_kueue.settings import SecuritySettings
 

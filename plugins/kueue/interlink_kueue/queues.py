@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from interlink_common.errors import BackendUnavailable, Refused
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 from interlink_kueue.client import ApiRefusal, Cluster
 from interlink_kueue.containers import quantities
 from interlink_kueue.kueue import GROUP, VERSIONS, VISIBILITY_GROUP, Quota, read_cluster_queue, uncovered

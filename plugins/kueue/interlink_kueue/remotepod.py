@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, ContainerState, Running, Terminated, Waiting
 from interlink_kueue import history, labels
 from interlink_kueue.history import End, Past
 from interlink_kueue.kueue import Admission

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue import history, labels
 from interlink_kueue.groups import Whole
 from interlink_kueue.history import Past

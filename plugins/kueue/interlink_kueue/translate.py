@@ -11,7 +11,7 @@ from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import Refused
-from interlink_common.workload.model import NEVER, Workload
+from interlink_common.model.workload import NEVER, Workload
 from interlink_kueue import history, labels, policy
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import Past

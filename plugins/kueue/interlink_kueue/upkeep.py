@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
-from interlink_common.workload import codec
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model import codec
+from interlink_common.model.workload import Container, Workload
 from interlink_kueue import creating, history, labels, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.groups import Whole

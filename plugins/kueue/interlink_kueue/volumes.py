@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interlink_common.errors import Refused
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     CvmfsVolume,
     EmptyDirVolume,
     ExternalVolume,

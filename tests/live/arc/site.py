@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from interlink_common.testing.bodies import VirtualPod
+from interlink_common.virtualkubelet.bodies import VirtualPod
 from tests.live.site import FOREVER, PATIENCE_SECONDS, exit_code, state, until
 from tests.live.site import Site as BatchSite
 from tests.servers.arc import ComputingElement

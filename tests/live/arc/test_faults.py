@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from interlink_arc.submitting import POSTED
-from interlink_common.testing.client import CallError
-from interlink_common.tracking import faultpoints
+from interlink_common import faultpoints
+from interlink_common.virtualkubelet.client import CallError
 from tests.live.arc.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state, until
 from tests.servers.arc import ComputingElement
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.testing.client import CallError
+from interlink_common.virtualkubelet.client import CallError
 from tests.live.arc.site import FOREVER, Site, exit_code, state, until
 from tests.servers.arc import RUNTIME_ENVIRONMENT, ComputingElement
 

@@ -14,8 +14,8 @@ import pytest
 
 from interlink_common.backend import Job, LogQuery
 from interlink_common.errors import BackendUnavailable
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container, Workload
 from interlink_docker.backend import DockerBackend
 from interlink_docker.settings import DockerSettings
 from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine, lacks_capabilities

@@ -9,8 +9,8 @@ import pytest
 
 from interlink_common.backend import LogQuery
 from interlink_common.errors import NotFound
-from interlink_common.lifecycle.report import Running
-from interlink_common.workload.model import (
+from interlink_common.model.report import Running
+from interlink_common.model.workload import (
     Container,
     EmptyDirVolume,
     ExecAction,

@@ -8,7 +8,7 @@ import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import pytest_asyncio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # nor does this
 
-from interlink_common.workload.model import GrpcAction, Probe
+from interlink_common.model.workload import GrpcAction, Probe
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import a_pod, container, shell
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.judge import judge_sentence
-from interlink_common.testing.manifests import Manifests
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.judge import judge_sentence
+from interlink_common.virtualkubelet.manifests import Manifests
 from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine
 from tests.servers.docker_plugin import DockerPlugin
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.workload.model import Container, RegistryCredential
+from interlink_common.model.workload import Container, RegistryCredential
 from interlink_docker.client import Engine
 from interlink_docker.images import Images
 from tests.live.docker.conftest import StartNode

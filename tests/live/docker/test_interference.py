@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interlink_common.lifecycle.report import Running, Terminated
+from interlink_common.model.report import Running, Terminated
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import Node, a_pod, container, ended, shell
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import from_documents
-from interlink_common.tracking import faultpoints
+from interlink_common import faultpoints
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import from_documents
 from tests.live.kills import PATIENCE_SECONDS, is_deleted_in_spite_of_a_kill, start, survives_a_kill_during_its_create, until_gone
 from tests.servers.docker_engine import BUSYBOX_IMAGE, DockerEngine
 from tests.servers.docker_plugin import DockerPlugin

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from interlink_common.lifecycle.report import Running
-from interlink_common.workload.model import Network, Workload
+from interlink_common.model.report import Running
+from interlink_common.model.workload import Network, Workload
 from interlink_docker.labels import network_name
 from tests.live.docker.conftest import StartNode
 from tests.live.docker.node import PATIENCE_SECONDS, Node, a_pod, container, ended, shell, waiting

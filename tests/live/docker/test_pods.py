@@ -14,8 +14,8 @@ import pytest
 from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_common.backend import CheckResult, Job, Verdict
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import Running, Terminated
-from interlink_common.workload.model import (
+from interlink_common.model.report import Running, Terminated
+from interlink_common.model.workload import (
     Container,
     Dns,
     EmptyDirVolume,

@@ -13,8 +13,8 @@ import pytest
 from interlink_common.agent.runtime import StartError
 from interlink_common.backend import Support
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import Waiting
-from interlink_common.workload.model import (
+from interlink_common.model.report import Waiting
+from interlink_common.model.workload import (
     CvmfsVolume,
     EmptyDirVolume,
     ExternalVolume,

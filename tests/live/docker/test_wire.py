@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from interlink_common.testing.client import PluginClient
+from interlink_common.virtualkubelet.client import PluginClient
 from tests.servers.docker_engine import DockerEngine
 from tests.servers.docker_plugin import DockerPlugin
 

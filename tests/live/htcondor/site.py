@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from interlink_common.testing.bodies import VirtualPod
+from interlink_common.virtualkubelet.bodies import VirtualPod
 from tests.live.site import FOREVER, PATIENCE_SECONDS, exit_code, state, until
 from tests.live.site import Site as BatchSite
 from tests.servers.htcondor import Pool

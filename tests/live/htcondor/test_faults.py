@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.testing.client import CallError
-from interlink_common.tracking import faultpoints
+from interlink_common import faultpoints
+from interlink_common.virtualkubelet.client import CallError
 from interlink_htcondor.client import UNSPOOLED
 from tests.live.htcondor.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state, until
 from tests.servers.htcondor import Pool

@@ -13,10 +13,10 @@ from typing import Any
 
 from interlink_common.backend import Job, LogQuery
 from interlink_common.errors import BackendUnavailable
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.manifests import from_documents
-from interlink_common.workload.model import Container, Resources, Workload
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container, Resources, Workload
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.manifests import from_documents
 from interlink_kueue import labels
 from interlink_kueue.backend import KueueBackend
 from interlink_kueue.settings import KueueSettings

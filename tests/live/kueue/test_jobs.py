@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from interlink_common import faultpoints
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import PodReport, Running
-from interlink_common.tracking import faultpoints
-from interlink_common.workload.model import File, FilesVolume, Mount, Workload
+from interlink_common.model.report import PodReport, Running
+from interlink_common.model.workload import File, FilesVolume, Mount, Workload
 from interlink_kueue import creating, labels
 from tests.live.kills import survives_a_kill_during_its_create
 from tests.live.kueue.conftest import NAMESPACE, StartRemote

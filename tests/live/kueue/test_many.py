@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import pytest
 
-from interlink_common.lifecycle.report import Running
-from interlink_common.workload.model import Workload
+from interlink_common.model.report import Running
+from interlink_common.model.workload import Workload
 from scripts import kubernetes_programs
 from tests.live.kueue.conftest import NAMESPACE
 from tests.live.kueue.remote import Remote, a_pod, container, shell

@@ -12,8 +12,8 @@ import pytest
 
 from interlink_common.backend import Verdict
 from interlink_common.errors import NotFound
-from interlink_common.lifecycle.report import Running
-from interlink_common.workload.model import File, FilesVolume, Mount
+from interlink_common.model.report import Running
+from interlink_common.model.workload import File, FilesVolume, Mount
 from scripts import kubernetes_programs
 from tests.live.kueue.conftest import KINDS, NAMESPACE, StartRemote, numbers
 from tests.live.kueue.remote import PATIENCE_SECONDS, Remote, a_pod, container, cpu, ended, shell

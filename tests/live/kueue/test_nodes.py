@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from interlink_common.lifecycle.report import Running
-from interlink_common.workload.model import Placement
+from interlink_common.model.report import Running
+from interlink_common.model.workload import Placement
 from interlink_kueue import labels
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import a_pod, container, ended, shell

@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from interlink_common import faultpoints
 from interlink_common.backend import Verdict
 from interlink_common.errors import BackendUnavailable
-from interlink_common.lifecycle.report import Running
-from interlink_common.testing.client import PluginClient
-from interlink_common.tracking import faultpoints
-from interlink_common.workload.model import File, FilesVolume, Mount
+from interlink_common.model.report import Running
+from interlink_common.model.workload import File, FilesVolume, Mount
+from interlink_common.virtualkubelet.client import PluginClient
 from interlink_kueue import creating
 from tests.live.kills import is_deleted_in_spite_of_a_kill, start, survives_a_kill_during_its_create, until_gone
 from tests.live.kueue.conftest import NAMESPACE, StartRemote

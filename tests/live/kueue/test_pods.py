@@ -11,8 +11,8 @@ import pytest
 
 from interlink_common.backend import Verdict
 from interlink_common.errors import NotFound, Refused
-from interlink_common.lifecycle.report import Running, Terminated
-from interlink_common.workload.model import (
+from interlink_common.model.report import Running, Terminated
+from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
     EmptyDirVolume,

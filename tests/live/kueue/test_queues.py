@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from interlink_common.errors import BackendUnavailable, Refused
-from interlink_common.lifecycle.report import Running, Waiting
-from interlink_common.workload.model import Container, Controller, Resources, Workload
+from interlink_common.model.report import Running, Waiting
+from interlink_common.model.workload import Container, Controller, Resources, Workload
 from interlink_kueue import queues
 from tests.live.kueue.conftest import NAMESPACE, StartRemote
 from tests.live.kueue.remote import Remote, a_pod, container, cpu, ended, shell, waiting

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.testing.client import PluginClient
+from interlink_common.virtualkubelet.client import PluginClient
 from tests.live.docker.test_wire import SAID, SAY, WIRE, ended
 from tests.live.kueue.conftest import NAMESPACE
 from tests.servers.kubernetes_node import BUSYBOX_IMAGE

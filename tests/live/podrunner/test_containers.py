@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlink_common.podrunner.config import SecurityRules, VolumeRules
-from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     Container,
     EmptyDirVolume,
     ExecAction,
@@ -25,6 +23,8 @@ from interlink_common.workload.model import (
     TcpAction,
     Workload,
 )
+from interlink_common.podrunner.config import SecurityRules, VolumeRules
+from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
 from tests.live.podrunner.worker import Job, Node, ended, entry
 from tests.servers import podman
 

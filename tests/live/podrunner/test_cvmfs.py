@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.model.workload import CvmfsVolume, Mount, Workload
 from interlink_common.podrunner.config import CvmfsRules
 from interlink_common.testing.lifecycle_cases import pod, sh
-from interlink_common.workload.model import CvmfsVolume, Mount, Workload
 from tests.live.podrunner.worker import Job, Node, entry
 
 StartJob = Callable[..., Job]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.model.workload import Container, RegistryCredential, Workload
 from interlink_common.podrunner.config import ImageRules
 from interlink_common.testing.lifecycle_cases import pod, sh
-from interlink_common.workload.model import Container, RegistryCredential, Workload
 from tests.live.podrunner.worker import NOBODY, Job, Node, ended, entry
 from tests.servers import apptainer, docker_registry, podman
 from tests.servers.docker_engine import unmount_below

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from interlink_common.model.workload import Resources
 from interlink_common.podrunner.cgroups import ROOT, own_groups
 from interlink_common.testing.lifecycle_cases import pod, sh
-from interlink_common.workload.model import Resources
 from tests.live.podrunner.worker import Job, Node, ended
 
 StartJob = Callable[..., Job]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from interlink_common.model.workload import Network, Workload
 from interlink_common.podrunner.config import SecurityRules
 from interlink_common.testing.lifecycle_cases import pod, sh
-from interlink_common.workload.model import Network, Workload
 from tests.live.podrunner.worker import Job, Node, entry
 
 StartJob = Callable[..., Job]

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from interlink_common.lifecycle.report import Terminated
+from interlink_common.model.report import Terminated
+from interlink_common.model.workload import ExecAction
 from interlink_common.podrunner import exitcodes
 from interlink_common.podrunner.config import StreamRules
 from interlink_common.podrunner.events import End, Event, LogLine, StartedAgain
 from interlink_common.testing.lifecycle_cases import SERVE, pod, sh
-from interlink_common.workload.model import ExecAction
 from tests.live.podrunner.worker import Job, Node, ended, entry
 
 StartJob = Callable[..., Job]

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.config import StreamRules
 from interlink_common.podrunner.events import Decoder, End, LogLine, LogTruncated
 from interlink_common.testing.lifecycle_cases import pod, sh
-from interlink_common.workload.model import Workload
 from tests.live.podrunner.worker import Job, Node, ended
 
 StartJob = Callable[..., Job]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from interlink_common.jobbundle.bundle import build
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Terminated
+from interlink_common.model.report import ContainerReport, PodReport, Terminated
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.events import Decoder, End, Event, Failed, LogLine, ReportChanged
-from interlink_common.workload.model import Workload
 
 PATIENCE_SECONDS = 60.0
 NOBODY = 65534

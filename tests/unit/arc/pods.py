@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from interlink_arc.settings import ArcSettings
-from interlink_common.workload.model import Container, Resources, Workload
+from interlink_common.model.workload import Container, Resources, Workload
 
 UID = "0266151f-3486-47f5-8383-9fcc9877a359"
 CES = {"one": {"url": "https://one.test/arex"}, "two": {"url": "https://two.test:8443/arex", "weight": 2, "queue": "slow"}}

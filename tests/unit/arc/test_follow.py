@@ -17,7 +17,7 @@ from interlink_arc.settings import FollowSettings
 from interlink_arc.sites import Sites
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.errors import BackendUnavailable
-from interlink_common.lifecycle.report import Terminated
+from interlink_common.model.report import Terminated
 from interlink_common.podrunner.events import LogLine, encode
 from tests.unit.arc.pods import a_pod, settings
 

@@ -10,9 +10,9 @@ import pytest
 from interlink_arc import states
 from interlink_arc.states import JobKnowledge
 from interlink_common.batchsystem.story import Story, Told
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container
 from interlink_common.podrunner.exitcodes import NO_RUNTIME
-from interlink_common.workload.model import Container
 from tests.unit.arc.pods import a_pod
 
 POD = a_pod(Container("main", "busybox:1.36"), Container("side", "busybox:1.36"))

@@ -18,7 +18,7 @@ from interlink_common.backend import FoundJob
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.skeleton import skeleton
 from interlink_common.errors import BackendUnavailable
-from interlink_common.workload.model import Workload
+from interlink_common.model.workload import Workload
 from tests.unit.arc.pods import a_pod, settings
 
 URL = "https://one.test/arex"

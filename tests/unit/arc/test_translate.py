@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from interlink_arc.translate import Choice, choice, describe, read_mark, wants_cvmfs
 from interlink_common.batchsystem.skeleton import packed, skeleton
 from interlink_common.errors import Refused
-from interlink_common.workload.model import Container, CvmfsVolume, Placement, Resources, Workload
+from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
 from tests.unit.arc.pods import UID, a_pod, settings
 
 SPACE = 'xmlns="http://www.eu-emi.eu/es/2010/12/adl" xmlns:nordugrid-adl="http://www.nordugrid.org/es/2011/12/nordugrid-adl"'

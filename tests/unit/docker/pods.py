@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from interlink_common.workload.model import Container, Workload
+from interlink_common.model.workload import Container, Workload
 from interlink_docker.settings import DockerSettings
 
 UID = "7b1d0f0e-0000-4000-8000-000000000001"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interlink_common.workload.model import Security
+from interlink_common.model.workload import Security
 from interlink_docker.confinement import security_options
 from tests.unit.docker.pods import settings
 

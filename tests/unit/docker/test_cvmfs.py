@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.workload.model import CvmfsVolume
+from interlink_common.model.workload import CvmfsVolume
 from interlink_docker.cvmfs import Probes, Wanted
 from interlink_docker.settings import CvmfsSettings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.workload.model import File
+from interlink_common.model.workload import File
 from interlink_docker import files, mounts
 
 

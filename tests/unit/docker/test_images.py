@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlink_common.errors import ConfigurationError
-from interlink_common.workload.model import RegistryCredential
+from interlink_common.model.workload import RegistryCredential
 from interlink_docker.images import Progress, auth_header, read_credentials
 
 MIB = 1024 * 1024

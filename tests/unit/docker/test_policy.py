@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interlink_common.errors import Refused
-from interlink_common.workload.model import (
+from interlink_common.model.workload import (
     Container,
     ExternalVolume,
     FilesVolume,

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from interlink_common.workload.model import RegistryCredential
+from interlink_common.model.workload import RegistryCredential
 from interlink_docker.references import Reference, credentials_of_config, matching, mirrored, parse
 
 DIGEST = "sha256:" + "a" * 64

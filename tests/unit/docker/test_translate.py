@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from interlink_common.workload.codec import skeleton, to_json
-from interlink_common.workload.model import (
+from interlink_common.model.codec import skeleton, to_json
+from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
     Dns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from interlink_common.workload.model import Container, Resources, Workload
+from interlink_common.model.workload import Container, Resources, Workload
 from interlink_htcondor.settings import HTCondorSettings
 
 UID = "0266151f-3486-47f5-8383-9fcc9877a359"

@@ -13,7 +13,7 @@ from interlink_common.batchsystem.logs import read_log
 from interlink_common.batchsystem.story import Told
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import build
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.events import End, Event, Failed, LogLine, ReportChanged, encode
 from interlink_common.podrunner.exitcodes import NO_RUNTIME, STOPPED

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from interlink_common.batchsystem.story import Story, Told, after_run
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
-from interlink_common.workload.model import Container
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT, JobAd
 from interlink_htcondor.states import HOLD_CODES, QueueKnowledge

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from interlink_common.batchsystem.skeleton import packed, skeleton, unpacked
 from interlink_common.errors import BadRequest, Refused
-from interlink_common.workload.model import Container, CvmfsVolume, Placement, Resources, Workload
+from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
 from interlink_htcondor.quoting import decoded
 from interlink_htcondor.translate import Description, describe, kind, transaction
 from tests.unit.htcondor.pods import UID, a_pod, settings

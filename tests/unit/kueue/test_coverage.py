@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from interlink_common.errors import Refused
-from interlink_common.workload.coverage import coverage
-from interlink_common.workload.model import ExternalVolume, Network
+from interlink_common.model.workload import ExternalVolume, Network
+from interlink_common.translation.coverage import coverage
 from interlink_kueue.backend import KueueBackend
 from tests.unit.kueue.pods import pod
 

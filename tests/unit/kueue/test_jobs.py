@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlink_common.errors import Refused
-from interlink_common.lifecycle.report import ContainerReport, Waiting
+from interlink_common.model.report import ContainerReport, Waiting
 from interlink_kueue import labels
 from interlink_kueue.history import End, Past, written
 from interlink_kueue.jobs import Book, carried, job_object, pod_object, queue_labels, read_job

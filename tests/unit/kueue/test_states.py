@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_kueue.groups import Whole, whole
 from interlink_kueue.history import End, Past, folded, read, restarts
 from interlink_kueue.kueue import Admission

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.errors import Refused
-from interlink_common.workload import codec
-from interlink_common.workload.expansion import expand
-from interlink_common.workload.model import (
+from interlink_common.model import codec
+from interlink_common.model.workload import (
     Container,
     Controller,
     CvmfsVolume,
@@ -38,6 +37,7 @@ from interlink_common.workload.model import (
     TcpAction,
     Workload,
 )
+from interlink_common.translation.expansion import expand
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import End, Past
 from interlink_kueue.labels import ours, pod_name
@@ -228,7 +228,7 @@ def times(**changed: int) -> dict[str, int]:
 
 @given(st.text(alphabet=st.sampled_from("$()aB_ \n"), max_size=30) | st.text(max_size=20))
 def test_a_kubelet_gives_back_every_value_as_it_was(text: str) -> None:
-    """`expand` agrees with Kubernetes' own loop; see tests/unit/common/workload/test_expansion.py."""
+    """`expand` agrees with Kubernetes' own loop; see tests/unit/common/translation/test_expansion.py."""
     assert expand(literal(text), {"aB": "wrong", "a": "wrong", "B": "wrong", "_": "wrong"}, "field") == text
 
 

@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 
 from interlink_common.backend import Capabilities, Support
-from interlink_common.testing.bodies import NodeOptions, VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import Manifests
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import Manifests
 
 Document = dict[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
 from interlink_common.testing.contract_suite.base import PATIENCE_SECONDS, ContractBase, Pods, RunningPlugin
 from interlink_common.testing.contract_suite.pods import FOREVER
-from interlink_common.testing.judge import judge_sentence
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
+from interlink_common.virtualkubelet.judge import judge_sentence
 
 NOT_JSON = [b"", b"{", b"\xff\xfe", b"[1,", b"[" * 5000, b'{"a":' * 5000]
 WRONG = {

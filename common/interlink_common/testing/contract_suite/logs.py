@@ -8,10 +8,10 @@ import re
 import pytest
 
 from interlink_common.backend import Capabilities
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
 from interlink_common.testing.contract_suite.base import PATIENCE_SECONDS, ContractBase, Pods, needs
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 LINES = ("one", "two", "three ü", "four")
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)"

@@ -10,10 +10,10 @@ from datetime import datetime
 import pytest
 
 from interlink_common.backend import Capabilities
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError, PluginClient
 from interlink_common.testing.contract_suite.base import PATIENCE_SECONDS, ContractBase, Pods, RunningPlugin, needs
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError, PluginClient
 
 FOREVER = Script(seconds=None)
 

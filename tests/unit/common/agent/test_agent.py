@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from interlink_common.agent.runtime import RuntimeUnavailable
-from interlink_common.lifecycle.report import Running
+from interlink_common.model.report import Running
+from interlink_common.model.workload import EmptyDirVolume, ExecAction, SleepAction
 from interlink_common.testing.fake_node import Node, on_node
 from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
 from interlink_common.testing.virtual_time import now
-from interlink_common.workload.model import EmptyDirVolume, ExecAction, SleepAction
 
 SERVER = pod("server", sh("main", SERVE))
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from interlink_common.agent import grpc_health
 from interlink_common.agent.http_get import get_status
 from interlink_common.agent.probing import LIFECYCLE_AGENT, PROBE_AGENT, Verdict, run
+from interlink_common.model.workload import GrpcAction, HttpAction, ProbeAction, SleepAction, TcpAction
 from interlink_common.testing.fake_runtime import FakeRuntime
 from interlink_common.testing.lifecycle_cases import pod
-from interlink_common.workload.model import GrpcAction, HttpAction, ProbeAction, SleepAction, TcpAction
 
 POD = pod("p")
 Answer = Callable[[str], bytes]

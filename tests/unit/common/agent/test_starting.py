@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.lifecycle.report import Terminated, Waiting
+from interlink_common.model.report import Terminated, Waiting
 from interlink_common.testing.fake_node import Node, on_node
 from interlink_common.testing.lifecycle_cases import SERVE, pod, sh
 from interlink_common.testing.virtual_time import EPOCH, now

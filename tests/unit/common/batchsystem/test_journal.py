@@ -14,7 +14,7 @@ from interlink_common.batchsystem import journal as journal_module
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.logs import Follower, read_log
 from interlink_common.batchsystem.story import Story
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
 from interlink_common.podrunner.events import LogLine, ReportChanged, StartedAgain, encode
 
 ALIVE = PodReport((ContainerReport("main", Running(1.0)),))

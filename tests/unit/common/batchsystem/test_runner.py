@@ -10,8 +10,8 @@ from interlink_common.batchsystem.policy import require_allowed
 from interlink_common.batchsystem.runner import runner_config
 from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
 from interlink_common.errors import Refused
+from interlink_common.model.workload import Container, ExternalVolume, HostPathVolume, Security, Volume, Workload
 from interlink_common.podrunner.config import StreamRules
-from interlink_common.workload.model import Container, ExternalVolume, HostPathVolume, Security, Volume, Workload
 
 
 def a_pod(*containers: Container, volumes: tuple[Volume, ...] = ()) -> Workload:

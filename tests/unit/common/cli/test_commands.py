@@ -17,10 +17,10 @@ from interlink_common.backend import CheckResult, Verdict
 from interlink_common.cli import plugins
 from interlink_common.cli.configuration import load
 from interlink_common.errors import BackendUnavailable
+from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.testing.scripts import Script
-from interlink_common.workload.model import Workload
 from tests.unit.common.cli.conftest import ENTRY_POINTS, PROGRAM
 from tests.unit.common.cli.samples import SampleSettings
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.cli.masking import MASK, masked, secret_values
-from interlink_common.testing.manifests import from_documents
+from interlink_common.virtualkubelet.manifests import from_documents
 
 POD = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}
 

@@ -22,9 +22,9 @@ from interlink_common.cli.identity import find, uids, unresolved
 from interlink_common.cli.logs import duration_seconds
 from interlink_common.cli.manifests import read_pod
 from interlink_common.errors import BackendUnavailable
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import CallError
 from interlink_common.testing.scripts import Script
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import CallError
 from tests.unit.common.cli.conftest import PROGRAM, Process
 
 Cli = Callable[..., Any]

@@ -10,9 +10,9 @@ import pytest
 
 from interlink_common.jobbundle.archive import podrunner_archive
 from interlink_common.jobbundle.bundle import build, build_one_file
+from interlink_common.model.codec import decode, from_json
+from interlink_common.model.workload import Container, File, FilesVolume, Workload
 from interlink_common.podrunner.config import ImageRules, RunnerConfig
-from interlink_common.workload.codec import decode, from_json
-from interlink_common.workload.model import Container, File, FilesVolume, Workload
 
 POD = Workload(
     uid="uid",

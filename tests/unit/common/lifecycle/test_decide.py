@@ -23,11 +23,11 @@ from interlink_common.lifecycle.actions import (
 from interlink_common.lifecycle.decide import decide
 from interlink_common.lifecycle.feedback import learn
 from interlink_common.lifecycle.memory import Ending, PodMemory, PostStart, ProbeState, Stop, from_json, to_json
-from interlink_common.lifecycle.report import ContainerState, Running, Terminated, Waiting
 from interlink_common.lifecycle.seen import SANDBOX, Seen
 from interlink_common.lifecycle.timing import Timing
+from interlink_common.model.report import ContainerState, Running, Terminated, Waiting
+from interlink_common.model.workload import EmptyDirVolume, ExecAction, Workload
 from interlink_common.testing.lifecycle_cases import pod, probe, sh
-from interlink_common.workload.model import EmptyDirVolume, ExecAction, Workload
 
 NOW = 1000.0
 HOOK = ExecAction(("true",))

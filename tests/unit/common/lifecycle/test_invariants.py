@@ -12,11 +12,11 @@ from interlink_common.lifecycle.actions import Action, Kill, Outcome, Prune, Sta
 from interlink_common.lifecycle.decide import Decision, decide
 from interlink_common.lifecycle.feedback import learn
 from interlink_common.lifecycle.memory import PodMemory, from_json, to_json
-from interlink_common.lifecycle.report import PodReport, Running, Terminated
 from interlink_common.lifecycle.seen import Seen
 from interlink_common.lifecycle.stopping import request_deletion
 from interlink_common.lifecycle.timing import Timing
-from interlink_common.workload.model import Container, EmptyDirVolume, ExecAction, Probe, Workload
+from interlink_common.model.report import PodReport, Running, Terminated
+from interlink_common.model.workload import Container, EmptyDirVolume, ExecAction, Probe, Workload
 
 TIMING = Timing()
 CODES = st.sampled_from([0, 0, 1, 137])

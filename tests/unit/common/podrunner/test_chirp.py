@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
 from interlink_common.podrunner import chirp
 from interlink_common.podrunner.chirp import ChirpSink
 from interlink_common.podrunner.events import Decoder, End, Event, LogLine, ReportChanged

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import Container, Resources, Security
 from interlink_common.podrunner import apptainer as apptainer_module
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.apptainer import Apptainer, environment_script
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.podman import Podman
 from interlink_common.podrunner.tool import Bind, Launch
-from interlink_common.workload.model import Container, Resources, Security
 
 
 def launch(directory: Path, container: Container, **fields: object) -> Launch:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.podrunner import events
 from interlink_common.podrunner.events import Decoder, End, Event, Failed, LogLine, LogTruncated, ReportChanged, encode
 

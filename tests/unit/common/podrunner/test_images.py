@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.workload import RegistryCredential
 from interlink_common.podrunner.apptainer import entry_of
 from interlink_common.podrunner.config import ImageRules
 from interlink_common.podrunner.images import Image, login, resolve
-from interlink_common.workload.model import RegistryCredential
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SITES = ImageRules(

@@ -9,7 +9,9 @@ import pytest
 
 from interlink_common.agent.agent import NodeAgent
 from interlink_common.agent.runtime import StartError
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.model.codec import decode, encode
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
+from interlink_common.model.workload import Container, Dns, HostPathVolume, Mount, Resources, Security, Workload
 from interlink_common.podrunner import exitcodes
 from interlink_common.podrunner.carry import Stop
 from interlink_common.podrunner.cgroups import Cgroups, own_groups
@@ -19,8 +21,6 @@ from interlink_common.podrunner.hostfiles import hosts, resolv_conf
 from interlink_common.podrunner.permissions import objection
 from interlink_common.podrunner.sinks import Sink
 from interlink_common.podrunner.volumes import Volumes, remove_tree
-from interlink_common.workload.codec import decode, encode
-from interlink_common.workload.model import Container, Dns, HostPathVolume, Mount, Resources, Security, Workload
 
 
 def ended(name: str, code: int, finished_at: float = 1.0) -> ContainerReport:

@@ -14,12 +14,12 @@ from interlink_common.serve.app import create_app
 from interlink_common.serve.listeners import Server, bind
 from interlink_common.serve.server import running_node
 from interlink_common.settings import PluginSettings
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.client import PluginClient
-from interlink_common.testing.manifests import from_documents
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.testing.scripts import Script
 from interlink_common.tracking.node import VirtualNode
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.client import PluginClient
+from interlink_common.virtualkubelet.manifests import from_documents
 
 
 class Plugin:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from interlink_common.errors import BackendUnavailable
-from interlink_common.testing.client import CallError
-from interlink_common.testing.judge import judge_sentence
+from interlink_common.virtualkubelet.client import CallError
+from interlink_common.virtualkubelet.judge import judge_sentence
 
 
 async def test_a_pod_from_create_to_delete(plugin: Any) -> None:

@@ -17,7 +17,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interlink_common.testing.judge import judge_sentence
+from interlink_common.virtualkubelet.judge import judge_sentence
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ import pytest
 from interlink_common.errors import ConfigurationError
 from interlink_common.serve.server import serve
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.testing.client import PluginClient
 from interlink_common.testing.scripted import ScriptedBackend
+from interlink_common.virtualkubelet.client import PluginClient
 
 
 def free_port() -> int:

@@ -10,11 +10,11 @@ import pytest
 
 from interlink_common.backend import Job, LogQuery, Observation
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
-from interlink_common.lifecycle.report import PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import PodReport, Running, Terminated, Waiting
+from interlink_common.model.workload import Container, Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.testing.scripts import Script
-from interlink_common.workload.model import Container, Workload
 
 FOREVER = Script(seconds=None)
 

@@ -14,12 +14,12 @@ import pytest
 
 from interlink_common.serve.server import running_node
 from interlink_common.settings import PluginSettings
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.judge import judge_status
-from interlink_common.testing.manifests import from_documents
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.testing.scripts import Script
 from interlink_common.tracking.node import VirtualNode
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.judge import judge_status
+from interlink_common.virtualkubelet.manifests import from_documents
 
 FOREVER = Script(seconds=None)
 
@@ -112,5 +112,5 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     def delays(*_: float) -> Iterator[float]:
         return repeat(0.01)
 
-    for module in ("reconciler", "submissions", "removals", "tasks"):
-        monkeypatch.setattr(f"interlink_common.tracking.{module}.backoff_delays", delays)
+    for module in ("background", "tracking.reconciler", "tracking.submissions", "tracking.removals"):
+        monkeypatch.setattr(f"interlink_common.{module}.backoff_delays", delays)

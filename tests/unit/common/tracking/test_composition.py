@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.contract.statuses import PodStatusEntry
-from interlink_common.lifecycle.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.judge import judge_status
-from interlink_common.testing.manifests import from_documents
+from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.tracking.composition import Subject, compose, compose_waiting
 from interlink_common.tracking.pods import BackendState, ContactClock, Intent, Pod, Registry
 from interlink_common.tracking.statuses import answer, parse_status
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.judge import judge_status
+from interlink_common.virtualkubelet.manifests import from_documents
 
 
 def subject(*containers: str, inits: tuple[str, ...] = ()) -> Subject:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from interlink_common.tracking import faultpoints
+from interlink_common import faultpoints
 
 pytestmark = pytest.mark.slow
 

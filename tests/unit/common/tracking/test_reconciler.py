@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from interlink_common.backend import FoundJob, Job, Observation, in_slices
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.codec import from_json, skeleton
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.serve.server import running_node
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
-from interlink_common.workload.codec import from_json, skeleton
-from interlink_common.workload.model import Workload
 
 
 async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from interlink_common.errors import ConfigurationError
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.records import SCHEMA_VERSION, Records
 from interlink_common.tracking.reportcodec import decode_report, encode_report

@@ -11,16 +11,16 @@ import pytest
 
 from interlink_common.backend import Job
 from interlink_common.errors import ConfigurationError
-from interlink_common.lifecycle.report import ContainerReport, PodReport, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.settings import PluginSettings
-from interlink_common.testing.bodies import VirtualPod
-from interlink_common.testing.judge import judge_status
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.tracking.composition import Subject
 from interlink_common.tracking.echo import echo
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.pods import Intent, Pod
 from interlink_common.tracking.records import Records
+from interlink_common.virtualkubelet.bodies import VirtualPod
+from interlink_common.virtualkubelet.judge import judge_status
 
 UID = "0f7f2a3e-0000-4000-8000-000000000001"
 ASKED = json.dumps([{"metadata": {"uid": UID, "name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "main"}]}}]).encode()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from interlink_common.backend import Backend, FoundJob, Job, LogQuery, NodeCapacity, Observation
-from interlink_common.lifecycle.report import PodReport
+from interlink_common.model.report import PodReport
+from interlink_common.model.workload import Workload
 from interlink_common.serve.server import running_node
 from interlink_common.settings import PluginSettings
 from interlink_common.tracking.pods import Intent
-from interlink_common.workload.model import Workload
 
 POD = {
     "metadata": {"name": "p", "namespace": "default", "uid": "0266151f-3486-47f5-8383-9fcc9877a359"},
