@@ -1,37 +1,69 @@
-"""What the documentation names exists: each row of the coverage table has tests, and they are there."""
+"""What the documentation names exists: the tests of each row of the coverage table, and its backends and values."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from scripts.docs_hooks import BACKENDS, PROVERS, VALUES, Feature, load_coverage, on_page_markdown
+
 ROOT = Path(__file__).parents[2]
-COVERAGE = ROOT / "docs/coverage.md"
-TEST = re.compile(r"`(tests/[\w/.-]+\.py)(?:::(\w+))?(?:::(\w+))?`")
+TEST = re.compile(r"(tests/[\w/.-]+\.py)(?:::(\w+))?(?:::(\w+))?")
+FEATURES = [feature for theme in load_coverage() for feature in theme.features]
+each_feature = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.id)
 
 
-def rows() -> list[str]:
-    """The table's rows without its head."""
-    lines = [line for line in COVERAGE.read_text().splitlines() if line.startswith("|")]
-    return lines[2:]
-
-
+@cache
 def defined(file: Path) -> set[str]:
     tree = ast.parse(file.read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("|")[1].strip())
-def test_every_row_names_tests_that_exist(row: str) -> None:
-    named = TEST.findall(row)
-    assert named, "no test is named"
-    for path, *names in named:
-        file = ROOT / path
-        assert file.is_file(), path
-        assert set(filter(None, names)) <= defined(file), f"{path} does not define {names}"
+@each_feature
+def test_every_row_has_a_value_for_every_backend(feature: Feature) -> None:
+    assert list(feature.cells) == list(BACKENDS)
+    assert {cell.value for cell in feature.cells.values()} <= set(VALUES)
+
+
+@each_feature
+def test_every_row_names_tests_that_exist(feature: Feature) -> None:
+    assert set(feature.tests) <= set(PROVERS)
+    for test in (test for tests in feature.tests.values() for test in tests):
+        named = TEST.fullmatch(test)
+        assert named, test
+        path, *names = named.groups()
+        assert (ROOT / path).is_file(), path
+        assert set(filter(None, names)) <= defined(ROOT / path), test
+
+
+@each_feature
+def test_every_backend_of_a_row_is_proven(feature: Feature) -> None:
+    """By tests of its own, by podrunner's where pods run with it, or, for what it doesn't do, by those of the library."""
+    for backend, cell in feature.cells.items():
+        provers = {backend}
+        if backend in ("htcondor", "arc"):
+            provers.add("podrunner")
+        if cell.value in ("warn", "refuse"):
+            provers.add("library")
+        assert cell.value == "none" or any(feature.tests.get(prover) for prover in provers), f"no test for {backend}"
+
+
+def test_rows_are_told_apart_by_their_id() -> None:
+    assert [id_ for id_, count in Counter(feature.id for feature in FEATURES).items() if count > 1] == []
+
+
+def test_pages_are_filled_in() -> None:
+    """The markers of the pages are understood, and the table has every row."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        made = on_page_markdown(page.read_text())
+        assert not re.search(r"<!-- (coverage|layers)", made), page
+        if page.name == "coverage.md":
+            assert [feature.id for feature in FEATURES if f"| {feature.feature} |" not in made] == []
 
 
 def test_constraints_are_pins_and_nothing_else() -> None:
