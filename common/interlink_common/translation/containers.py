@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,12 @@ from dataclasses import dataclass
 from interlink_common.contract import containers as wire
 from interlink_common.contract.pod import PodSecurityContext
 from interlink_common.model.workload import Container, Port, Volume
-from interlink_common.translation.command import arguments
+from interlink_common.translation.checks import absolute, bounded, check_address, check_text, check_unique, invalid, refused
 from interlink_common.translation.downward import DownwardApi
 from interlink_common.translation.environment import environment, valueless
+from interlink_common.translation.expansion import arguments
 from interlink_common.translation.mounts import mounts
-from interlink_common.translation.names import check_text, check_unique
-from interlink_common.translation.paths import absolute
-from interlink_common.translation.probes import bounded, hook, probe
-from interlink_common.translation.refusals import invalid, refused
+from interlink_common.translation.probes import hook, probe
 from interlink_common.translation.security import security
 
 _IMAGE = re.compile(r"[!-~]{1,1024}")
@@ -27,7 +24,7 @@ _TERMINATION_LOG = "/dev/termination-log"
 
 
 @dataclass(frozen=True)
-class ContainerMaker:
+class ContainerTranslator:
     """Translates the containers of one pod, whose names were checked and whose resources `downward` holds."""
 
     downward: DownwardApi
@@ -105,14 +102,6 @@ def ports(sources: Sequence[wire.ContainerPort], where: str) -> tuple[Port, ...]
         )
     check_unique((port.name for port in made if port.name), f"{where}.ports", "ports")
     return tuple(made)
-
-
-def check_address(value: str, field: str) -> str:
-    """`value` if it is an IP address, without a zone: Python takes any text for one, line breaks included. Raises BadRequest."""
-    try:
-        return str(ipaddress.ip_address("" if "%" in value else value))
-    except ValueError:
-        raise invalid(field, "must be an IP address") from None
 
 
 def _is_sidecar(source: wire.Container, where: str, init: bool) -> bool:

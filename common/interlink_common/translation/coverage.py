@@ -39,7 +39,7 @@ class Finding:
 def coverage(
     workload: Workload, capabilities: Capabilities, policy: Literal["strict", "warn"], others: Iterable[Finding] = ()
 ) -> tuple[str, ...]:
-    """Warnings for the pod's status message. `others` are findings from elsewhere, such as `unhonoured`.
+    """Warnings for the pod's status message. `others` are findings from elsewhere, such as `unsupported_fields`.
 
     Raises Refused naming the first refused field and how many more there are.
     """

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 
 from interlink_common.contract.volumes import Volume as WireVolume
 from interlink_common.model.workload import Container, CvmfsVolume, Mount, Volume
-from interlink_common.translation.paths import absolute, inside
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import absolute, inside, invalid
 
 ROOT = "/cvmfs"
 REPOSITORIES_ANNOTATION = "cvmfs.interlink.eu/repositories"

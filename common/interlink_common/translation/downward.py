@@ -14,8 +14,8 @@ from fractions import Fraction
 from interlink_common.contract.pod import IpAddress, Pod, PodStatus
 from interlink_common.contract.wire import FieldRef, ResourceFieldRef
 from interlink_common.model.workload import Resources
+from interlink_common.translation.checks import invalid, refused
 from interlink_common.translation.quantities import parse_quantity
-from interlink_common.translation.refusals import invalid, refused
 
 _SUBSCRIPTED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]", re.DOTALL)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from interlink_common.contract.containers import EnvVar, EnvVarSource
+from interlink_common.translation.checks import check_text, invalid, refused
 from interlink_common.translation.downward import DownwardApi
 from interlink_common.translation.expansion import check_length, check_total, expand
-from interlink_common.translation.names import check_text
-from interlink_common.translation.refusals import invalid, refused
 
 
 def environment(variables: Sequence[EnvVar], where: str, container: str, downward: DownwardApi, *, unexpanded: bool) -> dict[str, str]:

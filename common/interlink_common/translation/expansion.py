@@ -6,9 +6,9 @@ An unknown variable stays as it is written, `$$` is one `$`, and what was insert
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import check_text, invalid
 
 _MAX_BYTES = 128 * 1024
 """Longest argument or environment string that Linux starts a process with (MAX_ARG_STRLEN)."""
@@ -55,3 +55,19 @@ def check_total(characters: int, field: str) -> None:
     """Raises BadRequest if strings of that total length are more than a process can be started with."""
     if characters > _MAX_TOTAL_BYTES:
         raise invalid(field, "is longer than the 6 MiB that Linux can pass to a process")
+
+
+def arguments(words: Sequence[str] | None, env: Mapping[str, str], field: str) -> tuple[str, ...] | None:
+    """`command` or `args` with references to `env` expanded; None (the image's own) if there are none. Raises BadRequest.
+
+    interLink leaves their `$(VAR)` to the plugin in both modes of the environment.
+    """
+    if not words:
+        return None
+    expanded: list[str] = []
+    total = 0
+    for index, word in enumerate(words):
+        expanded.append(check_text(expand(word, env, f"{field}[{index}]"), f"{field}[{index}]"))
+        total += len(expanded[-1])
+        check_total(total, field)
+    return tuple(expanded)

@@ -11,16 +11,13 @@ from interlink_common.contract.objects import ConfigMap, Secret
 from interlink_common.contract.requests import CreateRequest
 from interlink_common.contract.volumes import KeyToPath
 from interlink_common.model.workload import File
-from interlink_common.translation.names import check_config_key
-from interlink_common.translation.paths import inside
-from interlink_common.translation.probes import bounded
-from interlink_common.translation.refusals import invalid, refused
+from interlink_common.translation.checks import bounded, check_config_key, inside, invalid, refused
 
 DEFAULT_MODE = 0o644
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentObjects:
     """What came with the pod, by name: objects that several containers mount, or one twice, are listed that often and are the same.
 
     `projected` is by volume: path to content.
@@ -31,9 +28,9 @@ class Sent:
     projected: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def sent(request: CreateRequest) -> Sent:
+def sent_objects(request: CreateRequest) -> SentObjects:
     """The objects of a create request, each once; the first of a name counts."""
-    found = Sent()
+    found = SentObjects()
     for container in request.container or ():
         for config_map in container.config_maps or ():
             found.config_maps.setdefault(config_map.metadata.name or "", config_map)

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from interlink_common.contract.containers import VolumeMount
 from interlink_common.model.workload import CvmfsVolume, ExternalVolume, FilesVolume, Mount, Volume
+from interlink_common.translation.checks import absolute, check_unique, inside, invalid
 from interlink_common.translation.expansion import expand
-from interlink_common.translation.names import check_unique
-from interlink_common.translation.paths import absolute, inside
-from interlink_common.translation.refusals import invalid
 
 _PROPAGATION = {"": "", "None": "", "HostToContainer": "HostToContainer", "Bidirectional": "Bidirectional"}
 

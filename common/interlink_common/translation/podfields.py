@@ -1,4 +1,4 @@
-"""Fields of the pod that belong to no container: names in its network, DNS, hosts file, wishes of the scheduler."""
+"""Fields and annotations of the pod that belong to no container: lifetime, network, DNS, hosts file, placement."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import re
 from collections.abc import Mapping
 
 from interlink_common.contract.pod import Pod, PodSpec
-from interlink_common.model.workload import ALWAYS, NEVER, ON_FAILURE, Controller, Dns, Placement
-from interlink_common.translation.containers import check_address
-from interlink_common.translation.names import check_label, check_subdomain
-from interlink_common.translation.probes import bounded
-from interlink_common.translation.refusals import invalid
+from interlink_common.model.workload import ALWAYS, NEVER, ON_FAILURE, Controller, Dns, Network, Placement
+from interlink_common.translation.checks import bounded, check_address, check_label, check_subdomain, check_text, invalid
 
 _MAX_SECONDS = 2**31 - 1
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _DNS_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})\.?|\.")
 _DNS_OPTION = re.compile(r"[!-9;-~]{1,64}")
+PRE_EXEC = "slurm-job.vk.io/pre-exec"
+"""Despite its name the annotation in which interLink's mesh script travels, for every plugin."""
 
 
 def controller(pod: Pod) -> Controller | None:
@@ -78,6 +77,32 @@ def dns(spec: PodSpec) -> Dns:
             raise invalid("pod.spec.dnsConfig.options", "must hold names and values without spaces or colons")
     nameservers = tuple(check_address(server, "pod.spec.dnsConfig.nameservers") for server in config.nameservers or ())
     return Dns(policy, nameservers, tuple(config.searches or ()), options)
+
+
+def network(annotations: Mapping[str, str]) -> Network:
+    """What the annotations ask for. Raises BadRequest for a NUL character.
+
+    The mesh script of a pod whose mesh is disabled is a stale one: the virtual kubelet leaves it there.
+    """
+
+    def text(name: str) -> str:
+        return check_text(annotations.get(name, ""), f"pod.metadata.annotations.{name}")
+
+    pre_exec = text(PRE_EXEC)
+    disabled = text("interlink.eu/mesh-network").strip().lower() == "disabled"
+    return Network(
+        mesh_script=pre_exec if writes_mesh(pre_exec) and not disabled else "",
+        tunnel_commands=text("interlink.eu/wstunnel-client-commands"),
+        pod_ip=text("interlink.eu/pod-ip"),
+        pod_subnet=text("interlink.eu/pod-subnet"),
+        wireguard_snippet=text("interlink.eu/wireguard-client-snippet"),
+        mesh_disabled=disabled,
+    )
+
+
+def writes_mesh(pre_exec: str) -> bool:
+    """Whether it is interLink's: a heredoc into $TMPDIR/mesh.sh, before whatever else somebody wrote for Slurm."""
+    return "mesh.sh" in pre_exec
 
 
 def placement(spec: PodSpec) -> Placement:

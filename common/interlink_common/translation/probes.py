@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from interlink_common.contract import containers as wire
 from interlink_common.model.workload import ExecAction, GrpcAction, HookAction, HttpAction, Port, Probe, ProbeAction, SleepAction, TcpAction
-from interlink_common.translation.names import check_text
-from interlink_common.translation.refusals import invalid, refused
+from interlink_common.translation.checks import bounded, check_text, invalid, refused
 
 _INT32 = 2**31 - 1
 _Action = TypeVar("_Action")
@@ -51,13 +50,6 @@ def hook(source: wire.LifecycleHandler | None, ports: Sequence[Port], where: str
     if source.sleep is not None:
         actions.append(SleepAction(bounded(source.sleep.seconds, 0, _INT32, f"{where}.sleep.seconds")))
     return _exactly_one(actions, where)
-
-
-def bounded(value: int, low: int, high: int, field: str) -> int:
-    """`value` if it lies between the bounds. Raises BadRequest."""
-    if not low <= value <= high:
-        raise invalid(field, f"must be between {low} and {high}")
-    return value
 
 
 def _common_actions(source: wire.Handler, ports: Sequence[Port], where: str) -> list[ExecAction | HttpAction | TcpAction]:

@@ -11,10 +11,17 @@ from dataclasses import dataclass
 
 from interlink_common.contract.volumes import ConfigMapSource, DownwardFile, DownwardSource, ProjectedSource, Projection, SecretSource
 from interlink_common.model.workload import File, FilesVolume
+from interlink_common.translation.checks import inside, invalid, refused
 from interlink_common.translation.downward import DownwardApi
-from interlink_common.translation.files import DEFAULT_MODE, Sent, config_map_contents, distinct, file_mode, keys_to_files, secret_contents
-from interlink_common.translation.paths import inside
-from interlink_common.translation.refusals import invalid, refused
+from interlink_common.translation.files import (
+    DEFAULT_MODE,
+    SentObjects,
+    config_map_contents,
+    distinct,
+    file_mode,
+    keys_to_files,
+    secret_contents,
+)
 
 _AUTOMATIC_VOLUME_PREFIX = "kube-api-access-"
 _NOT_SENT = "did not come with the pod: allow projected volumes in the virtual kubelet"
@@ -24,7 +31,7 @@ _NOT_SENT = "did not come with the pod: allow projected volumes in the virtual k
 class Projector:
     """Makes the files of the projected and downwardAPI volumes of one pod."""
 
-    sent: Sent
+    sent: SentObjects
     downward: DownwardApi
 
     def downward_volume(self, name: str, source: DownwardSource, where: str) -> FilesVolume:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import invalid
 
 _NUMBER = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([a-zA-Z]{0,2}|[eE][+-]?\d{1,3})", re.ASCII)
 _MAX = 2**63 - 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from interlink_common.contract.objects import Secret
 from interlink_common.contract.pod import LocalReference
 from interlink_common.model.workload import RegistryCredential
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import invalid
 
 _KEYS = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
 

@@ -11,8 +11,7 @@ from typing import TypeVar
 from interlink_common.contract import containers as wire
 from interlink_common.contract.pod import PodSecurityContext
 from interlink_common.model.workload import Security
-from interlink_common.translation.probes import bounded
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import bounded, invalid
 
 _MAX_ID = 2**31 - 1
 _CAPABILITY = re.compile(r"[A-Z0-9_]{1,64}")

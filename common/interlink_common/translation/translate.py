@@ -16,20 +16,19 @@ from interlink_common.contract.requests import CreateRequest
 from interlink_common.contract.sentences import sentence
 from interlink_common.model.workload import Volume, Workload
 from interlink_common.translation import podfields
-from interlink_common.translation.containers import ContainerMaker
+from interlink_common.translation.checks import check_label, check_subdomain, check_unique, invalid
+from interlink_common.translation.containers import ContainerTranslator
 from interlink_common.translation.coverage import coverage
 from interlink_common.translation.cvmfs import CvmfsRules, add_implied_mounts
 from interlink_common.translation.downward import DownwardApi
-from interlink_common.translation.files import sent
-from interlink_common.translation.names import check_label, check_subdomain, check_unique
-from interlink_common.translation.network import network
+from interlink_common.translation.files import sent_objects
+from interlink_common.translation.podfields import network
 from interlink_common.translation.projected import Projector
-from interlink_common.translation.refusals import invalid
 from interlink_common.translation.registry import registry_credentials
+from interlink_common.translation.resources import pod_size, resources
 from interlink_common.translation.security import fs_group, sysctls
-from interlink_common.translation.sizing import pod_size, resources
-from interlink_common.translation.unhonoured import unhonoured
-from interlink_common.translation.volumes import VolumeMaker
+from interlink_common.translation.unsupported import unsupported_fields
+from interlink_common.translation.volumes import VolumeTranslator
 
 _NOT_OFFLOADED = "interlink.eu/disable-offload-containers"
 _NOT_OFFLOADED_INIT = "interlink.eu/disable-offload-init-containers"
@@ -50,18 +49,18 @@ def translate(
     inits = [(f"pod.spec.initContainers[{i}]", c) for i, c in enumerate(spec.init_containers or ()) if c.name not in here_init]
     _check_names(pod, mains, inits, here + here_init)
 
-    came = sent(request)
+    objects = sent_objects(request)
     downward = DownwardApi(pod, node_name, {c.name: resources(c.resources, f"{where}.resources") for where, c in inits + mains})
     cvmfs = CvmfsRules(annotations, cvmfs_claims)
     mounted = {mount.name for _, c in inits + mains for mount in c.volume_mounts or ()}
-    volumes, volume_warnings = _volumes(spec, VolumeMaker(Projector(came, downward), cvmfs, mounted))
+    volumes, volume_warnings = _volumes(spec, VolumeTranslator(Projector(objects, downward), cvmfs, mounted))
 
-    maker = ContainerMaker(downward, {v.name: v for v in volumes}, spec.security_context, skip_downward_api_resolution)
-    translated = [maker.container(c, where, init=i < len(inits)) for i, (where, c) in enumerate(inits + mains)]
+    translator = ContainerTranslator(downward, {v.name: v for v in volumes}, spec.security_context, skip_downward_api_resolution)
+    translated = [translator.container(c, where, init=i < len(inits)) for i, (where, c) in enumerate(inits + mains)]
     all_containers, volumes = add_implied_mounts([c for c, _ in translated], volumes, cvmfs.repositories())
     init_containers, containers = all_containers[: len(inits)], all_containers[len(inits) :]
 
-    credentials, registry_warnings = registry_credentials(spec.image_pull_secrets or (), came.secrets)
+    credentials, registry_warnings = registry_credentials(spec.image_pull_secrets or (), objects.secrets)
     warnings = (*volume_warnings, *(w for _, per_container in translated for w in per_container), *registry_warnings)
     return Workload(
         uid=pod.metadata.uid,
@@ -108,7 +107,7 @@ def translate_checked(
 ) -> Workload:
     """`translate`, then `coverage` for that backend, whose warnings join the workload's. Raises BadRequest, Refused."""
     workload = translate(request, skip_downward_api_resolution=skip_downward_api_resolution, cvmfs_claims=cvmfs_claims, node_name=node_name)
-    return replace(workload, warnings=workload.warnings + coverage(workload, capabilities, policy, unhonoured(request.pod)))
+    return replace(workload, warnings=workload.warnings + coverage(workload, capabilities, policy, unsupported_fields(request.pod)))
 
 
 def _check_names(pod: Pod, mains: list[tuple[str, Container]], inits: list[tuple[str, Container]], elsewhere: tuple[str, ...]) -> None:
@@ -121,7 +120,7 @@ def _check_names(pod: Pod, mains: list[tuple[str, Container]], inits: list[tuple
     check_unique([c.name for _, c in inits + mains] + list(elsewhere), "pod.spec", "containers")
 
 
-def _volumes(spec: PodSpec, maker: VolumeMaker) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
-    made = [maker.volume(source, f"pod.spec.volumes[{i}]") for i, source in enumerate(spec.volumes or ())]
+def _volumes(spec: PodSpec, translator: VolumeTranslator) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+    made = [translator.volume(source, f"pod.spec.volumes[{i}]") for i, source in enumerate(spec.volumes or ())]
     check_unique((volume.name for volume, _ in made), "pod.spec.volumes", "volumes")
     return tuple(volume for volume, _ in made), tuple(warning for _, warnings in made for warning in warnings)

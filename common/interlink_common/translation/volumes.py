@@ -10,20 +10,18 @@ from typing import Any
 from interlink_common.contract.volumes import EmptyDirSource, EphemeralSource, HostPathSource
 from interlink_common.contract.volumes import Volume as WireVolume
 from interlink_common.model.workload import EmptyDirVolume, ExternalVolume, FilesVolume, HostPathVolume, Volume
+from interlink_common.translation.checks import absolute, check_label, check_subdomain, invalid, refused
 from interlink_common.translation.cvmfs import CvmfsRules
 from interlink_common.translation.files import DEFAULT_MODE, config_map_contents, distinct, file_mode, keys_to_files, secret_contents
-from interlink_common.translation.names import check_label, check_subdomain
-from interlink_common.translation.paths import absolute
 from interlink_common.translation.projected import Projector
 from interlink_common.translation.quantities import whole
-from interlink_common.translation.refusals import invalid, refused
 
 _SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 _HOST_PATH_TYPES = frozenset({"", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"})
 
 
 @dataclass(frozen=True)
-class VolumeMaker:
+class VolumeTranslator:
     """Translates the volumes of one pod. `mounted` are the volumes that a container mounts: only their data was sent."""
 
     projector: Projector

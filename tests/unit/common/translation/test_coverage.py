@@ -12,7 +12,7 @@ from interlink_common.errors import Refused
 from interlink_common.model.workload import Workload
 from interlink_common.translation.coverage import Finding, coverage, findings
 from interlink_common.translation.translate import translate_checked
-from interlink_common.translation.unhonoured import unhonoured
+from interlink_common.translation.unsupported import unsupported_fields
 
 Translated = Callable[..., Workload]
 RequestOf = Callable[..., CreateRequest]
@@ -263,7 +263,7 @@ REFUSED, WARNED = Support.REFUSE, Support.WARN
     ],
 )
 def test_what_nobody_honours_is_named(request_of: RequestOf, pod: dict[str, Any], expected: list[tuple[str, Support]]) -> None:
-    assert [(finding.field, finding.support) for finding in unhonoured(request_of(**pod).pod)] == expected
+    assert [(finding.field, finding.support) for finding in unsupported_fields(request_of(**pod).pod)] == expected
 
 
 def test_translate_checked_adds_every_warning_and_refuses_for_every_reason(request_of: RequestOf) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.errors import BadRequest
-from interlink_common.translation.names import check_config_key, check_label, check_subdomain, check_unique, safe_name
+from interlink_common.translation.checks import check_config_key, check_label, check_subdomain, check_unique
+from interlink_common.translation.names import safe_name
 
 UID = "caee730a-d4b4-4b88-8ca4-5298e18f4b6e"
 

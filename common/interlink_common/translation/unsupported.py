@@ -14,7 +14,7 @@ from interlink_common.contract.pod import Pod, PodSecurityContext, PodSpec
 from interlink_common.contract.volumes import CsiSource, TokenSource, Volume
 from interlink_common.contract.wire import FieldRef, Wire
 from interlink_common.translation.coverage import Finding
-from interlink_common.translation.network import PRE_EXEC, writes_mesh
+from interlink_common.translation.podfields import PRE_EXEC, writes_mesh
 
 _HARMLESS: Mapping[type[Wire], frozenset[str]] = {
     PodSpec: frozenset(
@@ -42,7 +42,7 @@ _REFUSED = frozenset({"resourceClaims", "claims", "ephemeralContainers", "hostna
 _NOT_SET: tuple[object, ...] = (None, False, "", "Default", [], {})
 
 
-def unhonoured(pod: Pod) -> tuple[Finding, ...]:
+def unsupported_fields(pod: Pod) -> tuple[Finding, ...]:
     """Findings for what the pod asks and nobody gives."""
     return (*_of_annotations(pod.metadata.annotations or {}), *_of_pod(pod.spec), *_unread(pod.spec, "pod.spec"))
 

@@ -1,20 +1,22 @@
-"""Requests and limits as plain numbers, and the effective size of a pod.
+"""Requests and limits as plain numbers, devices by resource name, and the effective size of a pod.
 
-Source: Kubernetes, "Sidecar Containers", resource sharing within containers (KEP-753), and "Pod Overhead".
+Source: Kubernetes, "Sidecar Containers", resource sharing within containers (KEP-753), "Pod Overhead", and "Extended resources".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from interlink_common.contract.containers import ResourceRequirements
 from interlink_common.contract.pod import PodSpec
 from interlink_common.model.workload import Container, Resources
-from interlink_common.translation.accelerators import devices
-from interlink_common.translation.quantities import milli, whole
-from interlink_common.translation.refusals import invalid
+from interlink_common.translation.checks import invalid
+from interlink_common.translation.quantities import exact_whole, milli, whole
 
+NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
+_DEVICE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?|hugepages-[1-9][0-9]*[KMGTPE]i")
 _AMOUNTS = {"cpu_millis": "cpu", "memory_bytes": "memory", "ephemeral_storage_bytes": "ephemeral-storage"}
 
 
@@ -31,6 +33,25 @@ def resources(requirements: ResourceRequirements | None, where: str) -> tuple[Re
         if request is not None and limit is not None and request > limit:
             raise invalid(f"{where}.requests.{name}", "must not be larger than the limit")
     return asked, limited
+
+
+def devices(requests: Mapping[str, object], limits: Mapping[str, object], where: str) -> dict[str, int]:
+    """Number of each device that one container gets, by resource name, sorted; zeros are left out. Raises BadRequest.
+
+    A device is any resource that Kubernetes can't overcommit (nvidia.com/gpu, hugepages-2Mi): a whole number, request and limit equal.
+    """
+    counts: dict[str, int] = {}
+    for name in sorted((requests.keys() | limits.keys()) - NATIVE):
+        if not _DEVICE.fullmatch(name):
+            raise invalid(f"{where}.limits.{name}", "is not the name of a resource: cpu, memory, ephemeral-storage or domain/name")
+        if name not in limits:
+            raise invalid(f"{where}.limits.{name}", "is missing: this resource needs a limit equal to its request")
+        limit = exact_whole(str(limits[name]), f"{where}.limits.{name}")
+        if name in requests and exact_whole(str(requests[name]), f"{where}.requests.{name}") != limit:
+            raise invalid(f"{where}.requests.{name}", "must equal the limit of the same resource")
+        if limit:
+            counts[name] = limit
+    return counts
 
 
 def pod_size(spec: PodSpec, containers: Iterable[Container], init_containers: Iterable[Container]) -> Resources:
