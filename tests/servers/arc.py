@@ -12,14 +12,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import docker
 import httpx
 
 from tests.servers.arc_image import CURRENT
 from tests.servers.authority import Authority, Issuer
-from tests.servers.container import ServerContainer
+from tests.servers.container import Answers, ServerContainer
 from tests.servers.debian_root import DebianRoot
 from tests.servers.docker_engine import DockerEngine
 
@@ -108,8 +108,8 @@ class ComputingElement(ServerContainer):
         session_bytes: int = 0,
         running_jobs: int = 16,
     ) -> None:
-        super().__init__(engine, release)
-        self._environment = {"ARC_CONFIG": "/ce/arc.conf"}
+        super().__init__(engine, release, Answers(self.answers))
+        self.env = {"ARC_CONFIG": "/ce/arc.conf"}
         self._configuration = CONFIGURATION.replace("@RUNNING@", str(running_jobs))
         self._small = {"/session": f"exec,size={session_bytes}"} if session_bytes else {}
         self.authority: Authority = like.authority if like else Authority(self.root / "authority")
@@ -125,7 +125,7 @@ class ComputingElement(ServerContainer):
         """The authorities that its users trust."""
         return self.authority.certificates
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Returns when the REST interface answers."""
         shared = self.root / "ce"
         (shared / "runtime/TEST").mkdir(parents=True)
@@ -133,15 +133,16 @@ class ComputingElement(ServerContainer):
         for name, text in (("arc.conf", self._configuration), ("start.sh", ENTRY), ("up.sh", UP), (f"runtime/{RUNTIME_ENVIRONMENT}", GPU)):
             (shared / name).write_text(text)
             (shared / name).chmod(0o755)
-        self._run_container(
+        self.run_container(
             ["/ce/start.sh"],
             hostname=HOSTNAME,
-            binds=[f"{shared}:/ce"],
+            binds={shared: "/ce"},
             no_overlay=[path for path in NO_OVERLAY if path not in self._small],
             tmpfs=self._small,
         )
         self._trust(shared)
         self.wait_until_up()
+        return self
 
     def _trust(self, shared: Path) -> None:
         self.renew_host_certificate()
@@ -158,9 +159,6 @@ class ComputingElement(ServerContainer):
         shutil.copy(certificate, self.root / "ce/host.crt")
         shutil.copy(key, self.root / "ce/host.key")
         (self.root / "ce/host.key").chmod(0o400)
-
-    def wait_until_up(self) -> None:
-        self._wait_until(self.answers)
 
     def answers(self) -> bool:
         """Whether it takes jobs, and has published what it is."""

@@ -29,6 +29,8 @@ import requests
 BUSYBOX_IMAGE = "busybox:1.36"
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 SECONDS_TO_START = 60
+API_VERSION = "1.41"
+"""Of the oldest engine that the plugin works on."""
 STARTING = Path(tempfile.gettempdir()) / "interlink-engine-starting.lock"
 COUNTER = itertools.count()
 NO_ANSWER = (docker.errors.DockerException, requests.RequestException)
@@ -123,7 +125,7 @@ class DockerEngine:
     @contextmanager
     def client(self) -> Iterator[docker.APIClient]:
         """The SDK's plain client, for looking at the engine from outside."""
-        client = docker.APIClient(base_url=self.url, version="1.41", timeout=60)
+        client = docker.APIClient(base_url=self.url, version=API_VERSION, timeout=60)
         try:
             yield client
         finally:

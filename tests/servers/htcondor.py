@@ -9,8 +9,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
-import docker
+from testcontainers.core.wait_strategies import ExecWaitStrategy
 
 from tests.servers.container import ServerContainer
 from tests.servers.debian_root import DebianRoot
@@ -19,7 +20,10 @@ from tests.servers.htcondor_image import CURRENT
 
 HOSTNAME = "cm.pool.test"
 USERS = ("site", "alice", "bob")
-DAEMONS = {"Scheduler", "Machine", "Negotiator"}
+IN_COLLECTOR = """\
+known=" $(condor_status -any -af MyType | tr '\\n' ' ')"
+for daemon in Scheduler Machine Negotiator; do case "$known" in *" $daemon "*) ;; *) exit 1 ;; esac; done
+"""
 
 NO_OVERLAY = ("/images", "/tmp", "/var/lib/condor")
 
@@ -115,14 +119,14 @@ class Pool(ServerContainer):
     """One pool. `extra`: more lines of its configuration. `non_root`: every daemon is the user site's, as on a pool without privileges."""
 
     def __init__(self, engine: DockerEngine, release: DebianRoot = CURRENT, *, extra: str = "", non_root: bool = False) -> None:
-        super().__init__(engine, release)
+        super().__init__(engine, release, ExecWaitStrategy(["sh", "-c", IN_COLLECTOR]))
         self.event_log = self.root / "evlog/EventLog"
         self._configuration = (NON_ROOT_CONFIGURATION if non_root else "") + CONFIGURATION + extra
         self._entry = NON_ROOT_ENTRY if non_root else ENTRY
         if non_root:
-            self._user, self._environment = "site", {"CONDOR_CONFIG": "/pool/99-pool.conf"}
+            self.user, self.env = "site", {"CONDOR_CONFIG": "/pool/99-pool.conf"}
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Returns when the schedd and the slot are in the collector."""
         pool, log = self.root / "pool", self.event_log.parent
         for folder, mode in ((pool, 0o755), (log, 0o777)):
@@ -131,19 +135,10 @@ class Pool(ServerContainer):
         (pool / "POOL").write_text(secrets.token_urlsafe(48))
         (pool / "99-pool.conf").write_text(self._configuration)
         (pool / "start.sh").write_text(self._entry)
-        binds = [f"{pool}:/pool:ro", f"{log}:/evlog"]
-        self._run_container(["sh", "/pool/start.sh"], hostname=HOSTNAME, binds=binds, no_overlay=NO_OVERLAY)
+        binds = {pool: "/pool:ro", log: "/evlog"}
+        self.run_container(["sh", "/pool/start.sh"], hostname=HOSTNAME, binds=binds, no_overlay=NO_OVERLAY)
         self.wait_until_up()
-
-    def wait_until_up(self) -> None:
-        self._wait_until(lambda: self._daemons() >= DAEMONS)
-
-    def _daemons(self) -> set[str]:
-        """The kinds of daemons that the collector knows."""
-        try:
-            return set(self.run("condor_status -any -af MyType", check=False).split())
-        except docker.errors.APIError:
-            return set()
+        return self
 
     def token(self, user: str, path: Path) -> Path:
         """A token of a user of the pool, as a file 0600."""
