@@ -196,11 +196,14 @@ class Backend(ABC):
     async def close(self) -> None:  # noqa: B027
         """Lets go of connections and tasks; jobs go on."""
 
-    def plan(self, workload: Workload) -> list[dict[str, Any]]:
-        """What would be created, as plain objects for `interlink-plugin translate`. Pure.
+    def admit(self, workload: Workload) -> None:  # noqa: B027  the capabilities may say all there is to say
+        """Raises Refused for a pod that this backend will not run: the operator forbids it, or no setting offers what it asks for.
 
-        Called before the pod is recorded: raise Refused here for whatever the operator's policy excludes.
+        Pure. Called before the pod is recorded, and again before it is submitted later than that, because settings may have changed.
         """
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+        """What `submit` would create for an admitted pod, as plain objects. Pure; only `interlink-plugin translate` calls it."""
         return []
 
     @abstractmethod

@@ -51,11 +51,14 @@ class ProcessBackend(Backend):
         self._watchers: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
-    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+    def admit(self, workload: Workload) -> None:
         container = workload.containers[0]
         if not container.command:
             raise Refused(f"pod.spec.containers[{container.name}].command must be set: there is no image that could tell what to start.")
-        return [{"command": [*container.command, *(container.args or ())]}]
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+        container = workload.containers[0]
+        return [{"command": [*(container.command or ()), *(container.args or ())]}]
 
     async def submit(self, workload: Workload) -> str:
         container = workload.containers[0]

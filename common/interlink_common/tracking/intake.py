@@ -43,7 +43,7 @@ def admit(body: bytes, backend: Backend, settings: PluginSettings) -> Workload:
         cvmfs_claims=settings.cvmfs_claims,
         node_name=settings.node_name,
     )
-    backend.plan(workload)
+    backend.admit(workload)
     return workload
 
 

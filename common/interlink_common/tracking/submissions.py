@@ -114,7 +114,9 @@ class Submissions:
             return
         text = await self._records.workload_json(pod.uid)
         if text is not None and pod.intent is Intent.CREATING:
-            await self.begin(pod, from_json(text))
+            workload = from_json(text)
+            self._backend.admit(workload)
+            await self.begin(pod, workload)
 
     async def _fail(self, pod: Pod, sentence: str) -> None:
         """An accepted pod that the backend then refused fails with the backend's sentence."""

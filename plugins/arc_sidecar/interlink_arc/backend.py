@@ -86,15 +86,17 @@ class ArcBackend(Backend):
             self._follow.add(pod)
         return pod
 
-    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+    def admit(self, workload: Workload) -> None:
         require_safe_uid(workload.uid)
         policy.require_allowed(workload, self._settings.runner)
+        choice(workload, self._settings)
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
         where = choice(workload, self._settings)
         queue = where.queue or self._settings.ces[where.ces[0]].queue
         return [{"ces": list(where.ces), "description": describe(workload, queue, self._settings).decode()}]
 
     async def submit(self, workload: Workload) -> str:
-        self.plan(workload)
         jid = await self._submitting.submit(workload)
         self._take(workload, jid, "PREPARING")
         return jid

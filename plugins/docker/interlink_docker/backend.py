@@ -37,6 +37,7 @@ from interlink_docker.planning import planned
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
 from interlink_docker.threads import in_thread
+from interlink_docker.volumes import locations
 
 
 class DockerBackend(Backend):
@@ -164,12 +165,14 @@ class DockerBackend(Backend):
         self._lost_words = words
         self._lost.set()
 
-    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+    def admit(self, workload: Workload) -> None:
         policy.require_allowed(workload, self._settings, as_root=self._as_root)
+        locations(workload, self._settings, as_root=self._as_root)
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
         return planned(workload, self._settings, as_root=self._as_root, seccomp_profiles=self._seccomp_profiles)
 
     async def submit(self, workload: Workload) -> str:
-        self.plan(workload)
         self._take(workload, (await self._remembered([workload.uid]))[workload.uid])
         return labels.sandbox_name(workload.uid)
 

@@ -44,7 +44,7 @@ from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.pods import Pod
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.settings import HTCondorSettings
-from interlink_htcondor.translate import Description, describe, kind, transaction
+from interlink_htcondor.translate import Description, describe, kind, require_expressible, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -114,16 +114,18 @@ class HTCondorBackend(Backend):
             self._follow.add(pod)
         return pod
 
-    def plan(self, workload: Workload) -> list[dict[str, Any]]:
+    def admit(self, workload: Workload) -> None:
         require_safe_uid(workload.uid)
         policy.require_allowed(workload, self._settings.runner)
+        require_expressible(workload, self._settings)
+
+    def plan(self, workload: Workload) -> list[dict[str, Any]]:
         return [dict(self._describe(workload))]
 
     def _describe(self, workload: Workload) -> Description:
         return describe(workload, str(self._directory(workload.uid) / "submit"), str(self._shared), self._settings)
 
     async def submit(self, workload: Workload) -> str:
-        self.plan(workload)
         journal = SpoolJournal(self._directory(workload.uid))
         self._submitting.add(workload.uid)
         try:

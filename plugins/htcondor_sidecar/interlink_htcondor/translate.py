@@ -88,6 +88,13 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
     return {**description, **{key: value for key, value in optional.items() if value}, **extra}
 
 
+def require_expressible(pod: Workload, settings: HTCondorSettings) -> None:
+    """Raises whatever `describe` would raise for this pod."""
+    on_eviction(pod, settings)
+    for _ in (*devices(pod, settings), *requirements(pod, settings)):
+        pass
+
+
 def identity(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
     """Whose job this is: what `ads` reads again, and the labels for whoever looks with condor_q."""
     yield f"My.{ads.INSTANCE}", quoted(settings.instance)

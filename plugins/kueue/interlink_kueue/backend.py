@@ -22,7 +22,7 @@ from interlink_common.backend import (
 from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_kueue import capacity, check, creating, groups, labels, states
+from interlink_kueue import capacity, check, creating, groups, labels, policy, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.jobs import job_object, read_job
 from interlink_kueue.labels import Place
@@ -34,6 +34,7 @@ from interlink_kueue.removing import Removing
 from interlink_kueue.settings import KueueSettings
 from interlink_kueue.translate import objects, target
 from interlink_kueue.upkeep import Carried, Tasks, Upkeep, is_repeatable, rerun_task
+from interlink_kueue.volumes import require_mapped
 from interlink_kueue.workers import Workers
 
 KUEUE_RETRY_SECONDS = 5.0
@@ -113,6 +114,12 @@ class KueueBackend(Backend):
         await self._tasks.end()
         await self._mirror.close()
         await asyncio.gather(*(cluster.close() for cluster in self._clusters.values()))
+
+    def admit(self, workload: Workload) -> None:
+        target(workload, self._settings)
+        policy.require_allowed(workload, self._settings.security)
+        for volume in workload.volumes:
+            require_mapped(volume, workload, self._settings)
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
         made = objects(workload, target(workload, self._settings), self._settings)

@@ -12,7 +12,7 @@ from typing import Any
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import Refused
 from interlink_common.model.workload import NEVER, Workload
-from interlink_kueue import history, labels, policy
+from interlink_kueue import history, labels
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import Past
 from interlink_kueue.placement import place
@@ -135,7 +135,6 @@ def _reaction(pod: Workload, default: OnEviction) -> OnEviction:
 
 def objects(pod: Workload, where: Target, settings: KueueSettings, run: int = 0, past: tuple[Past, ...] = ()) -> Objects:
     """What is created for one run of the pod. `past` tells of the runs before. Raises Refused."""
-    policy.require_allowed(pod, settings.security)
     carried = {volume.name: carry(volume, pod, run, settings) for volume in pod.volumes}
     credentials = _registry_secret(pod, settings, run)
     others = [made for volume in carried.values() for made in volume.objects] + credentials + _services(pod, settings)

@@ -13,7 +13,7 @@ import structlog
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_common.model import codec
 from interlink_common.model.workload import Container, Workload
-from interlink_kueue import creating, history, labels, states
+from interlink_kueue import creating, history, labels, policy, states
 from interlink_kueue.client import Cluster
 from interlink_kueue.groups import Whole
 from interlink_kueue.labels import Place
@@ -161,6 +161,7 @@ class Upkeep:
 
     async def _complete(self, uid: str, known: Known, carried: Carried) -> None:
         pod = carried.workload()
+        policy.require_allowed(pod, self._settings.security)
         made = objects(pod, target(pod, self._settings), self._settings, known.pod.run)
 
         async def bring() -> None:
@@ -180,6 +181,7 @@ class Upkeep:
     async def _rerun(self, ended: Known, carried: Carried) -> None:
         """The next run of an evicted pod, where it ran before. The ended one goes when the next is there."""
         pod = carried.workload()
+        policy.require_allowed(pod, self._settings.security)
         await asyncio.sleep(RERUN_SECONDS[min(ended.pod.run, len(RERUN_SECONDS) - 1)])
         carrier: Carrier = "job" if ended.pod.job else "pod"
         where = replace(target(pod, self._settings), namespace=ended.pod.namespace, queue=ended.pod.queue, carrier=carrier)

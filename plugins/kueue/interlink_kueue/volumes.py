@@ -41,6 +41,15 @@ class Carried:
     sub_path: str = ""
 
 
+def require_mapped(volume: Volume, pod: Workload, settings: KueueSettings) -> None:
+    """Raises whatever `carry` would raise, without the work of encoding files."""
+    if isinstance(volume, FilesVolume):
+        for _ in _parts(volume):
+            pass
+    else:
+        carry(volume, pod, 0, settings)
+
+
 def carry(volume: Volume, pod: Workload, run: int, settings: KueueSettings) -> Carried:
     """Raises Refused naming the volume and the setting."""
     where = f"spec.volumes {volume.name}"

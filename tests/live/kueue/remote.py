@@ -111,6 +111,7 @@ class Remote:
             self._changed.notify_all()
 
     async def submit(self, pod: Workload) -> Workload:
+        self.backend.admit(pod)
         self.jobs[pod.uid] = Job(pod.uid, await self.backend.submit(pod), pod)
         return pod
 

@@ -14,7 +14,7 @@ from interlink_common.batchsystem.skeleton import packed, skeleton, unpacked
 from interlink_common.errors import BadRequest, Refused
 from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
 from interlink_htcondor.quoting import decoded
-from interlink_htcondor.translate import Description, describe, kind, transaction
+from interlink_htcondor.translate import Description, describe, kind, require_expressible, transaction
 from tests.unit.htcondor.pods import UID, a_pod, settings
 
 PLAIN = {
@@ -108,8 +108,11 @@ def test_wishes_for_a_gpu(fields: dict[str, Any], expected: Description) -> None
     ],
 )
 def test_what_says_nothing_is_refused_by_name(fields: dict[str, Any], field: str) -> None:
+    to_pool = settings(cvmfs={"attribute": "HAS_CVMFS_*"})
     with pytest.raises((Refused, BadRequest), match=field):
-        describe(a_pod(**fields), "/d", "/s", settings(cvmfs={"attribute": "HAS_CVMFS_*"}))
+        describe(a_pod(**fields), "/d", "/s", to_pool)
+    with pytest.raises((Refused, BadRequest), match=field):
+        require_expressible(a_pod(**fields), to_pool)
 
 
 def test_requirements_come_together() -> None:

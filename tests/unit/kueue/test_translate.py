@@ -38,6 +38,7 @@ from interlink_common.model.workload import (
     Workload,
 )
 from interlink_common.translation.expansion import expand
+from interlink_kueue.backend import KueueBackend
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import End, Past
 from interlink_kueue.labels import ours, pod_name
@@ -281,7 +282,7 @@ def test_files_that_are_too_much_for_one_object_are_spread() -> None:
     assert len({one["metadata"]["name"] for one in made.others}) == 2
     assert len(made.pod["spec"]["volumes"][0]["projected"]["sources"]) == 2
     with pytest.raises(Refused, match="larger than"):
-        objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half + half),)),)), DIRECT, settings())
+        KueueBackend(settings()).admit(pod(volumes=(FilesVolume("big", (File("a", 0o644, half + half),)),)))
 
 
 EPHEMERAL = {"accessModes": "ReadWriteOnce,ReadOnlyMany", "storage": "1073741824"}
@@ -368,7 +369,10 @@ def test_volumes(volume: Any, groups: dict[str, Any], source: dict[str, Any], mo
     ],
 )
 def test_volumes_that_the_operator_has_not_mapped(volume: Any, groups: dict[str, Any], words: str) -> None:
-    with pytest.raises(Refused, match=words.replace(".", r"\.")):
+    refused = pytest.raises(Refused, match=words.replace(".", r"\."))
+    with refused:
+        KueueBackend(settings(**groups)).admit(pod(volumes=(volume,)))
+    with refused:
         spec(pod(volumes=(volume,)), DIRECT, settings(**groups))
 
 
@@ -533,4 +537,4 @@ def test_placement_by_the_maps() -> None:
 )
 def test_denied_unless_allowed(workload: Workload, words: str) -> None:
     with pytest.raises(Refused, match=words):
-        objects(workload, DIRECT, settings())
+        KueueBackend(settings()).admit(workload)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from interlink_common.errors import BackendUnavailable, BadRequest, Gone, NotFound, Refused
+from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking.pods import Intent
 
 
@@ -24,6 +26,45 @@ async def test_a_pod_lives_and_is_removed(world: Any, kit: Any) -> None:
         assert world.site.jobs == {}
         with pytest.raises(Gone):
             await kit.create(node, pod)
+
+
+async def test_a_create_admits_a_pod_once_and_plans_nothing(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch)
+    async with world.plugin() as node:
+        await kit.create(node, kit.pod())
+        assert (calls["admit"], calls["plan"]) == (1, 0)
+
+
+async def test_a_pod_is_admitted_again_before_it_is_submitted_later(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = kit.pod()
+    async with world.plugin() as node:
+        world.site.submit_errors = [BackendUnavailable("busy")] * 1000
+        await kit.create(node, pod)
+    world.site.submit_errors = []
+    calls = count_calls(monkeypatch, refusal="the operator forbids it now")
+    async with world.plugin() as node:
+        await kit.until_phase(node, pod, "Failed")
+        assert "the operator forbids it now" in pod.container_status("main")["state"]["terminated"]["message"]
+        assert (calls["admit"], calls["plan"]) == (1, 0)
+        assert world.site.submits == []
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, *, refusal: str = "") -> Counter[str]:
+    """Counts calls of the backend's `admit` and `plan`; `refusal`: what `admit` says."""
+    calls: Counter[str] = Counter()
+
+    def admit(_self: object, _workload: object) -> None:
+        calls["admit"] += 1
+        if refusal:
+            raise Refused(refusal)
+
+    def plan(_self: object, _workload: object) -> list[object]:
+        calls["plan"] += 1
+        return []
+
+    monkeypatch.setattr(ScriptedBackend, "admit", admit)
+    monkeypatch.setattr(ScriptedBackend, "plan", plan)
+    return calls
 
 
 async def test_a_second_delete_with_less_grace_hurries_the_first(world: Any, kit: Any) -> None:
