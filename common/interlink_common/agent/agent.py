@@ -55,7 +55,7 @@ class NodeAgent:
     def add(self, pod: Workload, memory_json: str = "", adopted: bool = False) -> None:
         """Takes the pod on, or does nothing if it has it. `memory_json`: what `save` was last given for it.
 
-        `adopted`: the workload is a skeleton (see backend.FoundJob): the pod is observed and stopped; where it would have to be
+        `adopted`: the workload is a stub (see `model.codec`): the pod is observed and stopped; where it would have to be
         started, it fails instead, saying so. Raises ValueError for a memory that `save` was not given.
         """
         if pod.uid in self._workers or self._closed:

@@ -90,7 +90,7 @@ class ProbeState:
 class PodMemory:
     """Everything up to `post_starts` survives a restart of the agent. Mappings are by container name and never changed in place.
 
-    `adopted`: the workload is a skeleton rebuilt from labels; the pod can be observed and stopped, but nothing of it started.
+    `adopted`: the workload is a stub that was read from labels; the pod can be observed and stopped, but nothing of it started.
     `ledger`: the newest two attempts of each container as last seen, ended ones with their cause composed in.
     """
 

@@ -1,4 +1,4 @@
-"""`Workload` to JSON and back, for the record, for `pod.json` on a worker node, and for labels (`skeleton`).
+"""`Workload` to JSON and back, for the record, for `pod.json` on a worker node, and for labels (`stub`).
 
 Fields that hold their default are left out, which makes labels short. `bytes` are base64; a member of a union carries its class's
 name as `type_`. Unknown keys are ignored, so that a record written by a newer release can still be read.
@@ -10,16 +10,28 @@ import base64
 import binascii
 import dataclasses
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
-from interlink_common.model.workload import Container, ExecAction, ExternalVolume, FilesVolume, HttpAction, Network, Volume, Workload
+from interlink_common.model.workload import (
+    Container,
+    EmptyDirVolume,
+    GrpcAction,
+    Probe,
+    Resources,
+    SleepAction,
+    TcpAction,
+    Workload,
+)
 
 Function = Callable[[Any], Any]
 TAG = "type_"
-_TELLING = (ExecAction, HttpAction)
-"""Actions that may hold a secret."""
+_HARMLESS = (TcpAction, GrpcAction, SleepAction)
+"""Actions that have no place for a secret."""
+_STUB_BYTES = 1024 * 1024
+"""More than any stub has; a text that unpacks to more is somebody else's."""
 
 
 def to_json(workload: Workload) -> str:
@@ -37,38 +49,67 @@ def from_json(text: str) -> Workload:
     return workload
 
 
-def skeleton(workload: Workload) -> Workload:
-    """The workload without anything that may hold a secret: enough to observe, log and delete a pod, not to start it again.
+def stub(workload: Workload) -> Workload:
+    """What remains of a workload where others may read it: enough to observe a pod, to read its logs and to delete it, not to start it.
 
-    Gone are values of environment variables, commands and args (secrets may be expanded in them), probes and hooks by exec and
-    httpGet (they have commands, paths and headers), file contents, registry credentials, annotations, network scripts and the
-    attributes of external volumes.
+    It is what labels, annotations, ClassAds and job descriptions keep for a lost database. Only what is named here is in it, so that a
+    new field stays out until somebody decides that it never holds a secret. Of probes and hooks only those are kept whose action has no
+    place for one: a command, a path or a header may be secret.
     """
 
     def bare(container: Container) -> Container:
-        probes = {name: getattr(container, name) for name in ("liveness_probe", "readiness_probe", "startup_probe")}
-        hooks = {name: getattr(container, name) for name in ("post_start", "pre_stop")}
-        telling = [name for name, probe in probes.items() if probe is not None and isinstance(probe.action, _TELLING)]
-        telling += [name for name, hook in hooks.items() if isinstance(hook, _TELLING)]
-        nothing: dict[str, Any] = dict.fromkeys(telling)
-        return dataclasses.replace(container, command=None, args=None, env=dict.fromkeys(container.env, ""), **nothing)
+        return Container(
+            container.name,
+            container.image,
+            limits=Resources(ephemeral_storage_bytes=container.limits.ephemeral_storage_bytes),
+            startup_probe=_harmless_probe(container.startup_probe),
+            readiness_probe=_harmless_probe(container.readiness_probe),
+            liveness_probe=_harmless_probe(container.liveness_probe),
+            post_start=container.post_start if isinstance(container.post_start, _HARMLESS) else None,
+            pre_stop=container.pre_stop if isinstance(container.pre_stop, _HARMLESS) else None,
+            termination_message_fallback=container.termination_message_fallback,
+            tty=container.tty,
+            sidecar=container.sidecar,
+        )
 
-    def emptied(volume: Volume) -> Volume:
-        if isinstance(volume, FilesVolume):
-            return dataclasses.replace(volume, files=())
-        if isinstance(volume, ExternalVolume):
-            return dataclasses.replace(volume, attributes={})
-        return volume
-
-    return dataclasses.replace(
-        workload,
-        containers=tuple(bare(c) for c in workload.containers),
-        init_containers=tuple(bare(c) for c in workload.init_containers),
-        volumes=tuple(emptied(v) for v in workload.volumes),
-        annotations={},
-        registry_credentials=(),
-        network=Network(pod_ip=workload.network.pod_ip, mesh_disabled=workload.network.mesh_disabled),
+    return Workload(
+        workload.uid,
+        workload.name,
+        workload.namespace,
+        containers=tuple(map(bare, workload.containers)),
+        init_containers=tuple(map(bare, workload.init_containers)),
+        volumes=tuple(
+            EmptyDirVolume(volume.name, volume.in_memory, volume.size_limit_bytes)
+            for volume in workload.volumes
+            if isinstance(volume, EmptyDirVolume)
+        ),
+        restart_policy=workload.restart_policy,
+        grace_seconds=workload.grace_seconds,
+        active_deadline_seconds=workload.active_deadline_seconds,
+        host_network=workload.host_network,
+        not_offloaded=workload.not_offloaded,
+        not_offloaded_init=workload.not_offloaded_init,
+        warnings=workload.warnings,
     )
+
+
+def _harmless_probe(probe: Optional[Probe]) -> Optional[Probe]:
+    return probe if probe is not None and isinstance(probe.action, _HARMLESS) else None
+
+
+def packed_stub(workload: Workload) -> str:
+    """The stub as one word of letters, digits and + / =."""
+    return base64.b64encode(zlib.compress(to_json(stub(workload)).encode("utf-8", "surrogatepass"))).decode("ascii")
+
+
+def unpacked_stub(text: str) -> Optional[Workload]:
+    """The stub again; None for anything else, since whoever owns a job may have changed it."""
+    try:
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _STUB_BYTES)
+        workload = from_json(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, zlib.error):
+        return None
+    return workload if workload.uid else None
 
 
 def encode(value: Any, hint: Any) -> Any:

@@ -1,12 +1,22 @@
-"""Short unique names for what a backend keeps of a pod."""
+"""Names for what a backend keeps of a pod: short unique ones, and whether a UID can be a part of one."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
+from interlink_common.errors import Refused
+
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 _DIGEST_LENGTH = 10
+SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+"""What a UID may be where it meets paths and names of a backend; Kubernetes' own are UUIDs."""
+
+
+def require_safe_uid(uid: str) -> None:
+    """Raises Refused for a UID that could leave its directory, or that is no name for a backend."""
+    if not SAFE_UID.fullmatch(uid):
+        raise Refused("metadata.uid must consist of letters, digits, - and _, and be at most 128 long")
 
 
 def safe_name(*parts: str, max_length: int = 63) -> str:

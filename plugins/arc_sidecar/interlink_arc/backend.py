@@ -32,14 +32,14 @@ from interlink_common.backend import (
 )
 from interlink_common.batchsystem import policy
 from interlink_common.batchsystem.capabilities import PODRUNNER
+from interlink_common.batchsystem.files import directory_of, private_directory
 from interlink_common.batchsystem.journal import Journal
 from interlink_common.batchsystem.logs import read_log
-from interlink_common.batchsystem.private import private_directory
-from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid
 from interlink_common.batchsystem.story import is_waiting
 from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
+from interlink_common.translation.names import require_safe_uid
 
 log = structlog.get_logger(__name__)
 

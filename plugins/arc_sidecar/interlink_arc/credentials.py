@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from interlink_arc.settings import CredentialSettings, TrustSettings
-from interlink_common.batchsystem.private import require_private
+from interlink_common.batchsystem.files import require_private
 from interlink_common.errors import BackendUnavailable
 
 REVOCATION_LISTS = "*.r[0-9]*"

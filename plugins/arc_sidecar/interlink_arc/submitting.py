@@ -20,10 +20,9 @@ from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
 from interlink_arc.translate import STOP_FILE, Choice, choice, describe, read_mark
 from interlink_common.backend import FoundJob
+from interlink_common.batchsystem.files import directory_of, private_directory
 from interlink_common.batchsystem.journal import Journal
-from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.runner import runner_config
-from interlink_common.batchsystem.skeleton import directory_of
 from interlink_common.errors import BackendUnavailable
 from interlink_common.faultpoints import fault_point
 from interlink_common.jobbundle.bundle import START, build_one_file

@@ -1,5 +1,5 @@
 """From a Workload to the description of its job in ADL. Pure. It is built as a tree, never as text, and no byte of the pod's own is in it
-but its packed skeleton: the rest of the pod travels in a file.
+but its packed stub: the rest of the pod travels in a file.
 
 Sources: EMI Execution Service, "Activity Description Language"; NorduGrid, "ARC job description reference".
 """
@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote
 
 from interlink_arc.settings import ArcSettings, DeviceSettings, RuntimeEnvironment, TenantSettings
 from interlink_common.batchsystem.asking import first_fit, walltime_seconds
-from interlink_common.batchsystem.skeleton import packed, unpacked
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import START
+from interlink_common.model.codec import packed_stub, unpacked_stub
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.sinks import EVENTS_FILE
 
@@ -156,7 +156,7 @@ def name_of(uid: str) -> str:
 
 def mark(pod: Workload, instance: str) -> str:
     """Whose job it is, and what a report needs of its pod should our own record be lost."""
-    return f"{MARK} {quote(instance, safe='')} {packed(pod)}"
+    return f"{MARK} {quote(instance, safe='')} {packed_stub(pod)}"
 
 
 def read_mark(description: str, instance: str) -> Workload | None:
@@ -169,7 +169,7 @@ def read_mark(description: str, instance: str) -> Workload | None:
     parts = found.split(" ")
     if len(parts) != 3 or parts[0] != MARK or unquote(parts[1]) != instance:
         return None
-    return unpacked(parts[2])
+    return unpacked_stub(parts[2])
 
 
 def _text(parent: ET.Element, name: str, value: object) -> None:

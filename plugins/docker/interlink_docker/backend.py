@@ -27,6 +27,7 @@ from interlink_common.backend import (
 from interlink_common.errors import BackendUnavailable, ConfigurationError, NotFound
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
+from interlink_common.translation.names import SAFE_UID, require_safe_uid
 from interlink_docker import check, labels, policy
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.events import Events
@@ -143,7 +144,7 @@ class DockerBackend(Backend):
         """What the agent remembered of those pods. Raises Refused."""
         wanted = list(uids)
         for uid in wanted:
-            labels.require_safe_uid(uid)
+            require_safe_uid(uid)
         return await in_thread(lambda: {uid: self._memories.read(uid) for uid in wanted})
 
     def _take(self, workload: Workload, remembered: Remembered) -> None:
@@ -187,13 +188,13 @@ class DockerBackend(Backend):
         workloads: dict[str, Workload | None] = dict(self._jobs)
         for row in rows:
             uid = row["Labels"].get(labels.POD_UID, "")
-            if labels.SAFE_UID.fullmatch(uid) and workloads.get(uid) is None:
+            if SAFE_UID.fullmatch(uid) and workloads.get(uid) is None:
                 workloads[uid] = labels.adoptable(row["Labels"])
         return [FoundJob(uid, labels.sandbox_name(uid), workload) for uid, workload in workloads.items()]
 
     async def adopt(self, job: Job, *, complete: bool) -> None:
         uid = job.pod_uid
-        labels.require_safe_uid(uid)
+        require_safe_uid(uid)
         if not complete and uid not in self._jobs:
             await self._memories.mark_adopted(uid)
         self._take(job.workload, (await self._remembered([uid]))[uid])

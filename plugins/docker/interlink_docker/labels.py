@@ -6,9 +6,7 @@ Names are made of the pod's UID, the container's name and the attempt, so creati
 from __future__ import annotations
 
 import json
-import re
 
-from interlink_common.errors import Refused
 from interlink_common.model import codec
 from interlink_common.model.workload import Container, Workload
 
@@ -24,15 +22,6 @@ BACKOFF_SECONDS = PREFIX + "backoff-seconds"
 WORKLOAD = PREFIX + "workload"
 
 SANDBOX_ROLE, NETWORK_ROLE, CONTAINER_ROLE, VOLUME_ROLE, PROBE_ROLE = "sandbox", "network", "container", "volume", "probe"
-
-SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-"""UIDs meet paths and names on the engine; Kubernetes' own are UUIDs."""
-
-
-def require_safe_uid(uid: str) -> None:
-    """Raises Refused for a UID that could leave its directory or is no name for the engine."""
-    if not SAFE_UID.fullmatch(uid):
-        raise Refused("metadata.uid must consist of letters, digits, - and _, and be at most 128 long")
 
 
 def sandbox_name(uid: str) -> str:
@@ -64,8 +53,8 @@ def pod_labels(instance: str, role: str, pod: Workload) -> dict[str, str]:
 
 
 def sandbox_labels(instance: str, pod: Workload) -> dict[str, str]:
-    """With the pod's skeleton, so that the pod can be adopted when our database is lost."""
-    return {**pod_labels(instance, SANDBOX_ROLE, pod), WORKLOAD: codec.to_json(codec.skeleton(pod))}
+    """With the pod's stub, so that the pod can be adopted when our database is lost."""
+    return {**pod_labels(instance, SANDBOX_ROLE, pod), WORKLOAD: codec.to_json(codec.stub(pod))}
 
 
 def container_labels(instance: str, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> dict[str, str]:
@@ -78,7 +67,7 @@ def container_labels(instance: str, pod: Workload, container: Container, attempt
 
 
 def adoptable(found: dict[str, str]) -> Workload | None:
-    """The skeleton in a sandbox's labels; None if there is none that can be read."""
+    """The stub in a sandbox's labels; None if there is none that can be read."""
     try:
         return codec.from_json(found[WORKLOAD])
     except (KeyError, ValueError):

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from interlink_common.errors import Refused
 from interlink_common.model.workload import Container, FilesVolume, Security, Workload
-from interlink_docker.labels import require_safe_uid
+from interlink_common.translation.names import require_safe_uid
 from interlink_docker.references import FOREIGN_FORMS
 from interlink_docker.settings import DockerSettings, SecuritySettings
 

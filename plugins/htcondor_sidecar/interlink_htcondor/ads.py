@@ -1,6 +1,6 @@
 """What we write into a job's ad, and read of it. Pure; the ad as JSON values, as `client.plain` makes it.
 
-Ads are world-readable: nothing here may hold a secret, so of a pod there is only its skeleton.
+Ads are world-readable: nothing here may hold a secret, so of a pod there is only its stub.
 """
 
 from __future__ import annotations

@@ -25,17 +25,18 @@ from interlink_common.backend import (
 from interlink_common.batchsystem import policy
 from interlink_common.batchsystem.batches import Batches
 from interlink_common.batchsystem.capabilities import PODRUNNER
+from interlink_common.batchsystem.files import directory_of, private_directory
 from interlink_common.batchsystem.logs import read_log
-from interlink_common.batchsystem.private import private_directory
 from interlink_common.batchsystem.runner import runner_config
-from interlink_common.batchsystem.skeleton import directory_of, require_safe_uid, unpacked
 from interlink_common.batchsystem.story import is_waiting
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import ARCHIVE, RUNNER, START, build
+from interlink_common.model.codec import unpacked_stub
 from interlink_common.model.workload import Workload
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.podrunner.config import StreamRules
 from interlink_common.settings import PluginSettings
+from interlink_common.translation.names import require_safe_uid
 from interlink_htcondor import ads, check
 from interlink_htcondor.capacity import offered, projection
 from interlink_htcondor.follow import Follow
@@ -165,7 +166,7 @@ class HTCondorBackend(Backend):
         for row in sorted(rows, key=lambda row: (row["ClusterId"], row["ProcId"])):
             job = ads.JobAd.of(row)
             known = self._follow.pods.get(job.pod_uid)
-            workload = known.workload if known is not None else unpacked(job.text(ads.POD))
+            workload = known.workload if known is not None else unpacked_stub(job.text(ads.POD))
             is_recorded = known is not None and known.jid == job.id
             is_other = job.pod_uid in found or (known is not None and known.jid != job.id)
             if job.pod_uid in self._submitting or workload is None or workload.uid != job.pod_uid:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from interlink_common.batchsystem.private import private_directory, require_private
+from interlink_common.batchsystem.files import private_directory, require_private
 from interlink_common.errors import BackendUnavailable
 from interlink_htcondor.settings import CredentialSettings, HTCondorSettings
 from interlink_htcondor.translate import tenant_of

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from interlink_common.batchsystem.asking import first_fit, walltime_seconds
-from interlink_common.batchsystem.skeleton import packed
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
+from interlink_common.model.codec import packed_stub
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.translation.quantities import whole
@@ -101,7 +101,7 @@ def identity(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, s
     yield f"My.{ads.POD_UID}", quoted(pod.uid)
     yield f"My.{ads.POD_NAME}", quoted(pod.name)
     yield f"My.{ads.NAMESPACE}", quoted(pod.namespace)
-    yield f"My.{ads.POD}", f'"{packed(pod)}"'
+    yield f"My.{ads.POD}", f'"{packed_stub(pod)}"'
     yield f"My.{ads.ON_EVICTION}", quoted(on_eviction(pod, settings))
     yield f"My.{GRACE_SECONDS}", str(pod.grace_seconds)
     for key, value in sorted(pod.labels.items()):

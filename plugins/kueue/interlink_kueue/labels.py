@@ -18,8 +18,8 @@ PREFIX = "interlink.eu/"
 INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFIX}run", f"{PREFIX}role"
 POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
 GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
-SKELETON = f"{PREFIX}workload"
-"""Annotation with what adoption needs; see `codec.skeleton`."""
+STUB = f"{PREFIX}workload"
+"""Annotation with what adoption needs; see `codec.stub`."""
 PAST = f"{PREFIX}past"
 """Annotation with what became of earlier runs; see `history`."""
 WARNINGS = f"{PREFIX}warnings"
@@ -43,7 +43,7 @@ ON_EVICTION = f"{PREFIX}on-eviction"
 """Annotations by which a pod chooses; see settings.queues, settings.tenants and settings.evictions."""
 
 UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-SKELETON_BYTES = 128 * 1024
+STUB_BYTES = 128 * 1024
 """All annotations of an object may have 256 KiB (apimachinery, TotalAnnotationSizeLimitB)."""
 
 
@@ -115,15 +115,15 @@ def ours(instance: str, pod: Workload, run: int) -> dict[str, str]:
 def told(pod: Workload) -> dict[str, str]:
     """Annotations for people, and for adoption if the database is lost."""
     annotations = {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
-    skeleton = codec.to_json(codec.skeleton(pod))
-    if len(skeleton.encode()) <= SKELETON_BYTES:
-        annotations[SKELETON] = skeleton
+    stub = codec.to_json(codec.stub(pod))
+    if len(stub.encode()) <= STUB_BYTES:
+        annotations[STUB] = stub
     return annotations
 
 
 def adoptable(annotations: Mapping[str, str]) -> Workload | None:
-    """The skeleton in a pod's annotations, marked as one; None if there is none that can be read."""
+    """The stub in a pod's annotations, marked as one; None if there is none that can be read."""
     try:
-        return replace(codec.from_json(annotations[SKELETON]), annotations={ADOPTED: "true"})
+        return replace(codec.from_json(annotations[STUB]), annotations={ADOPTED: "true"})
     except (KeyError, ValueError):
         return None

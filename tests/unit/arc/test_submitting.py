@@ -16,8 +16,8 @@ from interlink_arc.submitting import Submitting
 from interlink_arc.translate import describe
 from interlink_common.backend import FoundJob
 from interlink_common.batchsystem.journal import Journal
-from interlink_common.batchsystem.skeleton import skeleton
 from interlink_common.errors import BackendUnavailable
+from interlink_common.model.codec import stub
 from interlink_common.model.workload import Workload
 from tests.unit.arc.pods import a_pod, settings
 
@@ -86,7 +86,7 @@ async def test_what_an_inventory_finds_and_what_it_ends(
     }
     found = await submitting.inventory()
     assert sorted(found, key=lambda job: job.pod_uid) == [
-        FoundJob("uid-1", f"{URL}/a", skeleton(numbered(1))),
+        FoundJob("uid-1", f"{URL}/a", stub(numbered(1))),
         FoundJob("uid-5", f"{URL}/e", numbered(5)),
     ]
     assert set(element.jobs) == {"a", "c", "d", "e"}

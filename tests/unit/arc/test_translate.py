@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from interlink_arc.translate import Choice, choice, describe, read_mark, wants_cvmfs
-from interlink_common.batchsystem.skeleton import packed, skeleton
 from interlink_common.errors import Refused
+from interlink_common.model.codec import packed_stub, stub
 from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
 from tests.unit.arc.pods import UID, a_pod, settings
 
@@ -32,7 +32,7 @@ PLAIN_RESOURCES = (
 def expected(pod: Workload, resources: str = PLAIN_RESOURCES, *, priority: str = "", delegation: str = "") -> str:
     return (
         f"<ActivityDescription {SPACE}><ActivityIdentification><Name>interlink-{UID}</Name>"
-        f"<Description>interlink here {packed(pod)}</Description></ActivityIdentification>"
+        f"<Description>interlink here {packed_stub(pod)}</Description></ActivityIdentification>"
         f"<Application><Executable><Path>start.sh</Path></Executable><Error>podrunner.err</Error>{priority}</Application>"
         f"<Resources>{resources}</Resources>{STAGING.format(delegation=delegation)}</ActivityDescription>"
     )
@@ -115,12 +115,12 @@ def test_cvmfs_is_wanted_by_volume_and_by_image() -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_no_byte_of_a_pod_is_in_its_description_and_its_skeleton_comes_back(name: str, image: str, label: str, command: str) -> None:
+def test_no_byte_of_a_pod_is_in_its_description_and_its_stub_comes_back(name: str, image: str, label: str, command: str) -> None:
     container = Container("main", image, command=(command,))
     pod = replace(a_pod(container), name=name, namespace=name, labels={label: label}, annotations={label: label})
     made = describe(pod, "", settings()).decode()
     assert made == expected(pod)
-    assert read_mark(made, "here") == skeleton(pod)
+    assert read_mark(made, "here") == stub(pod)
     assert read_mark(made, "elsewhere") is None
 
 
@@ -128,7 +128,7 @@ def test_no_byte_of_a_pod_is_in_its_description_and_its_skeleton_comes_back(name
 def test_an_instance_may_have_any_name(instance: str) -> None:
     made = describe(a_pod(), "", settings(instance=instance)).decode()
     ET.fromstring(made)
-    assert read_mark(made, instance or str(settings(instance=instance).instance)) == skeleton(a_pod())
+    assert read_mark(made, instance or str(settings(instance=instance).instance)) == stub(a_pod())
 
 
 FOREIGN = "<a><ActivityIdentification><Description>interlink here AAAA</Description></ActivityIdentification></a>"

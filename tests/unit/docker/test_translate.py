@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interlink_common.model.codec import skeleton, to_json
+from interlink_common.model.codec import stub, to_json
 from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
@@ -207,7 +207,7 @@ def test_least_sandbox() -> None:
     assert sandbox_config(workload, {}, settings(), PAUSE) == {
         "Image": "registry.k8s.io/pause:3.10",
         "Hostname": "demo",
-        "Labels": {**POD_LABELS, "interlink.eu/role": "sandbox", "interlink.eu/workload": to_json(skeleton(workload))},
+        "Labels": {**POD_LABELS, "interlink.eu/role": "sandbox", "interlink.eu/workload": to_json(stub(workload))},
         "Healthcheck": {"Test": ["NONE"]},
         "ExposedPorts": {},
         "HostConfig": {

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlink_common.batchsystem.skeleton import packed, skeleton, unpacked
 from interlink_common.errors import BadRequest, Refused
+from interlink_common.model.codec import packed_stub, stub, unpacked_stub
 from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
 from interlink_htcondor.quoting import decoded
 from interlink_htcondor.translate import Description, describe, kind, require_expressible, transaction
@@ -47,7 +47,7 @@ PLAIN = {
 
 def described(pod: Workload, **groups: Any) -> Description:
     made = describe(pod, "/pods/u/submit", "/shared", settings(**groups))
-    assert unpacked(made.pop("My.InterLinkPod").strip('"')) == skeleton(pod)
+    assert unpacked_stub(made.pop("My.InterLinkPod").strip('"')) == stub(pod)
     return made
 
 
@@ -192,11 +192,11 @@ def test_a_hostile_pod_changes_only_its_own_strings(labels: dict[str, str], name
     htcondor2.Submit(made)
 
 
-def test_a_skeleton_holds_no_secret() -> None:
+def test_an_ad_holds_no_secret_and_unpacks_only_stubs() -> None:
     pod = a_pod(Container("main", "i", command=("s3cret",), args=("s3cret",), env={"A": "s3cret"}), annotations={"a": "s3cret"})
-    assert "s3cret" not in str(unpacked(packed(pod)))
-    assert unpacked("no base64") is None
-    assert unpacked(packed(a_pod())[:40]) is None
+    assert "s3cret" not in str(unpacked_stub(packed_stub(pod)))
+    assert unpacked_stub("no base64") is None
+    assert unpacked_stub(packed_stub(a_pod())[:40]) is None
 
 
 DESCRIPTIONS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123")).map(lambda made: {"initialdir": "x", **made})

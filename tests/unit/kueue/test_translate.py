@@ -72,7 +72,7 @@ def test_the_least_pod() -> None:
                 "interlink.eu/pod-name": "demo",
                 "interlink.eu/pod-namespace": "team",
                 "interlink.eu/pod-uid": UID,
-                "interlink.eu/workload": codec.to_json(codec.skeleton(workload)),
+                "interlink.eu/workload": codec.to_json(codec.stub(workload)),
                 "interlink.eu/on-eviction": "rerun",
             },
             "finalizers": ["interlink.eu/outcome"],

@@ -176,8 +176,8 @@ def test_an_adopted_pod_is_observed_but_not_started() -> None:
         await node.running("uid-p")
         await node.close()
         node.restart()
-        skeleton = replace(whole, containers=(replace(whole.containers[0], command=None),))
-        node.agent.add(skeleton, adopted=True)
+        stub = replace(whole, containers=(replace(whole.containers[0], command=None),))
+        node.agent.add(stub, adopted=True)
         await node.running("uid-p")
         (end,) = await node.ended("uid-p")
         assert end.exit_code == 1

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
-from typing import Any
+import zlib
+from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from interlink_common.model import workload as model
-from interlink_common.model.codec import decode, from_json, skeleton, to_json
+from interlink_common.model.codec import decode, from_json, packed_stub, stub, to_json, unpacked_stub
 from interlink_common.model.workload import (
     Container,
+    EmptyDirVolume,
     ExecAction,
     ExternalVolume,
     File,
@@ -20,6 +23,7 @@ from interlink_common.model.workload import (
     Network,
     Probe,
     RegistryCredential,
+    Resources,
     SleepAction,
     TcpAction,
     Workload,
@@ -36,7 +40,7 @@ for _class in vars(model).values():
 @given(st.from_type(Workload))
 def test_a_workload_comes_back_as_it_was(workload: Workload) -> None:
     assert from_json(to_json(workload)) == workload
-    assert from_json(to_json(skeleton(workload))) == skeleton(workload)
+    assert unpacked_stub(packed_stub(workload)) == (stub(workload) if workload.uid else None)
 
 
 SECRETIVE = Workload(
@@ -57,7 +61,11 @@ SECRETIVE = Workload(
             pre_stop=SleepAction(3),
         ),
     ),
-    volumes=(FilesVolume("f", (File("p", 0o600, b"S3CRET"),), True), ExternalVolume("e", "csi", "d", attributes={"k": "S3CRET"})),
+    volumes=(
+        FilesVolume("f", (File("p", 0o600, b"S3CRET"),), True),
+        ExternalVolume("e", "csi", "d", attributes={"k": "S3CRET"}),
+        EmptyDirVolume("scratch", size_limit_bytes=7),
+    ),
     annotations={"last": "S3CRET"},
     restart_policy="Never",
     registry_credentials=(RegistryCredential("s", "u", "S3CRET"),),
@@ -65,34 +73,89 @@ SECRETIVE = Workload(
 )
 
 
+STUB = {
+    "uid": "u",
+    "name": "n",
+    "namespace": "d",
+    "containers": [
+        {
+            "name": "c",
+            "image": "i",
+            "readiness_probe": {"action": {"type_": "TcpAction", "port": 80}},
+            "pre_stop": {"type_": "SleepAction", "seconds": 3},
+        }
+    ],
+    "volumes": [{"type_": "EmptyDirVolume", "name": "scratch", "size_limit_bytes": 7}],
+    "restart_policy": "Never",
+}
+
+
 def test_the_text_leaves_defaults_out_and_tags_unions() -> None:
-    assert json.loads(to_json(skeleton(SECRETIVE))) == {
-        "uid": "u",
-        "name": "n",
-        "namespace": "d",
-        "containers": [
-            {
-                "name": "c",
-                "image": "i",
-                "env": {"PW": ""},
-                "readiness_probe": {"action": {"type_": "TcpAction", "port": 80}},
-                "pre_stop": {"type_": "SleepAction", "seconds": 3},
-            }
-        ],
-        "volumes": [
-            {"type_": "FilesVolume", "name": "f", "secret": True},
-            {"type_": "ExternalVolume", "name": "e", "kind": "csi", "key": "d"},
-        ],
-        "restart_policy": "Never",
-        "network": {"pod_ip": "10.0.0.1"},
-    }
+    assert json.loads(to_json(stub(SECRETIVE))) == STUB
 
 
-def test_a_skeleton_holds_no_secret() -> None:
+def test_a_stub_holds_no_secret() -> None:
     everything = to_json(SECRETIVE)
     assert everything.count("S3CRET") == 13
     assert "UzNDUkVU" in everything
-    assert "S3CRET" not in repr(skeleton(SECRETIVE))
+    assert "S3CRET" not in repr(stub(SECRETIVE))
+
+
+KEPT = {
+    Workload: {
+        "uid", "name", "namespace", "containers", "init_containers", "volumes", "restart_policy", "grace_seconds",
+        "active_deadline_seconds", "host_network", "not_offloaded", "not_offloaded_init", "warnings",
+    },
+    Container: {
+        "name", "image", "limits", "startup_probe", "readiness_probe", "liveness_probe", "post_start", "pre_stop",
+        "termination_message_fallback", "tty", "sidecar",
+    },
+    EmptyDirVolume: {"name", "in_memory", "size_limit_bytes"},
+    Resources: {"ephemeral_storage_bytes"},
+}  # fmt: skip
+"""Whoever adds to this has made sure that the field never holds a secret: what it names may be read by everybody."""
+
+
+def differing(made: Any) -> set[str]:
+    """The fields of an object that do not hold their default."""
+
+    def default(field: dataclasses.Field[Any]) -> Any:
+        return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+    return {field.name for field in dataclasses.fields(made) if getattr(made, field.name) != default(field)}
+
+
+def full(cls: Any, **given: Any) -> Any:
+    """An object with no field at its default, so that a field which was added today is filled too."""
+    hints = get_type_hints(cls)
+    made = {}
+    for field in dataclasses.fields(cls):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        made[field.name] = given[field.name] if field.name in given else other_than(default, hints[field.name])
+    return cls(**made)
+
+
+def other_than(default: Any, hint: Any) -> Any:
+    values: st.SearchStrategy[Any] = st.from_type(hint)
+    return find(values, lambda value: value is not None and bool(value != default), settings=settings(database=None))
+
+
+def test_a_stub_keeps_what_is_listed_and_nothing_else() -> None:
+    probe, hook = full(Probe, action=TcpAction(80)), SleepAction(3)
+    container = full(
+        Container, limits=full(Resources), startup_probe=probe, readiness_probe=probe, liveness_probe=probe, post_start=hook, pre_stop=hook
+    )
+    made = stub(full(Workload, containers=(container,), init_containers=(container,), volumes=(full(EmptyDirVolume),)))
+    assert differing(made) == KEPT[Workload]
+    for each in made.all_containers:
+        assert differing(each) == KEPT[Container]
+        assert differing(each.limits) == KEPT[Resources]
+    assert differing(made.volumes[0]) == KEPT[EmptyDirVolume]
+
+
+@pytest.mark.parametrize("text", ["", "no base64", packed_stub(SECRETIVE)[:40], base64.b64encode(zlib.compress(b" " * 2**24)).decode()])
+def test_what_is_no_packed_stub(text: str) -> None:
+    assert unpacked_stub(text) is None
 
 
 def test_keys_of_a_newer_release_are_ignored() -> None:

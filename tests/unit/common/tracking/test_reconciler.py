@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlink_common.backend import FoundJob, Job, Observation, in_slices
-from interlink_common.model.codec import from_json, skeleton
+from interlink_common.model.codec import from_json, stub
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
 from interlink_common.serve.server import running_node
@@ -108,7 +108,7 @@ async def test_a_job_whose_answer_is_not_on_record_is_handed_over_with_the_whole
         workload = from_json(await node.records.workload_json(pod.uid))
         record.intent, record.jid = Intent.CREATING, None
         await node.records.update(record)
-    world.site.jobs[pod.uid].workload = skeleton(workload)
+    world.site.jobs[pod.uid].workload = stub(workload)
     backend = Adopting(world.settings(), world.site)
     async with running_node(backend, world.settings()) as node:
         await kit.eventually(lambda: node.registry.pods[pod.uid].intent is Intent.ACTIVE)
@@ -122,7 +122,7 @@ async def test_a_job_whose_record_is_lost_is_handed_over_with_what_it_tells(worl
     async with world.plugin() as node:
         await kit.create(node, pod)
     (world.state_dir / "records.sqlite3").unlink()
-    told = world.site.jobs[pod.uid].workload = skeleton(world.site.jobs[pod.uid].workload)
+    told = world.site.jobs[pod.uid].workload = stub(world.site.jobs[pod.uid].workload)
     backend = Adopting(world.settings(), world.site)
     async with running_node(backend, world.settings()) as node:
         await kit.eventually(lambda: node.registry.recovered)
