@@ -6,16 +6,51 @@ Made directly, as tests do, they read neither the environment nor a file.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from interlink_common.model import images, site
+
+Value = TypeVar("Value")
 
 
 class Group(BaseModel):
-    """A group of settings; unknown keys are refused."""
+    """A group of settings; unknown keys are refused. `renamed`: an old key of the group -> its new one, which the error names."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_key(cls, given: Any) -> Any:
+        for old, new in cls.renamed.items():
+            if isinstance(given, dict) and old in given:
+                raise ValueError(f"{old} was renamed: write {new}")
+        return given
+
+
+def map_of_names(is_target: Callable[[str], bool], form: str) -> AfterValidator:
+    """Claims or CSI drivers -> targets, which are `form` in words."""
+    return AfterValidator(partial(_required, lambda entries: site.require_names(entries, is_target, form)))
+
+
+def map_of_exports(is_target: Callable[[str], bool], form: str) -> AfterValidator:
+    """NFS exports -> targets."""
+    return AfterValidator(partial(_required, lambda entries: site.require_exports(entries, is_target, form)))
+
+
+def _required(require: Callable[[Value], None], entries: Value) -> Value:
+    require(entries)
+    return entries
+
+
+HostPathAllow = Annotated[list[str], AfterValidator(partial(_required, site.require_directories))]
+ImageDirectories = Annotated[list[str], AfterValidator(partial(_required, partial(site.require_directories, marked=False)))]
+ImageMap = Annotated[dict[str, str], AfterValidator(partial(_required, images.require_images))]
 
 
 class CollectorSettings(Group):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from interlink_common.cli.settingtree import groups, nearest, single_settings
+from interlink_common.cli.settingtree import groups, nearest, renamed, single_settings
 
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "missing": lambda _: "must be set: it has no default",
@@ -53,6 +53,9 @@ def complaint(error: ValidationError, settings_type: type[BaseModel]) -> tuple[s
 def unknown(path: str, settings_type: type[BaseModel], origin: str) -> str:
     """The sentence for a name that is no single setting."""
     names = [name for name, _ in single_settings(settings_type)]
+    new = renamed(settings_type).get(path)
+    if new:
+        return f"{path} was renamed: write {new} (from the {origin})."
     inside = [name for name in names if name.startswith(f"{path}.")]
     if inside:
         return f"{path} is a group of settings; set one of them, such as {inside[0]} (from the {origin})."

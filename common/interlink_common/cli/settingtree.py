@@ -37,6 +37,16 @@ def groups(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from groups(group, f"{prefix}{name}.")
 
 
+def renamed(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Old path -> new path of every setting that has another name now."""
+    found = {f"{prefix}{old}": f"{prefix}{new}" for old, new in getattr(model, "renamed", {}).items()}
+    for name, field in model.model_fields.items():
+        group = group_of(field)
+        if group:
+            found |= renamed(group, f"{prefix}{name}.")
+    return found
+
+
 def nearest(path: str, known: list[str]) -> str | None:
     """The known path that was probably meant: the same name in another group, else one spelled alike."""
     last = {name.rpartition(".")[2]: name for name in known}

@@ -22,6 +22,8 @@ class Remote(Group):
     Only the first paragraph is shown.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"address": "url"}
+
     url: str = Field("", description="Address of the remote.")
     token: SecretStr | None = Field(None, description="Logs us in.")
     verify: bool = Field(True, description="Check its certificate.")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from interlink_common.cli import configuration
 from interlink_common.cli.configuration import Origin, example, load, schema
@@ -65,10 +66,18 @@ def test_texts_of_line_and_environment_are_read_by_the_type_of_the_setting(path:
         assert actual == value
 
 
+def test_an_old_name_is_named_with_the_new_one_wherever_it_stands() -> None:
+    with pytest.raises(ConfigurationError, match=r"^remote\.address was renamed: write remote\.url \(from the environment INTERLINK_"):
+        load(SampleSettings, environment={"INTERLINK_PLUGIN_REMOTE__ADDRESS": "a://b"})
+    with pytest.raises(ValidationError, match="address was renamed: write url"):
+        SampleSettings.model_validate({"remote": {"address": "a://b"}})
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("remote: {moed: on}", "There is no setting remote.moed (from the file F); did you mean remote.mode?"),
+        ("remote: {address: a://b}", "remote.address was renamed: write remote.url (from the file F)."),
         ("mode: on", "There is no setting mode (from the file F); did you mean remote.mode?"),
         ("zzzzzz: 1", "There is no setting zzzzzz (from the file F); interlink-plugin config lists them."),
         ("remote: 3", "remote must be a group of settings, one per line as name: value (from the file F)."),
