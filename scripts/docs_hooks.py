@@ -1,7 +1,7 @@
-"""What mkdocs puts into pages while it builds them, so that each thing is written once: the coverage table and the layers.
+"""Fills markers in the pages when mkdocs builds them, so that the coverage table, settings and layers are each written once.
 
-A page has a marker, `<!-- coverage -->` or `<!-- layers: name of an import-linter contract -->`; mkdocs.yml names this file under `hooks`.
-`load_coverage` is also what tests/architecture reads the table with.
+A marker is `<!-- coverage -->`, `<!-- layers: AN IMPORT-LINTER CONTRACT -->` or `<!-- settings of PLUGIN, PLUGIN: GROUP, GROUP -->`.
+mkdocs.yml names this file under `hooks`. tests/architecture reads the coverage table with `load_coverage`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
+
+from interlink_common.cli.plugins import backend_type
+from interlink_common.cli.reference import plain
+from interlink_common.cli.settingtree import single_settings
 
 ROOT = Path(__file__).parents[1]
 COVERAGE = ROOT / "docs/coverage.yaml"
 BACKENDS = {"docker": "Docker", "kueue": "Kueue", "htcondor": "HTCondor", "arc": "ARC"}
 VALUES = ("yes", "map", "warn", "refuse", "none")
 PROVERS = {**BACKENDS, "podrunner": "podrunner (HTCondor and ARC)", "library": "every backend"}
-MARKER = re.compile(r"<!-- (coverage|layers: (.+)) -->")
+MARKER = re.compile(r"<!-- (?:(?P<coverage>coverage)|layers: (?P<layers>.+)|settings of (?P<plugins>.+): (?P<groups>.+)) -->")
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,11 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     """mkdocs calls this with the text of each page."""
 
     def filled(marker: re.Match[str]) -> str:
-        return "\n".join(coverage_page()) if marker[1] == "coverage" else layers(marker[2])
+        if marker["coverage"]:
+            return "\n".join(coverage_page())
+        if marker["layers"]:
+            return layers(marker["layers"])
+        return "\n".join(settings_table(marker["plugins"].split(", "), marker["groups"].split(", ")))
 
     return MARKER.sub(filled, markdown)
 
@@ -145,3 +154,22 @@ def layers(contract: str) -> str:
         if entry["name"] == contract:
             return "\n".join(["```", *entry["layers"], "```"])
     raise LookupError(f"pyproject.toml has no import-linter contract {contract!r}")
+
+
+def settings_table(plugins: Sequence[str], groups: Sequence[str]) -> Iterator[str]:
+    """The settings in these groups that all these plugins have, with their defaults and meanings."""
+    common, *others = [dict(single_settings(backend_type(plugin).settings_type)) for plugin in plugins]
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in common.items():
+        if name.partition(".")[0] in groups and all(name in other for other in others):
+            yield f"| `{name}` | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    default = plain(field.get_default(call_default_factory=True, validated_data={}))
+    if default in (None, "", [], {}):
+        return "none"
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return ", ".join(f"`{each}`" for each in (default if isinstance(default, list) else [default]))
