@@ -18,8 +18,8 @@ import docker
 
 from benchmarks.wire import RawClient, http_request, lag_of, sample_lag
 from interlink_common.backend import Job
-from interlink_common.lifecycle.memory import PodMemory, to_json
-from interlink_common.lifecycle.seen import Seen
+from interlink_common.lifecycle.interface import AttemptStatus
+from interlink_common.lifecycle.memory import PodMemory, to_checkpoint
 from interlink_common.model.workload import Container, Workload
 from interlink_docker.backend import DockerBackend
 from interlink_docker.memories import Memories
@@ -152,8 +152,10 @@ async def restart_lag(engine: DockerEngine, state_dir: Path, count: int = 2_000)
     jobs = []
     for number in range(count):
         uid = f"ended-{number}"
-        ended = Seen("main", 0, "exited", id=f"docker://{number}", started_at=1.0, finished_at=2.0, exit_code=0, reason="Completed")
-        await memories.save(uid, to_json(PodMemory(started_at=1.0, finished=True, ledger=(ended,))))
+        ended = AttemptStatus(
+            "main", 0, "exited", id=f"docker://{number}", started_at=1.0, finished_at=2.0, exit_code=0, reason="Completed"
+        )
+        await memories.save(uid, to_checkpoint(PodMemory(started_at=1.0, finished=True, attempts=(ended,))))
         jobs.append(Job(uid, uid, Workload(uid, uid, "default", (Container("main", BUSYBOX_IMAGE),))))
     lags: list[float] = []
     backend = DockerBackend(settings)

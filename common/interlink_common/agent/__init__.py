@@ -1,1 +1,1 @@
-"""The node agent: carries out, over a container runtime, what `interlink_common.lifecycle` decides. Standard library only."""
+"""The node agent: carries out what `interlink_common.lifecycle` decides, over a container runtime. Standard library only."""

@@ -1,6 +1,6 @@
 """The node agent: carries out what the lifecycle decides, for any number of pods, over one container runtime.
 
-A pod that waits for nothing but events costs no task and no timer; the only clockwork of the agent is one resync for all.
+A pod that waits for nothing but events costs no task and no timer; the only timer of the agent is one resync for all pods.
 Construct it, and call it, inside one running event loop.
 """
 
@@ -13,23 +13,25 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Optional, Union
 
+from interlink_common.agent.podworker import PodWorker, Save, WorkerContext
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
-from interlink_common.agent.worker import PodWorker, Save, Surroundings
-from interlink_common.lifecycle.memory import PodMemory, from_json
+from interlink_common.lifecycle.memory import PodMemory, from_checkpoint
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
 
 log = logging.getLogger(__name__)
 
-LOOKS_AT_ONCE = 32
-"""How many pods ask the runtime for their states at the same time."""
+CONCURRENT_STATUS_CALLS = 32
+"""How many pods ask the runtime for their attempts at the same time."""
 
 
 class NodeAgent:
-    """Runs pods. `save(uid, memory_json)` is called, before anything is done on the strength of it, whenever what must survive
-    a restart of the process changes, one call at a time for a pod. A function must not block for long; a coroutine function is awaited.
-    An exception from it holds the pod up until it works.
+    """Runs pods.
+
+    `save(uid, checkpoint)` is called whenever what must survive a restart of the process changes, before the agent acts on it, one call
+    at a time for a pod. A function must not block for long; a coroutine function is awaited. After an exception the pod waits until a
+    repeated call works.
     """
 
     def __init__(
@@ -44,29 +46,29 @@ class NodeAgent:
         self._runtime = runtime
         self._timing = timing
         self._resync_seconds = resync_seconds
-        self._around = Surroundings(runtime, save, self._publish, clock, timing, asyncio.Semaphore(LOOKS_AT_ONCE))
+        self._context = WorkerContext(runtime, save, self._publish, clock, timing, asyncio.Semaphore(CONCURRENT_STATUS_CALLS))
         self._workers: dict[str, PodWorker] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
         self._changed: dict[str, None] = {}
-        self._news = asyncio.Event()
+        self._report_changed = asyncio.Event()
         self._resync: Optional[asyncio.Task[None]] = None
         self._closed = False
 
-    def add(self, pod: Workload, memory_json: str = "", adopted: bool = False) -> None:
-        """Takes the pod on, or does nothing if it has it. `memory_json`: what `save` was last given for it.
+    def add(self, workload: Workload, checkpoint: str = "", adopted: bool = False) -> None:
+        """Takes the pod on, or does nothing if the agent has it. `checkpoint`: what `save` was last given for the pod.
 
-        `adopted`: the workload is a stub (see `model.codec`): the pod is observed and stopped; where it would have to be
-        started, it fails instead, saying so. Raises ValueError for a memory that `save` was not given.
+        `adopted`: the workload is a stub (see `model.codec`): the pod is observed and terminated; where a container would have to
+        be started, the pod fails instead and says so. Raises ValueError for a checkpoint that `save` was not given.
         """
-        if pod.uid in self._workers or self._closed:
+        if workload.uid in self._workers or self._closed:
             return
-        memory = from_json(memory_json)
-        self._take(PodWorker(pod, replace(memory, adopted=True) if adopted else memory, self._around))
+        memory = from_checkpoint(checkpoint)
+        self._start_worker(PodWorker(workload, replace(memory, adopted=True) if adopted else memory, self._context))
         if self._resync is None:
-            self._resync = asyncio.create_task(self._resync_for_ever(), name="agent resync")
+            self._resync = asyncio.create_task(self._resync_repeatedly(), name="agent resync")
 
     def wake(self, uid: str) -> None:
-        """The runtime saw an event of that pod. Cheap; unknown pods are ignored."""
+        """The runtime reported an event of that pod. Cheap; unknown pods are ignored."""
         worker = self._workers.get(uid)
         if worker is not None:
             worker.wake()
@@ -77,7 +79,7 @@ class NodeAgent:
             worker.wake()
 
     def report(self, uid: str) -> Optional[PodReport]:
-        """The last report; None for an unknown pod and before the first look at the runtime."""
+        """The last report; None for an unknown pod and before its first sync."""
         worker = self._workers.get(uid)
         return worker.report if worker is not None else None
 
@@ -91,13 +93,13 @@ class NodeAgent:
                 report = self.report(uid)
                 if report is not None:
                     yield uid, report
-            self._news.clear()
-            await self._news.wait()
+            self._report_changed.clear()
+            await self._report_changed.wait()
 
     async def remove(self, pod: Union[str, Workload], grace_seconds: float) -> None:
         """Stops the pod in order and removes everything of it from the runtime; returns when nothing is left.
 
-        Idempotent; a second call with less grace hurries the first. A pod never added is removed if its Workload is given, an
+        Idempotent; a second call with less grace shortens the first. A pod never added is removed if its Workload is given, an
         unknown UID is nothing to do. Goes on while the caller is cancelled. Raises RuntimeUnavailable if the agent is closed meanwhile.
         """
         uid = pod if isinstance(pod, str) else pod.uid
@@ -105,8 +107,8 @@ class NodeAgent:
         if worker is None:
             if isinstance(pod, str):
                 return
-            worker = PodWorker(pod, PodMemory(adopted=True), replace(self._around, save=_save_nothing, publish=_publish_nothing))
-            self._take(worker)
+            worker = PodWorker(pod, PodMemory(adopted=True), replace(self._context, save=_save_nothing, publish=_publish_nothing))
+            self._start_worker(worker)
         worker.request_deletion(grace_seconds)
         if uid not in self._removals:
             self._removals[uid] = asyncio.create_task(self._remove(worker), name=f"pod {uid} removal")
@@ -119,27 +121,27 @@ class NodeAgent:
     async def close(self) -> None:
         """Ends every task of the agent; containers go on."""
         self._closed = True
-        self._news.set()
+        self._report_changed.set()
         tasks = [*self._removals.values()] + ([self._resync] if self._resync is not None else [])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *(worker.close() for worker in self._workers.values()), return_exceptions=True)
 
-    def _take(self, worker: PodWorker) -> None:
-        self._workers[worker.pod.uid] = worker
+    def _start_worker(self, worker: PodWorker) -> None:
+        self._workers[worker.workload.uid] = worker
         worker.start()
 
     def _publish(self, uid: str) -> None:
         self._changed[uid] = None
-        self._news.set()
+        self._report_changed.set()
 
     async def _remove(self, worker: PodWorker) -> None:
-        uid, delay = worker.pod.uid, self._timing.unavailable_first_seconds
+        uid, delay = worker.workload.uid, self._timing.unavailable_first_seconds
         try:
-            await worker.over.wait()
+            await worker.finished.wait()
             await worker.close()
             while not await self._removed(worker):
-                await _wait(worker.nudged, delay)
+                await _wait(worker.woken, delay)
                 delay = min(delay * 2, self._timing.unavailable_limit_seconds)
             self._workers.pop(uid, None)
             self._changed.pop(uid, None)
@@ -147,29 +149,29 @@ class NodeAgent:
             self._removals.pop(uid, None)
 
     async def _removed(self, worker: PodWorker) -> bool:
-        worker.nudged.clear()
+        worker.woken.clear()
         try:
-            await self._runtime.remove(worker.pod)
+            await self._runtime.remove(worker.workload)
         except RuntimeUnavailable as error:
-            log.info("pod %s is not yet removed: %s", worker.pod.uid, error)
+            log.info("pod %s is not yet removed: %s", worker.workload.uid, error)
             return False
         except Exception:
-            log.exception("removing pod %s failed and is tried again", worker.pod.uid)
+            log.exception("removing pod %s failed and is tried again", worker.workload.uid)
             return False
         return True
 
-    async def _resync_for_ever(self) -> None:
-        """Looks at every pod once per period, a few at a time, so that the loop is never held up."""
+    async def _resync_repeatedly(self) -> None:
+        """Syncs every pod once per period, a few at a time, so that the event loop is never blocked."""
         while True:
-            workers = [worker for worker in self._workers.values() if not worker.over.is_set()]
-            slices = [workers[start : start + LOOKS_AT_ONCE] for start in range(0, len(workers), LOOKS_AT_ONCE)] or [[]]
+            workers = [worker for worker in self._workers.values() if not worker.finished.is_set()]
+            slices = [workers[start : start + CONCURRENT_STATUS_CALLS] for start in range(0, len(workers), CONCURRENT_STATUS_CALLS)] or [[]]
             for some in slices:
                 await asyncio.sleep(self._resync_seconds / len(slices))
                 for worker in some:
                     worker.wake()
 
 
-def _save_nothing(uid: str, memory_json: str) -> None:
+def _save_nothing(uid: str, checkpoint: str) -> None:
     """For a pod that is only here to be removed."""
 
 

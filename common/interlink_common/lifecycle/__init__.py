@@ -1,1 +1,1 @@
-"""What a kubelet decides, as pure functions over what is seen of a pod's containers. Standard library only."""
+"""What a kubelet decides, as pure functions over the attempts of a pod's containers that a runtime reports. Standard library only."""

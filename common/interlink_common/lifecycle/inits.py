@@ -8,56 +8,55 @@ from __future__ import annotations
 
 from typing import Optional
 
+from interlink_common.lifecycle.interface import EXITED
 from interlink_common.lifecycle.memory import PodMemory
 from interlink_common.lifecycle.probing import is_started
-from interlink_common.lifecycle.restarts import restarts
-from interlink_common.lifecycle.seen import EXITED
-from interlink_common.lifecycle.starting import start
-from interlink_common.lifecycle.turn import Turn
+from interlink_common.lifecycle.starting import start, wants_restart
+from interlink_common.lifecycle.sync import Sync
 from interlink_common.model.workload import Container, Workload
 
 
-def advance(turn: Turn) -> bool:
+def advance(sync: Sync) -> bool:
     """Starts what is due among the init containers; True when the mains may start."""
-    gate = blocking(turn.pod, turn.memory)
-    for container in turn.pod.init_containers:
-        if (container.sidecar or container is gate) and not turn.alive(container):
-            start(turn, container)
+    gate = blocking(sync.workload, sync.memory)
+    for container in sync.workload.init_containers:
+        if (container.sidecar or container is gate) and not sync.alive(container):
+            start(sync, container)
         if container is gate:
             return False
     return True
 
 
-def completed(pod: Workload, memory: PodMemory, index: int) -> bool:
+def completed(workload: Workload, memory: PodMemory, index: int) -> bool:
     """That regular init container has exited with 0. It has, too, if nothing tells of it but a later container has begun."""
-    latest = memory.latest(pod.init_containers[index].name)
+    latest = memory.latest(workload.init_containers[index].name)
     if latest is None:
-        return _began_after(pod, memory, index)
+        return _began_after(workload, memory, index)
     return latest.state == EXITED and latest.exit_code == 0
 
 
-def failed(pod: Workload, memory: PodMemory) -> Optional[Container]:
+def failed(workload: Workload, memory: PodMemory) -> Optional[Container]:
     """The regular init container whose failure ends the pod, if one did."""
-    for container in pod.init_containers:
+    for container in workload.init_containers:
         latest = memory.latest(container.name)
         if container.sidecar or latest is None or latest.state != EXITED or latest.exit_code == 0:
             continue
-        if not restarts(pod, memory, container, latest):
+        if not wants_restart(workload, memory, container, latest):
             return container
     return None
 
 
-def blocking(pod: Workload, memory: PodMemory) -> Optional[Container]:
+def blocking(workload: Workload, memory: PodMemory) -> Optional[Container]:
     """The init container that the mains wait for, None once they may start."""
-    for index, container in enumerate(pod.init_containers):
+    for index, container in enumerate(workload.init_containers):
         if container.sidecar:
-            if not (_began_after(pod, memory, index) or is_started(memory, container)):
+            if not (_began_after(workload, memory, index) or is_started(memory, container)):
                 return container
-        elif not completed(pod, memory, index):
+        elif not completed(workload, memory, index):
             return container
     return None
 
 
-def _began_after(pod: Workload, memory: PodMemory, index: int) -> bool:
-    later = pod.all_containers[index + 1 :]
+def _began_after(workload: Workload, memory: PodMemory, index: int) -> bool:
+    later = workload.all_containers[index + 1 :]
     return any(memory.latest(container.name) is not None for container in later)

@@ -10,10 +10,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Optional
 
-from interlink_common.lifecycle.actions import LIVENESS, POST_START, READINESS, STARTUP, Outcome, RunHook, RunProbe
+from interlink_common.lifecycle.interface import (
+    LIVENESS,
+    POST_START,
+    READINESS,
+    RUNNING,
+    STARTUP,
+    AttemptStatus,
+    Outcome,
+    RunHook,
+    RunProbe,
+)
 from interlink_common.lifecycle.memory import PodMemory, ProbeState
-from interlink_common.lifecycle.seen import RUNNING, Seen
-from interlink_common.lifecycle.turn import Turn
+from interlink_common.lifecycle.sync import Sync
 from interlink_common.model.workload import NEVER, Container, Probe
 
 
@@ -30,7 +39,7 @@ def is_started(memory: PodMemory, container: Container) -> bool:
 def is_ready(memory: PodMemory, container: Container) -> bool:
     """v1.ContainerStatus.ready of a running container; one that is being ended is not."""
     latest = memory.latest(container.name)
-    if latest is None or not is_started(memory, container) or memory.ending(latest) is not None:
+    if latest is None or not is_started(memory, container) or memory.termination_of(latest) is not None:
         return False
     if container.readiness_probe is None:
         return True
@@ -43,9 +52,9 @@ def unready_message(memory: PodMemory, container: Container) -> str:
     latest = memory.latest(container.name)
     if latest is None or latest.state != RUNNING or is_ready(memory, container):
         return ""
-    ending = memory.ending(latest)
-    if ending is not None:
-        return f"Stopping container {container.name}" + (f": {ending.message}" if ending.message else "")
+    termination = memory.termination_of(latest)
+    if termination is not None:
+        return f"Stopping container {container.name}" + (f": {termination.message}" if termination.message else "")
     if not _hook_done(memory, container, latest):
         return "the postStart hook has not ended"
     kind = READINESS if _passed_startup(memory, container) else STARTUP
@@ -55,19 +64,19 @@ def unready_message(memory: PodMemory, container: Container) -> str:
     return f"{kind.capitalize()} probe failed: {state.message}"
 
 
-def advance(turn: Turn, container: Container) -> None:
+def advance(sync: Sync, container: Container) -> None:
     """Asks for the hook or the probes that are due, and ends the container that failed one."""
-    attempt = turn.running(container)
-    if attempt is None or turn.memory.ending(attempt) is not None:
+    attempt = sync.running(container)
+    if attempt is None or sync.memory.termination_of(attempt) is not None:
         return
-    done = turn.memory.post_start(attempt)
+    done = sync.memory.post_start(attempt)
     if done is not None and done.failure:
-        turn.end(attempt, turn.pod.grace_seconds, message=f"PostStartHookError: {done.failure}", restart=True)
-    elif not _hook_done(turn.memory, container, attempt):
-        turn.emit(RunHook(container.name, attempt.attempt, POST_START))
+        sync.terminate(attempt, sync.workload.grace_seconds, message=f"PostStartHookError: {done.failure}", restart=True)
+    elif not _hook_done(sync.memory, container, attempt):
+        sync.emit(RunHook(container.name, attempt.attempt, POST_START))
     else:
-        for kind, probe in _current(turn.memory, container):
-            _advance_probe(turn, attempt, kind, probe)
+        for kind, probe in _current(sync.memory, container):
+            _advance_probe(sync, attempt, kind, probe)
 
 
 def learn(memory: PodMemory, container: Container, action: RunProbe, outcome: Outcome) -> PodMemory:
@@ -82,22 +91,22 @@ def learn(memory: PodMemory, container: Container, action: RunProbe, outcome: Ou
     return replace(memory, probes={**memory.probes, (action.container, action.kind): state})
 
 
-def _advance_probe(turn: Turn, attempt: Seen, kind: str, probe: Probe) -> None:
+def _advance_probe(sync: Sync, attempt: AttemptStatus, kind: str, probe: Probe) -> None:
     key = (attempt.container, kind)
-    state = turn.memory.probe(attempt, kind)
+    state = sync.memory.probe(attempt, kind)
     if state is None:
-        began = turn.now if attempt.started_at is None else min(attempt.started_at, turn.now)
+        began = sync.now if attempt.started_at is None else min(attempt.started_at, sync.now)
         state = ProbeState(attempt.attempt, began + probe.initial_delay_seconds)
-        turn.remember(probes={**turn.memory.probes, key: state})
+        sync.remember(probes={**sync.memory.probes, key: state})
     if state.passed is False and kind != READINESS:
-        grace = turn.pod.grace_seconds if probe.grace_seconds is None else probe.grace_seconds
-        verdict = "failed" if turn.pod.restart_policy == NEVER else "will be restarted, it failed"
-        turn.end(attempt, grace, message=f"Container {attempt.container} {verdict} its {kind} probe: {state.message}", restart=True)
+        grace = sync.workload.grace_seconds if probe.grace_seconds is None else probe.grace_seconds
+        verdict = "failed" if sync.workload.restart_policy == NEVER else "will be restarted, it failed"
+        sync.terminate(attempt, grace, message=f"Container {attempt.container} {verdict} its {kind} probe: {state.message}", restart=True)
         return
     action = RunProbe(attempt.container, attempt.attempt, kind)
-    if action not in turn.memory.in_flight and turn.due(state.due_at):
-        turn.emit(action)
-        turn.remember(probes={**turn.memory.probes, key: replace(state, due_at=turn.now + probe.period_seconds)})
+    if action not in sync.memory.in_flight and sync.due(state.due_at):
+        sync.emit(action)
+        sync.remember(probes={**sync.memory.probes, key: replace(state, due_at=sync.now + probe.period_seconds)})
 
 
 def _current(memory: PodMemory, container: Container) -> Iterator[tuple[str, Probe]]:
@@ -116,7 +125,7 @@ def _passed_startup(memory: PodMemory, container: Container) -> bool:
     return state is not None and state.passed is True
 
 
-def _hook_done(memory: PodMemory, container: Container, attempt: Seen) -> bool:
+def _hook_done(memory: PodMemory, container: Container, attempt: AttemptStatus) -> bool:
     if container.post_start is None:
         return True
     done = memory.post_start(attempt)

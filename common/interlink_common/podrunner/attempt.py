@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from interlink_common.agent.runtime import Seen, StartError
-from interlink_common.lifecycle.seen import EXITED, RUNNING
+from interlink_common.agent.runtime import AttemptStatus, StartError
+from interlink_common.lifecycle.interface import EXITED, RUNNING
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.cgroups import Cgroups, Group
 from interlink_common.podrunner.events import STDERR, STDOUT
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.02
 class Attempt:
     """`seen` is what the agent is told of it."""
 
-    def __init__(self, launch: Launch, tool: ContainerTool, seen: Seen, message_file: Path, cgroups: Cgroups) -> None:
+    def __init__(self, launch: Launch, tool: ContainerTool, seen: AttemptStatus, message_file: Path, cgroups: Cgroups) -> None:
         self.launch = launch
         self.seen = seen
         self.ended = asyncio.Event()

@@ -67,24 +67,24 @@ def _tool(name: str, program: str, config: RunnerConfig, directory: Path) -> Con
     return Apptainer(name, program, config, directory)
 
 
-async def carry(pod: Workload, config: RunnerConfig, directory: Path, sink: Sink) -> int:
+async def carry(workload: Workload, config: RunnerConfig, directory: Path, sink: Sink) -> int:
     """Runs the pod to its end and returns podrunner's exit code. Raises NoRuntime before anything is started."""
     tool = await find_tool(config, directory)
     processes.adopt_orphans()
     log = PodLog(sink, config.stream)
-    runtime = WorkerRuntime(pod, config, directory, tool=tool, log=log, on_event=lambda: agent.wake(pod.uid))
+    runtime = WorkerRuntime(workload, config, directory, tool=tool, log=log, on_event=lambda: agent.wake(workload.uid))
     agent = NodeAgent(runtime, save=_remember_nothing, timing=config.timing, resync_seconds=RESYNC_SECONDS)
-    stop = Stop(agent, pod, config, sink, directory)
+    stop = Stop(agent, workload, config, sink, directory)
     stop.listen()
     teller = Teller(sink, stop)
     telling = asyncio.create_task(teller.run(), name="states")
-    agent.add(pod)
+    agent.add(workload)
     async for _, report in agent.reports():
         teller.tell(report)
         if report.finished:
             break
     runtime.end_is_known.set()
-    await agent.remove(pod, 0)
+    await agent.remove(workload, 0)
     await runtime.drain()
     teller.close()
     await telling
@@ -103,9 +103,9 @@ class Stop:
     written again with less grace.
     """
 
-    def __init__(self, agent: NodeAgent, pod: Workload, config: RunnerConfig, sink: Sink, directory: Path) -> None:
+    def __init__(self, agent: NodeAgent, workload: Workload, config: RunnerConfig, sink: Sink, directory: Path) -> None:
         self._agent = agent
-        self._pod = pod
+        self._workload = workload
         self._config = config
         self._sink = sink
         self._stop_file = directory / config.stream.stop_file if config.stream.stop_file else None
@@ -142,8 +142,8 @@ class Stop:
     async def _stop(self) -> None:
         grace_seconds = await self._sink.grace_seconds()
         if grace_seconds is None:
-            grace_seconds = float(self._pod.grace_seconds)
-        await self._agent.remove(self._pod.uid, min(grace_seconds, self._config.stop_seconds))
+            grace_seconds = float(self._workload.grace_seconds)
+        await self._agent.remove(self._workload.uid, min(grace_seconds, self._config.stop_seconds))
 
     async def _look_for_file(self, path: Path) -> None:
         granted = float("inf")
@@ -152,7 +152,7 @@ class Stop:
             if grace_seconds is not None and grace_seconds < granted:
                 granted = grace_seconds
                 self._because(DELETED)
-                self._tasks.append(asyncio.create_task(self._agent.remove(self._pod.uid, granted), name="stop"))
+                self._tasks.append(asyncio.create_task(self._agent.remove(self._workload.uid, granted), name="stop"))
             await asyncio.sleep(STOP_FILE_SECONDS)
 
     def explained(self, report: PodReport) -> PodReport:
@@ -214,5 +214,5 @@ def _ended_before(report: PodReport, moment: float) -> bool:
     return all(isinstance(state, Terminated) and state.finished_at is not None and state.finished_at < moment for state in states)
 
 
-def _remember_nothing(uid: str, memory_json: str) -> None:
+def _remember_nothing(uid: str, checkpoint: str) -> None:
     """A pod does not outlive its podrunner."""

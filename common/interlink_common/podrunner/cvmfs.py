@@ -12,16 +12,16 @@ from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.config import CvmfsRules
 
 
-def repositories(pod: Workload) -> tuple[str, ...]:
+def repositories(workload: Workload) -> tuple[str, ...]:
     """All that the pod names, in order."""
-    volumes = [volume for volume in pod.volumes if isinstance(volume, CvmfsVolume)]
+    volumes = [volume for volume in workload.volumes if isinstance(volume, CvmfsVolume)]
     return tuple(dict.fromkeys(name for volume in volumes for name in volume.repositories))
 
 
-def needs_cvmfsexec(pod: Workload, rules: CvmfsRules) -> bool:
+def needs_cvmfsexec(workload: Workload, rules: CvmfsRules) -> bool:
     """Whether podrunner has to run below cvmfsexec: the pod wants CVMFS, and the node has not even the directory of one repository."""
-    wanted = any(isinstance(volume, CvmfsVolume) for volume in pod.volumes)
-    return wanted and bool(rules.cvmfsexec) and not any(_is_mounted(rules, name) for name in repositories(pod) or ("",))
+    wanted = any(isinstance(volume, CvmfsVolume) for volume in workload.volumes)
+    return wanted and bool(rules.cvmfsexec) and not any(_is_mounted(rules, name) for name in repositories(workload) or ("",))
 
 
 async def check(volume: CvmfsVolume, rules: CvmfsRules) -> None:

@@ -15,7 +15,7 @@ NONE = {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
 """For a container that asked for none: without a container runtime the job's devices are there for everybody, and these hide them."""
 
 
-def device_environment(pod: Workload, container: Container, node: Mapping[str, str]) -> dict[str, str]:
+def device_environment(workload: Workload, container: Container, node: Mapping[str, str]) -> dict[str, str]:
     """The variables of the container. Init containers run before the others, and share theirs with them, as in Kubernetes."""
     found: dict[str, str] = {}
     for kind, names in VARIABLES.items():
@@ -23,7 +23,11 @@ def device_environment(pod: Workload, container: Container, node: Mapping[str, s
         if not wanted:
             found |= {name: none for name, none in NONE.items() if name in node and name in names}
             continue
-        before = 0 if container in pod.init_containers and not container.sidecar else sum(count(c, kind) for c in _earlier(pod, container))
+        before = (
+            0
+            if container in workload.init_containers and not container.sidecar
+            else sum(count(c, kind) for c in _earlier(workload, container))
+        )
         for name in names:
             if name in node:
                 devices = [device for device in node[name].split(",") if device]
@@ -36,6 +40,6 @@ def count(container: Container, kind: str) -> int:
     return sum(number for name, number in container.limits.devices.items() if name.startswith(kind))
 
 
-def _earlier(pod: Workload, container: Container) -> tuple[Container, ...]:
-    lasting = (*pod.sidecars, *pod.containers)
+def _earlier(workload: Workload, container: Container) -> tuple[Container, ...]:
+    lasting = (*workload.sidecars, *workload.containers)
     return lasting[: lasting.index(container)]

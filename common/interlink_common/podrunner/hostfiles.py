@@ -11,11 +11,11 @@ from interlink_common.podrunner.tool import Bind
 HOSTS, RESOLV_CONF = "/etc/hosts", "/etc/resolv.conf"
 
 
-def binds(pod: Workload, hostname: str, directory: Path, taken: Collection[str]) -> tuple[Bind, ...]:
+def binds(workload: Workload, hostname: str, directory: Path, taken: Collection[str]) -> tuple[Bind, ...]:
     """Writes the files and says where they go; nothing where the pod mounts something of its own."""
-    texts = {HOSTS: hosts(_read(HOSTS), hostname, pod.host_aliases)}
-    if pod.dns.nameservers or pod.dns.searches or pod.dns.options or pod.dns.policy == "None":
-        texts[RESOLV_CONF] = resolv_conf(_read(RESOLV_CONF), pod.dns)
+    texts = {HOSTS: hosts(_read(HOSTS), hostname, workload.host_aliases)}
+    if workload.dns.nameservers or workload.dns.searches or workload.dns.options or workload.dns.policy == "None":
+        texts[RESOLV_CONF] = resolv_conf(_read(RESOLV_CONF), workload.dns)
     found = []
     for target, text in texts.items():
         if target not in taken:

@@ -62,10 +62,10 @@ def read_file(directory: Path, name: str) -> bytes:
         return bytes(loader.get_data(f"{loader.archive}/{name}"))
 
 
-async def _run(pod: Workload, config: RunnerConfig, directory: Path) -> int:
+async def _run(workload: Workload, config: RunnerConfig, directory: Path) -> int:
     sink = sink_of(config, directory)
     try:
-        return await carry(pod, config, directory, sink)
+        return await carry(workload, config, directory, sink)
     except NoRuntime as error:
         remove_if_there(directory / "runtime")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.NO_RUNTIME]}: {error}", exitcodes.NO_RUNTIME)
@@ -87,11 +87,11 @@ def sink_of(config: RunnerConfig, directory: Path) -> Sink:
     return FileSink(directory / EVENTS_FILE)
 
 
-def wrapping(pod: Workload, config: RunnerConfig, directory: Path) -> tuple[str, ...]:
+def wrapping(workload: Workload, config: RunnerConfig, directory: Path) -> tuple[str, ...]:
     """The words before podrunner's own command: cvmfsexec where the node has no CVMFS, and the mesh script."""
-    words = network.mesh_wrapper(pod.network, config.security, directory)
-    if cvmfs.needs_cvmfsexec(pod, config.cvmfs):
-        words += (config.cvmfs.cvmfsexec, *cvmfs.repositories(pod), "--")
+    words = network.mesh_wrapper(workload.network, config.security, directory)
+    if cvmfs.needs_cvmfsexec(workload, config.cvmfs):
+        words += (config.cvmfs.cvmfsexec, *cvmfs.repositories(workload), "--")
     return words
 
 

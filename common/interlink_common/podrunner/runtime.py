@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from interlink_common.agent.runtime import ExecResult, Seen, StartError
+from interlink_common.agent.runtime import AttemptStatus, ExecResult, StartError
 from interlink_common.model.workload import Container, Workload
 from interlink_common.podrunner import hostfiles, processes
 from interlink_common.podrunner.attempt import Attempt
@@ -37,15 +37,15 @@ class WorkerRuntime:
     """`agent.runtime.Runtime`. `on_event` is called when a container has ended. `directory` is the job's."""
 
     def __init__(
-        self, pod: Workload, config: RunnerConfig, directory: Path, *, tool: ContainerTool, log: PodLog, on_event: Callable[[], None]
+        self, workload: Workload, config: RunnerConfig, directory: Path, *, tool: ContainerTool, log: PodLog, on_event: Callable[[], None]
     ) -> None:
         self._config = config
         self._directory = directory
         self._tool = tool
         self._log = log
         self._on_event = on_event
-        self._volumes = Volumes(pod, config, directory)
-        self._tunnels = Tunnels(pod.network, config.security, directory)
+        self._volumes = Volumes(workload, config, directory)
+        self._tunnels = Tunnels(workload.network, config.security, directory)
         self._cgroups = Cgroups()
         self._images: dict[str, str] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
@@ -53,34 +53,36 @@ class WorkerRuntime:
         self.end_is_known = asyncio.Event()
         """Set it when the pod's last report is read: the agent forgets a pod as soon as it is removed."""
 
-    async def prepare(self, pod: Workload) -> None:  # noqa: ARG002  there is one
+    async def prepare(self, workload: Workload) -> None:  # noqa: ARG002  there is one
         await self._volumes.prepare()
         await self._tunnels.start()
 
-    async def ensure_image(self, pod: Workload, container: Container) -> None:
+    async def ensure_image(self, workload: Workload, container: Container) -> None:
         if self._tool.name != PROCESS:
             image = resolve(container.image, self._config.images)
-            self._images[container.name] = await self._tool.pull(image, container, pod.registry_credentials)
+            self._images[container.name] = await self._tool.pull(image, container, workload.registry_credentials)
 
-    async def pull_progress(self, pod: Workload, container: Container) -> str:  # noqa: ARG002
+    async def pull_progress(self, workload: Workload, container: Container) -> str:  # noqa: ARG002
         return f"pulling {container.image}"
 
-    async def start(self, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
+    async def start(self, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
         key = (container.name, attempt)
         if key in self._attempts:
             return
         denied = objection(container, self._config.security, os.geteuid())
         if denied:
             raise StartError("CreateContainerConfigError", denied)
-        launch, message_file = self._launch(pod, container, attempt)
+        launch, message_file = self._launch(workload, container, attempt)
         program = await self._tool.program(launch)
-        seen = Seen(container.name, attempt, "created", f"{self._tool.name}://{launch.name}", launch.image, backoff_seconds=backoff_seconds)
+        seen = AttemptStatus(
+            container.name, attempt, "created", f"{self._tool.name}://{launch.name}", launch.image, backoff_seconds=backoff_seconds
+        )
         made = Attempt(launch, self._tool, seen, message_file, self._cgroups)
         await made.start(program, self._log, self._on_event)
         self._attempts[key] = made
         self._pumps.update(made.pumps)
 
-    def _launch(self, pod: Workload, container: Container, attempt: int) -> tuple[Launch, Path]:
+    def _launch(self, workload: Workload, container: Container, attempt: int) -> tuple[Launch, Path]:
         name = f"{container.name}-{attempt}"
         directory = self._directory / "attempts" / name
         if directory.exists():
@@ -91,23 +93,23 @@ class WorkerRuntime:
         message_file.chmod(0o666)
         message_target = "/" + container.termination_message_path.lstrip("/")
         binds = (*self._volumes.binds(container), Bind(str(message_file), message_target, needed=False))
-        hostname = (pod.hostname or pod.name)[:63].rstrip("-.")
-        binds += hostfiles.binds(pod, hostname, directory, taken={bind.target for bind in binds})
+        hostname = (workload.hostname or workload.name)[:63].rstrip("-.")
+        binds += hostfiles.binds(workload, hostname, directory, taken={bind.target for bind in binds})
         node = {name: os.environ[name] for name in self._config.node_environment if name in os.environ}
-        environment = {"HOSTNAME": hostname, **node, **device_environment(pod, container, os.environ), **container.env}
-        uid = f"{pod.uid}-{name}"
+        environment = {"HOSTNAME": hostname, **node, **device_environment(workload, container, os.environ), **container.env}
+        uid = f"{workload.uid}-{name}"
         return Launch(uid, container, self._images.get(container.name, ""), environment, binds, directory, hostname), message_file
 
-    async def kill(self, pod: Workload, container: str, attempt: int, signal: str) -> None:
+    async def kill(self, workload: Workload, container: str, attempt: int, signal: str) -> None:
         found = self._attempts.get((container, attempt))
         if found is None or found.ended.is_set():
             return
         if signal == "TERM":
-            await found.signal(stop_signal(pod.container(container)))
+            await found.signal(stop_signal(workload.container(container)))
         else:
             await found.kill()
 
-    async def execute(self, pod: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:  # noqa: ARG002
+    async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:  # noqa: ARG002
         return await asyncio.wait_for(self._execute(container, attempt, command), timeout_seconds)
 
     async def _execute(self, container: str, attempt: int, command: Sequence[str]) -> ExecResult:
@@ -121,21 +123,21 @@ class WorkerRuntime:
             return ExecResult(NOT_RUNNING, f"the command could not be started: {error.strerror}")
         return ExecResult(done.exit_code, (done.output + done.errors).decode(errors="replace"))
 
-    async def address(self, pod: Workload) -> str:  # noqa: ARG002
+    async def address(self, workload: Workload) -> str:  # noqa: ARG002
         return LOCALHOST
 
-    async def seen(self, pod: Workload) -> tuple[Seen, ...]:  # noqa: ARG002
+    async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:  # noqa: ARG002
         processes.reap()
         return tuple(attempt.seen for _, attempt in sorted(self._attempts.items()))
 
-    async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:  # noqa: ARG002
+    async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:  # noqa: ARG002
         for name, attempt in [key for key in self._attempts if key[0] == container and key[1] < before_attempt]:
             await self._remove(self._attempts.pop((name, attempt)))
 
-    async def excess(self, pod: Workload) -> str:  # noqa: ARG002
+    async def storage_excess(self, workload: Workload) -> str:  # noqa: ARG002
         return await asyncio.get_running_loop().run_in_executor(None, self._volumes.excess)
 
-    async def remove(self, pod: Workload) -> None:  # noqa: ARG002
+    async def remove(self, workload: Workload) -> None:  # noqa: ARG002
         """Also what the pod's processes started and left behind, and everything on disk but the stream.
 
         What can't be removed from the disk is left to the batch system, which empties the job's directory after its end.

@@ -37,17 +37,17 @@ class Place:
 class Volumes:
     """Those of one pod."""
 
-    def __init__(self, pod: Workload, config: RunnerConfig, directory: Path) -> None:
-        self._pod = pod
+    def __init__(self, workload: Workload, config: RunnerConfig, directory: Path) -> None:
+        self._workload = workload
         self._config = config
         self._directory = directory / "volumes"
-        self._memory = Path(MEMORY) / f"podrunner-{os.getuid()}-{pod.uid}"
+        self._memory = Path(MEMORY) / f"podrunner-{os.getuid()}-{workload.uid}"
         self._places: dict[str, Place] = {}
 
     async def prepare(self) -> None:
         """Makes or finds each volume. Raises StartError with FailedMount."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for volume in self._pod.volumes:
+        for volume in self._workload.volumes:
             if volume.name in self._places:
                 continue
             try:
@@ -76,7 +76,7 @@ class Volumes:
 
     def excess(self) -> str:
         """A sentence if an emptyDir holds more than its sizeLimit, else ""."""
-        for volume in self._pod.volumes:
+        for volume in self._workload.volumes:
             limit = volume.size_limit_bytes if isinstance(volume, EmptyDirVolume) else None
             if limit is not None and volume.name in self._places and size_of(self._places[volume.name].path) > limit:
                 return f"Usage of EmptyDir volume {volume.name} exceeds the limit {limit} bytes."
@@ -105,7 +105,7 @@ class Volumes:
 
     def _empty(self, volume: EmptyDirVolume) -> Place:
         """In memory where that can be: what is in the node's /dev, apptainer does not show in a container's /dev, and says nothing."""
-        in_dev = any(m.volume == volume.name and m.path.startswith("/dev/") for c in self._pod.all_containers for m in c.mounts)
+        in_dev = any(m.volume == volume.name and m.path.startswith("/dev/") for c in self._workload.all_containers for m in c.mounts)
         in_memory = volume.in_memory and not in_dev and os.access(MEMORY, os.W_OK)
         parent = self._memory if in_memory else self._directory
         parent.mkdir(mode=0o700, exist_ok=True)
@@ -125,7 +125,7 @@ class Volumes:
         return Place(path, read_only or volume.read_only)
 
     def _bind(self, container: Container, mount: Mount) -> Bind:
-        volume, place = self._pod.volume(mount.volume), self._places[mount.volume]
+        volume, place = self._workload.volume(mount.volume), self._places[mount.volume]
         source = os.path.realpath(place.path)
         if mount.sub_path:
             source = self._sub_path(container, mount, place)

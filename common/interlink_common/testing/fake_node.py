@@ -33,9 +33,9 @@ class Node:
         self.runtime.on_event = self.agent.wake
         self.reader = asyncio.create_task(self._read(), name="reader")
 
-    async def save(self, uid: str, memory_json: str) -> None:
+    async def save(self, uid: str, checkpoint: str) -> None:
         await asyncio.sleep(self.saving_seconds)
-        self.saved[uid] = memory_json
+        self.saved[uid] = checkpoint
 
     async def _read(self) -> None:
         async for told in self.agent.reports():

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from interlink_common.agent.runtime import ExecResult, RuntimeUnavailable, Seen, StartError
+from interlink_common.agent.runtime import AttemptStatus, ExecResult, RuntimeUnavailable, StartError
 from interlink_common.model.workload import Container, EmptyDirVolume, Workload
 from interlink_common.testing import virtual_time
 from interlink_common.testing.fake_shell import FakeShell
@@ -19,7 +19,7 @@ IDLE = ("sh", "-c", "true")
 
 @dataclass
 class _Attempt:
-    seen: Seen
+    seen: AttemptStatus
     shell: FakeShell
     files: dict[str, str]
     task: asyncio.Task[None] | None = None
@@ -65,27 +65,27 @@ class FakeRuntime:
             self._reap(pod.attempts.pop(key))
         self.on_event(uid)
 
-    async def prepare(self, pod: Workload) -> None:
-        mine = self._reach(pod)
+    async def prepare(self, workload: Workload) -> None:
+        mine = self._reach(workload)
         self.journal.append(("prepare", "", -1))
         if self.prepare_errors:
             raise self.prepare_errors.pop(0)
         mine.prepared = True
 
-    async def ensure_image(self, pod: Workload, container: Container) -> None:
-        self._reach(pod)
+    async def ensure_image(self, workload: Workload, container: Container) -> None:
+        self._reach(workload)
         self.journal.append(("pull", container.name, -1))
         await asyncio.sleep(self.pull_seconds)
         errors = self.pull_errors.get(container.image)
         if errors:
             raise errors.pop(0)
 
-    async def pull_progress(self, pod: Workload, container: Container) -> str:
-        self._reach(pod)
+    async def pull_progress(self, workload: Workload, container: Container) -> str:
+        self._reach(workload)
         return f"pulling {container.image}"
 
-    async def start(self, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
-        mine = self._reach(pod)
+    async def start(self, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
+        mine = self._reach(workload)
         await asyncio.sleep(0)
         errors = self.start_errors.get(container.name)
         if errors:
@@ -95,16 +95,16 @@ class FakeRuntime:
         self._judge_start(mine, container, attempt)
         self.journal.append(("start", container.name, attempt))
         own: dict[str, str] = {}
-        files = mine.shared if any(isinstance(pod.volume(m.volume), EmptyDirVolume) for m in container.mounts) else own
-        seen = Seen(container.name, attempt, "running", f"fake://{container.name}-{attempt}", "sha256:fake", self.clock())
+        files = mine.shared if any(isinstance(workload.volume(m.volume), EmptyDirVolume) for m in container.mounts) else own
+        seen = AttemptStatus(container.name, attempt, "running", f"fake://{container.name}-{attempt}", "sha256:fake", self.clock())
         run = _Attempt(replace(seen, backoff_seconds=backoff_seconds), FakeShell(files), files)
         mine.attempts[container.name, attempt] = run
         command = (container.command or IDLE) + (container.args or ())
-        run.task = asyncio.create_task(self._live(pod.uid, run, command), name=f"fake {container.name}")
-        self.on_event(pod.uid)
+        run.task = asyncio.create_task(self._live(workload.uid, run, command), name=f"fake {container.name}")
+        self.on_event(workload.uid)
 
-    async def kill(self, pod: Workload, container: str, attempt: int, signal: str) -> None:
-        run = self._reach(pod).attempts.get((container, attempt))
+    async def kill(self, workload: Workload, container: str, attempt: int, signal: str) -> None:
+        run = self._reach(workload).attempts.get((container, attempt))
         if run is None or run.seen.state != "running":
             return
         self.journal.append((signal, container, attempt))
@@ -112,10 +112,10 @@ class FakeRuntime:
             run.shell.terminated.set()
         elif run.task is not None:
             run.task.cancel()
-            self._exited(pod.uid, run, 137)
+            self._exited(workload.uid, run, 137)
 
-    async def execute(self, pod: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
-        run = self._reach(pod).attempts.get((container, attempt))
+    async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
+        run = self._reach(workload).attempts.get((container, attempt))
         self.journal.append(("exec", container, attempt))
         if run is None or run.seen.state != "running":
             return ExecResult(126, "the container is not running")
@@ -123,32 +123,32 @@ class FakeRuntime:
         end = await asyncio.wait_for(shell.run(command), timeout_seconds)
         return ExecResult(end.exit_code, shell.output)
 
-    async def address(self, pod: Workload) -> str:
-        self._reach(pod)
+    async def address(self, workload: Workload) -> str:
+        self._reach(workload)
         return "127.0.0.1"
 
-    async def seen(self, pod: Workload) -> tuple[Seen, ...]:
+    async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:
         """Late, as a real runtime's answer is: the states are read first, then it travels."""
-        answer = tuple(run.seen for run in self._reach(pod, create=False).attempts.values())
+        answer = tuple(run.seen for run in self._reach(workload, create=False).attempts.values())
         await asyncio.sleep(0)
         return answer
 
-    async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:
+    async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:
         self.journal.append(("prune", container, before_attempt))
-        attempts = self._reach(pod).attempts
+        attempts = self._reach(workload).attempts
         for key in [key for key in attempts if key[0] == container and key[1] < before_attempt]:
             self._reap(attempts.pop(key))
 
-    async def excess(self, pod: Workload) -> str:
-        self._reach(pod)
+    async def storage_excess(self, workload: Workload) -> str:
+        self._reach(workload)
         return self.excess_words
 
-    async def remove(self, pod: Workload) -> None:
-        mine = self._reach(pod, create=False)
+    async def remove(self, workload: Workload) -> None:
+        mine = self._reach(workload, create=False)
         self.journal.append(("remove", "", -1))
         for run in mine.attempts.values():
             self._reap(run)
-        self._pods.pop(pod.uid, None)
+        self._pods.pop(workload.uid, None)
 
     async def close(self) -> None:
         """Ends the containers."""
@@ -158,12 +158,12 @@ class FakeRuntime:
             self._reap(run)
         await asyncio.gather(*(run.task for run in runs if run.task is not None), return_exceptions=True)
 
-    def _reach(self, pod: Workload, *, create: bool = True) -> _Pod:
+    def _reach(self, workload: Workload, *, create: bool = True) -> _Pod:
         if self.unavailable:
             raise RuntimeUnavailable("the fake runtime is told to be away")
-        mine = self._pods.get(pod.uid, _Pod(pod))
+        mine = self._pods.get(workload.uid, _Pod(workload))
         if create:
-            self._pods[pod.uid] = mine
+            self._pods[workload.uid] = mine
         return mine
 
     def _judge_start(self, pod: _Pod, container: Container, attempt: int) -> None:

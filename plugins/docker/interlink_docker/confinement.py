@@ -12,11 +12,11 @@ Json = dict[str, Any]
 
 
 def user_and_confinement(
-    pod: Workload, container: Container, settings: DockerSettings, image_user: str, seccomp_profiles: Mapping[str, str]
+    workload: Workload, container: Container, settings: DockerSettings, image_user: str, seccomp_profiles: Mapping[str, str]
 ) -> tuple[str, Json]:
     """Config.User, and the members of HostConfig that confine. `seccomp_profiles`: JSON text by the name a pod uses."""
     security = container.security
-    groups = [*security.supplemental_groups, *([] if pod.fs_group is None else [pod.fs_group])]
+    groups = [*security.supplemental_groups, *([] if workload.fs_group is None else [workload.fs_group])]
     return engine_user(security, image_user), {
         "Privileged": security.privileged,
         "ReadonlyRootfs": security.read_only_root_filesystem,

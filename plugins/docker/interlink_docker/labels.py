@@ -48,18 +48,18 @@ def ours(instance: str, role: str | None = None, uid: str | None = None) -> dict
     return {key: value for key, value in wanted.items() if value is not None}
 
 
-def pod_labels(instance: str, role: str, pod: Workload) -> dict[str, str]:
-    return {**ours(instance, role, pod.uid), POD_NAME: pod.name, POD_NAMESPACE: pod.namespace}
+def pod_labels(instance: str, role: str, workload: Workload) -> dict[str, str]:
+    return {**ours(instance, role, workload.uid), POD_NAME: workload.name, POD_NAMESPACE: workload.namespace}
 
 
-def sandbox_labels(instance: str, pod: Workload) -> dict[str, str]:
+def sandbox_labels(instance: str, workload: Workload) -> dict[str, str]:
     """With the pod's stub, so that the pod can be adopted when our database is lost."""
-    return {**pod_labels(instance, SANDBOX_ROLE, pod), WORKLOAD: codec.to_json(codec.stub(pod))}
+    return {**pod_labels(instance, SANDBOX_ROLE, workload), WORKLOAD: codec.to_json(codec.stub(workload))}
 
 
-def container_labels(instance: str, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> dict[str, str]:
+def container_labels(instance: str, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> dict[str, str]:
     return {
-        **pod_labels(instance, CONTAINER_ROLE, pod),
+        **pod_labels(instance, CONTAINER_ROLE, workload),
         CONTAINER: container.name,
         ATTEMPT: str(attempt),
         BACKOFF_SECONDS: json.dumps(backoff_seconds),

@@ -73,7 +73,7 @@ def as_engine_sees(settings: DockerSettings, path: str) -> str:
     return str(PurePosixPath(mapped) / pure.relative_to(settings.state_dir))
 
 
-def locate(pod: Workload, volume: Volume, settings: DockerSettings, *, as_root: bool) -> Location:
+def locate(workload: Workload, volume: Volume, settings: DockerSettings, *, as_root: bool) -> Location:
     """Where this volume lives. Raises Refused, naming the volume, when no map of the operator has it.
 
     A disk emptyDir is a directory of ours when the plugin is root; otherwise its files, which belong to whoever wrote them, could
@@ -81,28 +81,28 @@ def locate(pod: Workload, volume: Volume, settings: DockerSettings, *, as_root: 
     """
     match volume:
         case FilesVolume():
-            return HostDirectory(str(volume_directory(settings, pod.uid, volume.name)), read_only=True, managed=True)
+            return HostDirectory(str(volume_directory(settings, workload.uid, volume.name)), read_only=True, managed=True)
         case EmptyDirVolume(in_memory=True):
-            return EngineVolume(volume_name(pod.uid, volume.name), managed=True, options=tmpfs_options(pod, volume))
+            return EngineVolume(volume_name(workload.uid, volume.name), managed=True, options=tmpfs_options(workload, volume))
         case EmptyDirVolume():
             if as_root:
-                return HostDirectory(str(volume_directory(settings, pod.uid, volume.name)), managed=True)
-            return EngineVolume(volume_name(pod.uid, volume.name), managed=True)
+                return HostDirectory(str(volume_directory(settings, workload.uid, volume.name)), managed=True)
+            return EngineVolume(volume_name(workload.uid, volume.name), managed=True)
         case HostPathVolume():
             return HostDirectory(volume.path, read_only=host_path_is_read_only(volume, settings))
         case CvmfsVolume():
             return HostDirectory(str(settings.cvmfs.path / volume.sub_path), read_only=True)
         case ExternalVolume():
-            return external_location(pod, volume, settings)
+            return external_location(workload, volume, settings)
 
 
-def tmpfs_options(pod: Workload, volume: EmptyDirVolume) -> tuple[tuple[str, str], ...]:
+def tmpfs_options(workload: Workload, volume: EmptyDirVolume) -> tuple[tuple[str, str], ...]:
     """Of the engine's local driver. Size: the smaller of sizeLimit and the pod's memory limit (Kubernetes: emptyDir, medium Memory)."""
-    limits = [container.limits.memory_bytes for container in pod.containers]
+    limits = [container.limits.memory_bytes for container in workload.containers]
     bounds = [volume.size_limit_bytes, None if None in limits else sum(limit or 0 for limit in limits)]
     size = min((bound for bound in bounds if bound), default=None)
     parts = [f"size={size}"] if size else []
-    parts += ["mode=1777"] if pod.fs_group is None else ["mode=2777", f"gid={pod.fs_group}"]
+    parts += ["mode=1777"] if workload.fs_group is None else ["mode=2777", f"gid={workload.fs_group}"]
     return (("type", "tmpfs"), ("device", "tmpfs"), ("o", ",".join(parts)))
 
 
@@ -125,11 +125,11 @@ def host_path_is_read_only(volume: HostPathVolume, settings: DockerSettings) -> 
     return max(rules, key=lambda rule: len(rule[0].parts))[1]
 
 
-def external_location(pod: Workload, volume: ExternalVolume, settings: DockerSettings) -> Location:
+def external_location(workload: Workload, volume: ExternalVolume, settings: DockerSettings) -> Location:
     """By the operator's maps; a claim may be mapped for one namespace only."""
     maps = {"persistentVolumeClaim": settings.volumes.claims, "nfs": settings.volumes.nfs, "csi": settings.volumes.csi}
     known = maps.get(volume.kind, {})
-    target = known.get(f"{pod.namespace}/{volume.key}") or known.get(volume.key)
+    target = known.get(f"{workload.namespace}/{volume.key}") or known.get(volume.key)
     if target is None:
         setting = {"persistentVolumeClaim": "claims"}.get(volume.kind, volume.kind)
         raise Refused(

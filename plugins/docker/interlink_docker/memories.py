@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from interlink_common.lifecycle.memory import from_json
+from interlink_common.lifecycle.memory import from_checkpoint
 from interlink_docker.files import private_directory
 from interlink_docker.locations import pod_directory
 from interlink_docker.settings import DockerSettings
@@ -40,7 +40,7 @@ class Memories:
             text = (directory / MEMORY).read_text()
             if not text:
                 raise ValueError("it is empty")
-            from_json(text)
+            from_checkpoint(text)
         except FileNotFoundError:
             return Remembered("", adopted)
         except ValueError as error:

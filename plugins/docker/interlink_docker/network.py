@@ -43,9 +43,9 @@ def our_scripts() -> tuple[File, ...]:
     return tuple(below(resources("interlink_docker") / "network_scripts", ""))
 
 
-def pod_scripts(pod: Workload) -> tuple[File, ...]:
+def pod_scripts(workload: Workload) -> tuple[File, ...]:
     """The annotations' texts. They hold keys of the mesh and of the tunnel."""
-    told = {"mesh": pod.network.mesh_script, "tunnel": pod.network.tunnel_commands}
+    told = {"mesh": workload.network.mesh_script, "tunnel": workload.network.tunnel_commands}
     return tuple(File(name, 0o600, text.encode()) for name, text in told.items() if text)
 
 
@@ -57,18 +57,18 @@ class PodNetwork:
         self._images = images
         self._settings = settings
 
-    async def prepare(self, pod: Workload) -> None:
+    async def prepare(self, workload: Workload) -> None:
         """Starts the pod's network container, if it has one, in the running sandbox; returns when the mesh stands.
 
         Raises StartError with what the container said last when it ended or took longer than `network.ready_seconds`.
         """
-        if not (self._settings.network.image and pod.network.has_scripts):
+        if not (self._settings.network.image and workload.network.has_scripts):
             return
-        name = labels.network_name(pod.uid)
+        name = labels.network_name(workload.uid)
         try:
-            await self._start(pod, name)
-            if pod.network.mesh_script:
-                await self._until_ready(pod, name)
+            await self._start(workload, name)
+            if workload.network.mesh_script:
+                await self._until_ready(workload, name)
         except EngineRefusal as error:
             raise StartError("CreateContainerError", f"failed to create the pod network: {error.words}") from error
 
@@ -77,17 +77,17 @@ class PodNetwork:
         if self._settings.network.image:
             await self._engine.remove(labels.network_name(uid))
 
-    async def _start(self, pod: Workload, name: str) -> None:
-        if await self._joined(pod, name):
+    async def _start(self, workload: Workload, name: str) -> None:
+        if await self._joined(workload, name):
             return
         await self._engine.remove(name)
-        await in_thread(lambda: self._write(pod))
+        await in_thread(lambda: self._write(workload))
         image = self._settings.network.image
         await self._images.ensure(image, "IfNotPresent", ())
-        await self._engine.create(name, network_config(pod, self._settings, str(self._images.reference(image))))
+        await self._engine.create(name, network_config(workload, self._settings, str(self._images.reference(image))))
         await self._engine.start(name)
 
-    async def _joined(self, pod: Workload, name: str) -> bool:
+    async def _joined(self, workload: Workload, name: str) -> bool:
         """Whether it runs in the sandbox of now: one that was started again has another network namespace."""
         try:
             mine = (await self._engine.inspect(name))["State"]
@@ -95,15 +95,15 @@ class PodNetwork:
             if error.is_missing:
                 return False
             raise
-        sandbox = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["State"]
+        sandbox = (await self._engine.inspect(labels.sandbox_name(workload.uid)))["State"]
         return bool(mine["Running"]) and (moment(mine["StartedAt"]) or 0.0) > (moment(sandbox["StartedAt"]) or 0.0)
 
-    def _write(self, pod: Workload) -> None:
-        files.write_files(network_directory(self._settings, pod.uid), (*our_scripts(), *pod_scripts(pod)), None)
-        network_ready_file(self._settings, pod.uid).write_bytes(b"")
+    def _write(self, workload: Workload) -> None:
+        files.write_files(network_directory(self._settings, workload.uid), (*our_scripts(), *pod_scripts(workload)), None)
+        network_ready_file(self._settings, workload.uid).write_bytes(b"")
 
-    async def _until_ready(self, pod: Workload, name: str) -> None:
-        ready = network_ready_file(self._settings, pod.uid)
+    async def _until_ready(self, workload: Workload, name: str) -> None:
+        ready = network_ready_file(self._settings, workload.uid)
         try:
             async with asyncio.timeout(self._settings.network.ready_seconds):
                 while not await in_thread(lambda: is_written(ready)):

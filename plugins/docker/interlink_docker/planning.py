@@ -13,26 +13,26 @@ from interlink_docker.translate import container_config, network_config, sandbox
 from interlink_docker.volumes import locations, planned_mounts
 
 
-def planned(pod: Workload, settings: DockerSettings, *, as_root: bool, seccomp_profiles: Mapping[str, str]) -> list[dict[str, Any]]:
+def planned(workload: Workload, settings: DockerSettings, *, as_root: bool, seccomp_profiles: Mapping[str, str]) -> list[dict[str, Any]]:
     """Names and bodies of POST /containers/create: sandbox, network container if there is one, first attempts. Raises Refused."""
     sandbox_image = planned_image(settings.sandbox.image, settings)
-    sandbox = sandbox_config(pod, locations(pod, settings, as_root=as_root), settings, sandbox_image)
-    found = [{"name": labels.sandbox_name(pod.uid), **sandbox}]
-    if pod.network.has_scripts and settings.network.image:
-        network = network_config(pod, settings, planned_image(settings.network.image, settings))
-        found.append({"name": labels.network_name(pod.uid), **network})
-    for container in pod.all_containers:
+    sandbox = sandbox_config(workload, locations(workload, settings, as_root=as_root), settings, sandbox_image)
+    found = [{"name": labels.sandbox_name(workload.uid), **sandbox}]
+    if workload.network.has_scripts and settings.network.image:
+        network = network_config(workload, settings, planned_image(settings.network.image, settings))
+        found.append({"name": labels.network_name(workload.uid), **network})
+    for container in workload.all_containers:
         config = container_config(
-            pod,
+            workload,
             container,
             0,
             0.0,
-            mounts=planned_mounts(pod, container, settings, as_root=as_root),
+            mounts=planned_mounts(workload, container, settings, as_root=as_root),
             settings=settings,
             image=planned_image(container.image, settings),
             seccomp_profiles=seccomp_profiles,
         )
-        found.append({"name": labels.container_name(pod.uid, container.name, 0), **config})
+        found.append({"name": labels.container_name(workload.uid, container.name, 0), **config})
     return found
 
 

@@ -12,34 +12,34 @@ from interlink_docker.references import FOREIGN_FORMS
 from interlink_docker.settings import DockerSettings, SecuritySettings
 
 
-def require_allowed(pod: Workload, settings: DockerSettings, *, as_root: bool) -> None:
+def require_allowed(workload: Workload, settings: DockerSettings, *, as_root: bool) -> None:
     """Raises Refused with the first objection. `as_root`: the plugin runs as root and may change owners of files."""
-    require_safe_uid(pod.uid)
-    for objection in pod_objections(pod, settings, as_root=as_root):
+    require_safe_uid(workload.uid)
+    for objection in pod_objections(workload, settings, as_root=as_root):
         raise Refused(objection)
-    for container in pod.all_containers:
+    for container in workload.all_containers:
         for objection in container_objections(container, settings):
             raise Refused(f"container {container.name}: {objection}")
 
 
-def pod_objections(pod: Workload, settings: DockerSettings, *, as_root: bool) -> Iterator[str]:
+def pod_objections(workload: Workload, settings: DockerSettings, *, as_root: bool) -> Iterator[str]:
     security = settings.security
     asked = [
-        (pod.host_network, "spec.hostNetwork", security.allow_host_network, "allow_host_network"),
-        (pod.host_pid, "spec.hostPID", security.allow_host_pid, "allow_host_pid"),
-        (pod.host_ipc, "spec.hostIPC", security.allow_host_ipc, "allow_host_ipc"),
+        (workload.host_network, "spec.hostNetwork", security.allow_host_network, "allow_host_network"),
+        (workload.host_pid, "spec.hostPID", security.allow_host_pid, "allow_host_pid"),
+        (workload.host_ipc, "spec.hostIPC", security.allow_host_ipc, "allow_host_ipc"),
     ]
     for wanted, field, allowed, setting in asked:
         if wanted and not allowed:
             yield denied(field, setting)
-    for name in pod.sysctls:
+    for name in workload.sysctls:
         if not any(fnmatchcase(name, pattern) for pattern in security.allow_sysctls):
             yield denied(f"spec.securityContext.sysctls {name}", "allow_sysctls")
-    if pod.host_network and any(name.startswith("net.") for name in pod.sysctls):
+    if workload.host_network and any(name.startswith("net.") for name in workload.sysctls):
         yield "spec.securityContext.sysctls may not hold net. names together with spec.hostNetwork"
-    if pod.host_network and pod.network.has_scripts and settings.network.image:
+    if workload.host_network and workload.network.has_scripts and settings.network.image:
         yield "spec.hostNetwork may not go together with the network scripts of interLink, which would change the network of the host"
-    if pod.fs_group is not None and not as_root and any(isinstance(volume, FilesVolume) for volume in pod.volumes):
+    if workload.fs_group is not None and not as_root and any(isinstance(volume, FilesVolume) for volume in workload.volumes):
         yield "spec.securityContext.fsGroup needs the plugin to run as root when the pod mounts a configMap, secret or projected volume"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interlink_common.agent.runtime import SANDBOX, ExecResult, RuntimeUnavailable, Seen, StartError
+from interlink_common.agent.runtime import SANDBOX, AttemptStatus, ExecResult, RuntimeUnavailable, StartError
 from interlink_common.model.workload import Container, Workload
 from interlink_docker import labels, states
 from interlink_docker.client import Engine, EngineRefusal
@@ -42,23 +42,23 @@ class DockerRuntime:
         self.volumes = Volumes(engine, settings, as_root=as_root)
         self.network = PodNetwork(engine, self.images, settings)
         self._listing = Listing(engine, settings.instance)
-        self._known: dict[str, dict[str, tuple[str, Seen]]] = {}
+        self._known: dict[str, dict[str, tuple[str, AttemptStatus]]] = {}
         self._changed: dict[str, set[str]] = {}
         self._addresses: dict[str, str] = {}
 
-    async def prepare(self, pod: Workload) -> None:
-        await self.volumes.prepare(pod)
+    async def prepare(self, workload: Workload) -> None:
+        await self.volumes.prepare(workload)
         image = self._settings.sandbox.image
-        config = sandbox_config(pod, self.volumes.locations(pod), self._settings, str(self.images.reference(image)))
-        name = labels.sandbox_name(pod.uid)
-        self._addresses.pop(pod.uid, None)
+        config = sandbox_config(workload, self.volumes.locations(workload), self._settings, str(self.images.reference(image)))
+        name = labels.sandbox_name(workload.uid)
+        self._addresses.pop(workload.uid, None)
         try:
             await self._create_sandbox(name, config)
             await self._engine.start(name)
-            await self.volumes.open_to_pod(pod)
+            await self.volumes.open_to_pod(workload)
         except EngineRefusal as error:
             raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.words}") from error
-        await self.network.prepare(pod)
+        await self.network.prepare(workload)
 
     async def _create_sandbox(self, name: str, config: dict[str, Any]) -> None:
         try:
@@ -71,21 +71,21 @@ class DockerRuntime:
             await self.images.ensure(self._settings.sandbox.image, "IfNotPresent", ())
             await self._engine.create(name, config)
 
-    async def ensure_image(self, pod: Workload, container: Container) -> None:
-        await self.images.ensure(container.image, container.image_pull_policy, pod.registry_credentials)
+    async def ensure_image(self, workload: Workload, container: Container) -> None:
+        await self.images.ensure(container.image, container.image_pull_policy, workload.registry_credentials)
 
-    async def pull_progress(self, pod: Workload, container: Container) -> str:  # noqa: ARG002  one pull serves every pod
+    async def pull_progress(self, workload: Workload, container: Container) -> str:  # noqa: ARG002  one pull serves every pod
         return self.images.progress(container.image)
 
-    async def start(self, pod: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
-        """An attempt that the engine created but could not start stays: `seen` tells of it as ended, as the kubelet does."""
-        name = labels.container_name(pod.uid, container.name, attempt)
+    async def start(self, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
+        """An attempt that the engine created but could not start stays: `attempts` reports it as ended, as the kubelet does."""
+        name = labels.container_name(workload.uid, container.name, attempt)
         config = container_config(
-            pod,
+            workload,
             container,
             attempt,
             backoff_seconds,
-            mounts=await self.volumes.mounts(pod, container, attempt),
+            mounts=await self.volumes.mounts(workload, container, attempt),
             settings=self._settings,
             image=str(self.images.reference(container.image)),
             image_user=await self._image_user(container),
@@ -96,10 +96,10 @@ class DockerRuntime:
         except EngineRefusal as error:
             if not error.is_conflict:
                 raise StartError("CreateContainerError", error.words) from error
-            found = states.seen(await self._engine.inspect(name))
+            found = states.attempt_status(await self._engine.inspect(name))
             if found is None or found.state != "created":
                 return
-        await self._start_created(pod, name)
+        await self._start_created(workload, name)
 
     async def _create(self, name: str, config: dict[str, Any], image: str) -> None:
         """An image that was there a moment ago is not looked for again, only when the engine misses it."""
@@ -120,14 +120,14 @@ class DockerRuntime:
             raise StartError("CreateContainerConfigError", objection)
         return user
 
-    async def _start_created(self, pod: Workload, name: str) -> None:
+    async def _start_created(self, workload: Workload, name: str) -> None:
         try:
             await self._engine.start(name)
         except EngineRefusal as error:
-            if not await self._is_running(labels.sandbox_name(pod.uid)):
+            if not await self._is_running(labels.sandbox_name(workload.uid)):
                 await self._engine.remove(name)
                 raise StartError("CreateContainerError", "the pod sandbox is not running") from error
-            found = states.seen(await self._engine.inspect(name))
+            found = states.attempt_status(await self._engine.inspect(name))
             if found is None or found.state != "exited":
                 raise StartError("RunContainerError", error.words) from error
 
@@ -137,8 +137,8 @@ class DockerRuntime:
         except EngineRefusal:
             return False
 
-    async def kill(self, pod: Workload, container: str, attempt: int, signal: str) -> None:
-        name = labels.container_name(pod.uid, container, attempt)
+    async def kill(self, workload: Workload, container: str, attempt: int, signal: str) -> None:
+        name = labels.container_name(workload.uid, container, attempt)
         try:
             if signal == "TERM":
                 signal = (await self._engine.inspect(name))["Config"].get("StopSignal") or "SIGTERM"
@@ -147,10 +147,10 @@ class DockerRuntime:
             if not (error.is_missing or error.is_conflict):
                 raise RuntimeUnavailable(f"the engine can not signal a container: {error.words}") from error
 
-    async def execute(self, pod: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
+    async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
         """Past the timeout the command is killed if the engine's processes are ours to see; the engine itself can't."""
         try:
-            exec_id = await self._engine.create_exec(labels.container_name(pod.uid, container, attempt), command)
+            exec_id = await self._engine.create_exec(labels.container_name(workload.uid, container, attempt), command)
             try:
                 output = await asyncio.wait_for(self._exec_output(exec_id), timeout_seconds)
             except TimeoutError:
@@ -169,33 +169,33 @@ class DockerRuntime:
             except OSError as error:
                 raise RuntimeUnavailable("the engine went away during an exec") from error
 
-    async def address(self, pod: Workload) -> str:
-        if pod.host_network:
+    async def address(self, workload: Workload) -> str:
+        if workload.host_network:
             return "127.0.0.1"
-        if pod.uid not in self._addresses:
+        if workload.uid not in self._addresses:
             try:
-                networks = (await self._engine.inspect(labels.sandbox_name(pod.uid)))["NetworkSettings"]["Networks"]
+                networks = (await self._engine.inspect(labels.sandbox_name(workload.uid)))["NetworkSettings"]["Networks"]
             except EngineRefusal as error:
                 if not error.is_missing:
                     raise RuntimeUnavailable(error.words) from error
                 raise OSError("the pod sandbox is gone") from error
-            self._addresses[pod.uid] = address_of(networks)
-        return self._addresses[pod.uid]
+            self._addresses[workload.uid] = address_of(networks)
+        return self._addresses[workload.uid]
 
     def look_again(self, uid: str, container_id: str) -> None:
         """An event told of this container. A list may still show its state of before: the engine tells of an end first, and then
         updates what its lists are read from; an inspect waits until both are done."""
         self._changed.setdefault(uid, set()).add(container_id)
 
-    async def seen(self, pod: Workload) -> tuple[Seen, ...]:
+    async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:
         """A running or ended attempt never changes but by its state, so it is inspected once per state.
 
         A sandbox that is not there at all is told as ended: the agent makes a new one before it starts anything.
         """
-        known = self._known.get(pod.uid, {})
-        now_known: dict[str, tuple[str, Seen]] = {}
-        changed = self._changed.pop(pod.uid, set())
-        for row in await self._listing.of_pod(pod.uid):
+        known = self._known.get(workload.uid, {})
+        now_known: dict[str, tuple[str, AttemptStatus]] = {}
+        changed = self._changed.pop(workload.uid, set())
+        for row in await self._listing.of_pod(workload.uid):
             if row["Labels"].get(labels.ROLE) == labels.NETWORK_ROLE:
                 continue
             before = known.get(row["Id"])
@@ -209,31 +209,31 @@ class DockerRuntime:
                     continue
                 raise RuntimeUnavailable(error.words) from error
             if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
-                now_known[row["Id"]] = (row["State"], states.seen_sandbox(inspected))
-            elif (found := states.seen(inspected)) is not None:
-                now_known[row["Id"]] = (row["State"], await self._completed(pod, found))
-        self._known[pod.uid] = now_known
+                now_known[row["Id"]] = (row["State"], states.sandbox_status(inspected))
+            elif (found := states.attempt_status(inspected)) is not None:
+                now_known[row["Id"]] = (row["State"], await self._completed(workload, found))
+        self._known[workload.uid] = now_known
         told = sorted((found for _, found in now_known.values()), key=lambda one: (one.container, one.attempt))
         return tuple(told) if any(one.container == SANDBOX for one in told) else (states.NO_SANDBOX, *told)
 
-    async def _completed(self, pod: Workload, found: Seen) -> Seen:
+    async def _completed(self, workload: Workload, found: AttemptStatus) -> AttemptStatus:
         """Completes what is told of an end: the termination message, and whether the engine was its cause."""
         if found.state != "exited" or found.message:
             return found
         try:
-            found = states.ended_with_sandbox(found, await self._engine.inspect(labels.sandbox_name(pod.uid)))
+            found = states.ended_with_sandbox(found, await self._engine.inspect(labels.sandbox_name(workload.uid)))
         except EngineRefusal as error:
             if error.is_missing:
                 found = states.ended_without_sandbox(found)
-        message = await self.volumes.message(pod.uid, found.container, found.attempt)
-        wants_log = any(c.name == found.container and c.termination_message_fallback for c in pod.all_containers)
+        message = await self.volumes.message(workload.uid, found.container, found.attempt)
+        wants_log = any(c.name == found.container and c.termination_message_fallback for c in workload.all_containers)
         if not message and wants_log and found.exit_code != 0:
             query = {"stdout": "1", "stderr": "1", "tail": str(FALLBACK_LINES)}
             try:
                 framed = await self._engine.read(f"/containers/{found.id.removeprefix('docker://')}/logs", query)
             except EngineRefusal:
                 framed = b""
-            tty = pod.container(found.container).tty
+            tty = workload.container(found.container).tty
             message = (framed if tty else payload_of(framed))[-FALLBACK_BYTES:].decode(errors="replace")
         return dataclasses.replace(found, message=message or found.message)
 
@@ -243,20 +243,20 @@ class DockerRuntime:
             await self.network.remove(uid)
             await self._engine.kill(labels.sandbox_name(uid), "SIGKILL")
 
-    async def prune(self, pod: Workload, container: str, before_attempt: int) -> None:
-        for row in await self._listing.of_pod(pod.uid):
+    async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:
+        for row in await self._listing.of_pod(workload.uid):
             attempt = int(row["Labels"].get(labels.ATTEMPT, "0"))
             if row["Labels"].get(labels.CONTAINER) == container and attempt < before_attempt:
                 await self._remove_container(row["Id"])
-                await self.volumes.forget_message(pod.uid, container, attempt)
+                await self.volumes.forget_message(workload.uid, container, attempt)
 
-    async def excess(self, pod: Workload) -> str:
+    async def storage_excess(self, workload: Workload) -> str:
         """emptyDir sizeLimit, and ephemeral-storage limits by what a container wrote to its own file system."""
-        over = await self.volumes.over_limit(pod)
-        limits = {c.name: c.limits.ephemeral_storage_bytes for c in pod.all_containers if c.limits.ephemeral_storage_bytes}
+        over = await self.volumes.over_limit(workload)
+        limits = {c.name: c.limits.ephemeral_storage_bytes for c in workload.all_containers if c.limits.ephemeral_storage_bytes}
         if over or not limits:
             return over
-        for row in await self._listing.of_pod(pod.uid):
+        for row in await self._listing.of_pod(workload.uid):
             name = row["Labels"].get(labels.CONTAINER)
             if row["State"] != "running" or name not in limits:
                 continue
@@ -268,8 +268,8 @@ class DockerRuntime:
                 return f"Container {name} exceeded its local ephemeral storage limit {limits[name]} bytes."
         return ""
 
-    async def remove(self, pod: Workload) -> None:
-        await self.remove_uid(pod.uid)
+    async def remove(self, workload: Workload) -> None:
+        await self.remove_uid(workload.uid)
 
     async def remove_uid(self, uid: str) -> None:
         """Removes what is labelled with the UID, and its files. The sandbox goes last: it is how the rest is found."""

@@ -1,11 +1,11 @@
-"""What the engine tells of a container, as the agent's Seen. Pure; a state that is not in the table is nothing we act on."""
+"""What the engine tells of a container, as the agent's AttemptStatus. Pure; a state that is not in the table is nothing we act on."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from interlink_common.agent.runtime import SANDBOX, Seen
+from interlink_common.agent.runtime import SANDBOX, AttemptStatus
 from interlink_common.contract.sentences import sentence
 from interlink_common.logselect import unix_nanoseconds
 from interlink_docker import labels
@@ -20,9 +20,9 @@ STATES = {
     "exited": "exited",
     "dead": "exited",  # ended, and the engine could not clean it up
 }
-"""State.Status of the engine -> Seen.state. One that is `removing` is as good as gone, so that it is told alike before and after."""
+"""State.Status of the engine -> AttemptStatus.state. One that is `removing` counts as gone."""
 
-NO_SANDBOX = Seen(SANDBOX, 0, "exited")
+NO_SANDBOX = AttemptStatus(SANDBOX, 0, "exited")
 
 START_FAILED = "StartError"
 START_FAILED_CODE = 128
@@ -36,7 +36,7 @@ SHUTDOWN_SECONDS = 60.0
 """How far from the sandbox's end a container's end may be to have the same cause; the engine allows 15 s by default."""
 
 
-def seen(inspected: Json) -> Seen | None:
+def attempt_status(inspected: Json) -> AttemptStatus | None:
     """One attempt, from GET /containers/{id}/json; None if it is none of ours or its state is unknown. The message is not in it."""
     told = inspected["State"]
     mine = inspected["Config"].get("Labels") or {}
@@ -51,7 +51,7 @@ def seen(inspected: Json) -> Seen | None:
     if started_at and finished_at:  # a short attempt may be told to have ended before it began
         started_at = min(started_at, finished_at)
     oom_killed = bool(told.get("OOMKilled")) and exit_code != 0
-    return Seen(
+    return AttemptStatus(
         container=mine[labels.CONTAINER],
         attempt=int(mine.get(labels.ATTEMPT, "0")),
         state="exited" if ended else state,
@@ -67,12 +67,12 @@ def seen(inspected: Json) -> Seen | None:
     )
 
 
-def seen_sandbox(inspected: Json) -> Seen:
+def sandbox_status(inspected: Json) -> AttemptStatus:
     """The sandbox, from GET /containers/{id}/json: all that counts is whether it holds the namespaces."""
-    return Seen(SANDBOX, 0, "running" if inspected["State"]["Running"] else "exited")
+    return AttemptStatus(SANDBOX, 0, "running" if inspected["State"]["Running"] else "exited")
 
 
-def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
+def ended_with_sandbox(found: AttemptStatus, sandbox: Json) -> AttemptStatus:
     """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
 
     An engine that stops (without live-restore) asks every container to end, and one that does so politely exits with 0, as if its
@@ -89,7 +89,7 @@ def ended_with_sandbox(found: Seen, sandbox: Json) -> Seen:
     return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)
 
 
-def ended_without_sandbox(found: Seen) -> Seen:
+def ended_without_sandbox(found: AttemptStatus) -> AttemptStatus:
     """An attempt that ended and whose sandbox somebody removed: a failure says so, a success needs no excuse."""
     return dataclasses.replace(found, message="The pod sandbox was removed by somebody else.") if found.exit_code else found
 

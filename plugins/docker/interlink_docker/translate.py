@@ -30,57 +30,57 @@ CPU_PERIOD_MICROSECONDS = 100_000
 MIN_CPU_SHARES, MAX_CPU_SHARES, MIN_CPU_QUOTA = 2, 262_144, 1_000
 
 
-def sandbox_config(pod: Workload, locations: Mapping[str, Location], settings: DockerSettings, image: str) -> Json:
+def sandbox_config(workload: Workload, locations: Mapping[str, Location], settings: DockerSettings, image: str) -> Json:
     """Body of POST /containers/create for the sandbox. `image` is the name after the mirror map.
 
     It also mounts the engine's volumes of the pod: a tmpfs would lose its data with the last container that has it mounted.
     """
     host: Json = {
-        "NetworkMode": "host" if pod.host_network else settings.sandbox.network or "default",
-        "IpcMode": "host" if pod.host_ipc else "shareable",
+        "NetworkMode": "host" if workload.host_network else settings.sandbox.network or "default",
+        "IpcMode": "host" if workload.host_ipc else "shareable",
         "LogConfig": {"Type": "none"},
         "Mounts": [
-            mount_config(SANDBOX_VOLUMES + "/" + volume.name, location, settings, pod=pod)
-            for volume in pod.volumes
+            mount_config(SANDBOX_VOLUMES + "/" + volume.name, location, settings, workload=workload)
+            for volume in workload.volumes
             if isinstance(volume, EmptyDirVolume) and isinstance(location := locations[volume.name], EngineVolume)
         ],
         "PidsLimit": settings.limits.pids,
         "ReadonlyRootfs": False,
         "RestartPolicy": {"Name": "no"},
         "SecurityOpt": ["no-new-privileges"],
-        "Sysctls": dict(pod.sysctls),
+        "Sysctls": dict(workload.sysctls),
     }
-    if not pod.host_ipc:
+    if not workload.host_ipc:
         host["ShmSize"] = settings.sandbox.shm_bytes
-    if pod.host_pid:
+    if workload.host_pid:
         host["PidMode"] = "host"
     config: Json = {
         "Image": image,
-        "Labels": labels.sandbox_labels(settings.instance, pod),
+        "Labels": labels.sandbox_labels(settings.instance, workload),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
     }
-    if not pod.host_network:
-        hostname = pod.hostname or pod.name
+    if not workload.host_network:
+        hostname = workload.hostname or workload.name
         config["Hostname"] = hostname[:63].rstrip("-.")
-        if pod.subdomain:
-            config["Domainname"] = f"{pod.subdomain}.{pod.namespace}.svc.{settings.sandbox.cluster_domain}"
-        bindings = port_bindings(pod)
+        if workload.subdomain:
+            config["Domainname"] = f"{workload.subdomain}.{workload.namespace}.svc.{settings.sandbox.cluster_domain}"
+        bindings = port_bindings(workload)
         config["ExposedPorts"] = {port: {} for port in bindings}
         host["PortBindings"] = bindings
-    host["ExtraHosts"] = [f"{name}:{address}" for address, names in pod.host_aliases for name in names]
-    host.update(dns_config(pod.dns, settings))
+    host["ExtraHosts"] = [f"{name}:{address}" for address, names in workload.host_aliases for name in names]
+    host.update(dns_config(workload.dns, settings))
     return config
 
 
-def network_config(pod: Workload, settings: DockerSettings, image: str) -> Json:
+def network_config(workload: Workload, settings: DockerSettings, image: str) -> Json:
     """Body of POST /containers/create for the container that carries interLink's network scripts; see `network`.
 
     Only a mesh needs more than a container has anyway: to make its interface.
     """
-    scripts, ready = network_directory(settings, pod.uid), network_ready_file(settings, pod.uid)
+    scripts, ready = network_directory(settings, workload.uid), network_ready_file(settings, workload.uid)
     host: Json = {
-        "NetworkMode": f"container:{labels.sandbox_name(pod.uid)}",
+        "NetworkMode": f"container:{labels.sandbox_name(workload.uid)}",
         "LogConfig": log_config(settings),
         "Mounts": [
             bind(NETWORK_SCRIPTS, as_engine_sees(settings, str(scripts)), read_only=True),
@@ -92,12 +92,12 @@ def network_config(pod: Workload, settings: DockerSettings, image: str) -> Json:
         "RestartPolicy": {"Name": "on-failure"},
         "SecurityOpt": ["no-new-privileges"],
     }
-    if pod.network.mesh_script:
+    if workload.network.mesh_script:
         host["CapAdd"] = ["NET_ADMIN"]
         host["Devices"] = [{"PathOnHost": TUN, "PathInContainer": TUN, "CgroupPermissions": "rw"}]
     return {
         "Image": image,
-        "Labels": labels.pod_labels(settings.instance, labels.NETWORK_ROLE, pod),
+        "Labels": labels.pod_labels(settings.instance, labels.NETWORK_ROLE, workload),
         "User": "0",
         "Entrypoint": ["sh", f"{NETWORK_SCRIPTS}/carry.sh"],
         "Cmd": [],
@@ -106,10 +106,10 @@ def network_config(pod: Workload, settings: DockerSettings, image: str) -> Json:
     }
 
 
-def port_bindings(pod: Workload) -> Json:
+def port_bindings(workload: Workload) -> Json:
     """Only what asks for a hostPort: everything else is reached at the pod's own address."""
     bindings: Json = {}
-    for container in pod.all_containers:
+    for container in workload.all_containers:
         for port in container.ports:
             if port.host_port:
                 binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
@@ -130,7 +130,7 @@ def dns_config(dns: Dns, settings: DockerSettings) -> Json:
 
 
 def container_config(
-    pod: Workload,
+    workload: Workload,
     container: Container,
     attempt: int,
     backoff_seconds: float,
@@ -146,11 +146,11 @@ def container_config(
     `mounts` come from `mount_config`; `image` is the name after the mirror map; `image_user` is the image's own USER, needed only
     when the pod sets a group without a user.
     """
-    sandbox = f"container:{labels.sandbox_name(pod.uid)}"
-    user, confinement = user_and_confinement(pod, container, settings, image_user, seccomp_profiles or {})
+    sandbox = f"container:{labels.sandbox_name(workload.uid)}"
+    user, confinement = user_and_confinement(workload, container, settings, image_user, seccomp_profiles or {})
     host: Json = {
-        "NetworkMode": "host" if pod.host_network else sandbox,
-        "IpcMode": "host" if pod.host_ipc else sandbox,
+        "NetworkMode": "host" if workload.host_network else sandbox,
+        "IpcMode": "host" if workload.host_ipc else sandbox,
         "LogConfig": log_config(settings),
         "Mounts": list(mounts),
         "PidsLimit": settings.limits.pids,
@@ -158,14 +158,14 @@ def container_config(
         **resource_limits(container, settings),
         **confinement,
     }
-    if pod.host_pid:
+    if workload.host_pid:
         host["PidMode"] = "host"
-    elif pod.share_process_namespace:
+    elif workload.share_process_namespace:
         host["PidMode"] = sandbox
     config: Json = {
         "Image": image,
         "Env": [f"{name}={value}" for name, value in container.env.items()],
-        "Labels": labels.container_labels(settings.instance, pod, container, attempt, backoff_seconds),
+        "Labels": labels.container_labels(settings.instance, workload, container, attempt, backoff_seconds),
         "Tty": container.tty,
         "OpenStdin": container.stdin,
         "StdinOnce": container.stdin_once,
@@ -217,7 +217,7 @@ def mount_config(
     location: Location,
     settings: DockerSettings,
     *,
-    pod: Workload,
+    workload: Workload,
     mount: Mount | None = None,
     source: str = "",
     sub_path: str = "",
@@ -228,7 +228,7 @@ def mount_config(
     if isinstance(location, EngineVolume) and not source:
         options: Json = {"NoCopy": True}
         if location.managed:
-            options["Labels"] = labels.pod_labels(settings.instance, labels.VOLUME_ROLE, pod)
+            options["Labels"] = labels.pod_labels(settings.instance, labels.VOLUME_ROLE, workload)
         if location.options:
             options["DriverConfig"] = {"Name": "local", "Options": dict(location.options)}
         if sub_path:
@@ -251,8 +251,8 @@ def bind(target: str, engine_path: str, *, read_only: bool, propagation: str = "
     }
 
 
-def termination_mount(pod: Workload, container: Container, attempt: int, settings: DockerSettings) -> Json:
+def termination_mount(workload: Workload, container: Container, attempt: int, settings: DockerSettings) -> Json:
     """The file behind terminationMessagePath; every attempt has its own."""
-    path = termination_file(settings, pod.uid, container.name, attempt)
+    path = termination_file(settings, workload.uid, container.name, attempt)
     target = "/" + container.termination_message_path.lstrip("/")
     return bind(target, as_engine_sees(settings, str(path)), read_only=False)

@@ -36,25 +36,27 @@ SUBPATH_API = (1, 45)
 """Engine 26 resolves the sub-path of a volume itself."""
 
 
-def locations(pod: Workload, settings: DockerSettings, *, as_root: bool) -> dict[str, Location]:
+def locations(workload: Workload, settings: DockerSettings, *, as_root: bool) -> dict[str, Location]:
     """Where every volume of the pod lives, by its name. Pure. Raises Refused."""
-    return {volume.name: locate(pod, volume, settings, as_root=as_root) for volume in pod.volumes}
+    return {volume.name: locate(workload, volume, settings, as_root=as_root) for volume in workload.volumes}
 
 
-def planned_mounts(pod: Workload, container: Container, settings: DockerSettings, *, as_root: bool) -> list[Json]:
+def planned_mounts(workload: Workload, container: Container, settings: DockerSettings, *, as_root: bool) -> list[Json]:
     """The mounts before anything was looked at: what `translate` shows. Pure."""
-    where = locations(pod, settings, as_root=as_root)
+    where = locations(workload, settings, as_root=as_root)
     planned = []
     for mount in container.mounts:
         location = where[mount.volume]
         source = str(Path(location.path) / mount.sub_path) if isinstance(location, HostDirectory) else ""
-        planned.append(_mounted(pod, mount, location, settings, source=source, sub_path="" if source else mount.sub_path))
-    return [*planned, termination_mount(pod, container, 0, settings)]
+        planned.append(_mounted(workload, mount, location, settings, source=source, sub_path="" if source else mount.sub_path))
+    return [*planned, termination_mount(workload, container, 0, settings)]
 
 
-def _mounted(pod: Workload, mount: Mount, location: Location, settings: DockerSettings, *, source: str = "", sub_path: str = "") -> Json:
-    is_cvmfs = isinstance(pod.volume(mount.volume), CvmfsVolume)
-    return mount_config(mount.path, location, settings, pod=pod, mount=mount, source=source, sub_path=sub_path, cvmfs=is_cvmfs)
+def _mounted(
+    workload: Workload, mount: Mount, location: Location, settings: DockerSettings, *, source: str = "", sub_path: str = ""
+) -> Json:
+    is_cvmfs = isinstance(workload.volume(mount.volume), CvmfsVolume)
+    return mount_config(mount.path, location, settings, workload=workload, mount=mount, source=source, sub_path=sub_path, cvmfs=is_cvmfs)
 
 
 class Volumes:
@@ -68,78 +70,80 @@ class Volumes:
         self._probes = cvmfs.Probes(settings.cvmfs)
         self._engine_root: Path | None = None
 
-    def locations(self, pod: Workload) -> dict[str, Location]:
+    def locations(self, workload: Workload) -> dict[str, Location]:
         """Raises StartError: the operator's maps may have changed since the pod was accepted."""
         try:
-            return locations(pod, self._settings, as_root=self._as_root)
+            return locations(workload, self._settings, as_root=self._as_root)
         except Refused as error:
             raise StartError("CreateContainerConfigError", str(error)) from None
 
-    async def prepare(self, pod: Workload) -> None:
+    async def prepare(self, workload: Workload) -> None:
         """Writes what is on disk. Repeatable; what is there stays. Raises StartError."""
-        where = self.locations(pod)
-        await in_thread(lambda: self._write(pod, where))
+        where = self.locations(workload)
+        await in_thread(lambda: self._write(workload, where))
 
-    def _write(self, pod: Workload, where: dict[str, Location]) -> None:
+    def _write(self, workload: Workload, where: dict[str, Location]) -> None:
         try:
-            files.private_directory(pod_directory(self._settings, pod.uid))
-            for volume in pod.volumes:
+            files.private_directory(pod_directory(self._settings, workload.uid))
+            for volume in workload.volumes:
                 location = where[volume.name]
                 if isinstance(location, HostDirectory) and location.managed:
                     if isinstance(volume, FilesVolume):
-                        files.write_files(Path(location.path), volume.files, pod.fs_group)
+                        files.write_files(Path(location.path), volume.files, workload.fs_group)
                     else:
-                        files.empty_directory(Path(location.path), pod.fs_group)
+                        files.empty_directory(Path(location.path), workload.fs_group)
         except OSError as error:
             raise StartError(files.FAILED_MOUNT, f"the files of the pod can not be written: {error.strerror}") from error
 
-    async def open_to_pod(self, pod: Workload) -> None:
+    async def open_to_pod(self, workload: Workload) -> None:
         """Gives the emptyDirs that the engine keeps their mode, through the sandbox that mounts them; ours alone can't."""
-        where = self.locations(pod)
-        on_disk = [v for v in pod.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory]
+        where = self.locations(workload)
+        on_disk = [v for v in workload.volumes if isinstance(v, EmptyDirVolume) and not v.in_memory]
         kept = [volume for volume in on_disk if isinstance(where[volume.name], EngineVolume)]
         if kept:
-            archive = directories_archive([volume.name for volume in kept], mode_of(pod, kept[0]), pod.fs_group or 0)
-            await self._engine.put_archive(sandbox_name(pod.uid), SANDBOX_VOLUMES, archive)
+            archive = directories_archive([volume.name for volume in kept], mode_of(workload, kept[0]), workload.fs_group or 0)
+            await self._engine.put_archive(sandbox_name(workload.uid), SANDBOX_VOLUMES, archive)
 
-    async def mounts(self, pod: Workload, container: Container, attempt: int) -> list[Json]:
+    async def mounts(self, workload: Workload, container: Container, attempt: int) -> list[Json]:
         """Looks at everything that the container mounts and says how. Raises StartError."""
-        where = self.locations(pod)
+        where = self.locations(workload)
         mounts = [
-            await self._mount(pod, container, attempt, mount, where[mount.volume], pin=f"{container.name}.{number}")
+            await self._mount(workload, container, attempt, mount, where[mount.volume], pin=f"{container.name}.{number}")
             for number, mount in enumerate(container.mounts)
         ]
-        path = termination_file(self._settings, pod.uid, container.name, attempt)
+        path = termination_file(self._settings, workload.uid, container.name, attempt)
         await in_thread(lambda: files.termination_file(path))
-        return [*mounts, termination_mount(pod, container, attempt, self._settings)]
+        return [*mounts, termination_mount(workload, container, attempt, self._settings)]
 
-    async def _mount(self, pod: Workload, container: Container, attempt: int, mount: Mount, location: Location, *, pin: str) -> Json:
+    async def _mount(self, workload: Workload, container: Container, attempt: int, mount: Mount, location: Location, *, pin: str) -> Json:
         """`pin`: a name of the mount, its own in the pod."""
-        source, sub_path, volume = "", "", pod.volume(mount.volume)
+        source, sub_path, volume = "", "", workload.volume(mount.volume)
         if isinstance(volume, CvmfsVolume):
-            source = await self._cvmfs_source(volume, mount, location, cvmfs.Wanted(pod.uid, container.name, attempt, volume.name))
+            source = await self._cvmfs_source(volume, mount, location, cvmfs.Wanted(workload.uid, container.name, attempt, volume.name))
         elif isinstance(location, HostDirectory):
             pins_work = isinstance(volume, HostPathVolume) and await self._pins.work()
-            location = await in_thread(partial(self._host_source, pod, volume, mount, location, pin, pins_work=pins_work))
+            location = await in_thread(partial(self._host_source, workload, volume, mount, location, pin, pins_work=pins_work))
             source = location.path
         elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
             sub_path = mount.sub_path
             if isinstance(volume, EmptyDirVolume):
-                await self.make_sub_path(pod, volume, sub_path)
+                await self.make_sub_path(workload, volume, sub_path)
         elif mount.sub_path:
-            source = await self._engine_volume_source(pod, volume, mount, location, pin)
+            source = await self._engine_volume_source(workload, volume, mount, location, pin)
             location = HostDirectory(source, location.read_only)
-        return _mounted(pod, mount, location, self._settings, source=source, sub_path=sub_path)
+        return _mounted(workload, mount, location, self._settings, source=source, sub_path=sub_path)
 
-    async def make_sub_path(self, pod: Workload, volume: EmptyDirVolume, sub_path: str) -> None:
+    async def make_sub_path(self, workload: Workload, volume: EmptyDirVolume, sub_path: str) -> None:
         """Makes what is missing of a sub-path in an emptyDir that the engine keeps. What is there stays as the pod left it, file or not."""
-        sandbox = sandbox_name(pod.uid)
+        sandbox = sandbox_name(workload.uid)
         _, *tree = accumulate((volume.name, *PurePosixPath(sub_path).parts), "{}/{}".format)
         try:
             while tree and await self._engine.has_path(sandbox, f"{SANDBOX_VOLUMES}/{tree[0]}"):
                 tree = tree[1:]
             if tree:
-                await self._engine.put_archive(sandbox, SANDBOX_VOLUMES, directories_archive(tree, mode_of(pod, volume), pod.fs_group or 0))
+                await self._engine.put_archive(
+                    sandbox, SANDBOX_VOLUMES, directories_archive(tree, mode_of(workload, volume), workload.fs_group or 0)
+                )
         except EngineRefusal as error:
             raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.words}") from error
 
@@ -153,35 +157,35 @@ class Volumes:
         return str(source)
 
     def _host_source(
-        self, pod: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+        self, workload: Workload, volume: Volume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
     ) -> HostDirectory:
         if isinstance(volume, HostPathVolume):
-            return self._host_path_source(pod, volume, mount, location, pin, pins_work=pins_work)
+            return self._host_path_source(workload, volume, mount, location, pin, pins_work=pins_work)
         base = Path(location.path)
         if not mount.sub_path:
             path = base
         elif isinstance(volume, FilesVolume):
             path = subpaths.below(base, mount.sub_path, create=True)
         else:
-            path = self._pinned(pod, base, mount, pin, create=not location.read_only)
+            path = self._pinned(workload, base, mount, pin, create=not location.read_only)
         return HostDirectory(str(path), location.read_only, location.managed)
 
     def _host_path_source(
-        self, pod: Workload, volume: HostPathVolume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
+        self, workload: Workload, volume: HostPathVolume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
     ) -> HostDirectory:
         allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
         with hostpaths.opened(volume.path, volume.type, allowed) as (descriptor, really_read_only):
             read_only = location.read_only or really_read_only
             now = Path(f"/proc/self/fd/{descriptor}")
             pinned = mount.sub_path or pins_work
-            path = self._pinned(pod, now, mount, pin, create=not read_only) if pinned else now.readlink()
+            path = self._pinned(workload, now, mount, pin, create=not read_only) if pinned else now.readlink()
         return HostDirectory(str(path), read_only)
 
-    def _pinned(self, pod: Workload, base: Path, mount: Mount, pin: str, *, create: bool) -> Path:
+    def _pinned(self, workload: Workload, base: Path, mount: Mount, pin: str, *, create: bool) -> Path:
         shared = mount.propagation == "Bidirectional"
-        return subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, pod.uid), pin, create=create, shared=shared)
+        return subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, workload.uid), pin, create=create, shared=shared)
 
-    async def _engine_volume_source(self, pod: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
+    async def _engine_volume_source(self, workload: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
         """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
         if self._engine_root is None:
             self._engine_root = Path((await self._engine.info())["DockerRootDir"])
@@ -190,12 +194,12 @@ class Volumes:
             raise StartError(
                 files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
             )
-        return str(await in_thread(partial(self._pinned, pod, data, mount, pin, create=not location.read_only)))
+        return str(await in_thread(partial(self._pinned, workload, data, mount, pin, create=not location.read_only)))
 
-    async def over_limit(self, pod: Workload) -> str:
+    async def over_limit(self, workload: Workload) -> str:
         """A sentence if an emptyDir on our disk is larger than its sizeLimit, else ""."""
-        where = self.locations(pod)
-        for volume in pod.volumes:
+        where = self.locations(workload)
+        for volume in workload.volumes:
             location = where[volume.name]
             if not (isinstance(volume, EmptyDirVolume) and volume.size_limit_bytes and isinstance(location, HostDirectory)):
                 continue
@@ -217,9 +221,9 @@ class Volumes:
         await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
 
 
-def mode_of(pod: Workload, volume: EmptyDirVolume) -> int:
+def mode_of(workload: Workload, volume: EmptyDirVolume) -> int:
     """Of an emptyDir that the engine keeps, and of what is made in it."""
-    if pod.fs_group is not None:
+    if workload.fs_group is not None:
         return 0o2777
     return 0o1777 if volume.in_memory else 0o777
 

@@ -84,15 +84,17 @@ class Node:
         async with self._changed:
             self._changed.notify_all()
 
-    async def submit(self, pod: Workload) -> Workload:
-        self.backend.admit(pod)
-        self.jobs[pod.uid] = Job(pod.uid, await self.backend.submit(pod), pod)
-        return pod
+    async def submit(self, workload: Workload) -> Workload:
+        self.backend.admit(workload)
+        self.jobs[workload.uid] = Job(workload.uid, await self.backend.submit(workload), workload)
+        return workload
 
-    async def until(self, pod: Workload, wanted: Callable[[PodReport], bool]) -> PodReport:
+    async def until(self, workload: Workload, wanted: Callable[[PodReport], bool]) -> PodReport:
         """The first report of the pod that fits."""
-        await self.until_true(lambda: pod.uid in self.reports and wanted(self.reports[pod.uid]), lambda: str(self.reports.get(pod.uid)))
-        return self.reports[pod.uid]
+        await self.until_true(
+            lambda: workload.uid in self.reports and wanted(self.reports[workload.uid]), lambda: str(self.reports.get(workload.uid))
+        )
+        return self.reports[workload.uid]
 
     async def until_true(self, wanted: Callable[[], bool], explain: Callable[[], str] = str) -> None:
         async with self._changed:
@@ -102,32 +104,32 @@ class Node:
             except TimeoutError:
                 raise AssertionError(f"did not come true; last seen: {explain()}") from None
 
-    async def run(self, pod: Workload) -> PodReport:
+    async def run(self, workload: Workload) -> PodReport:
         """Submits the pod and waits for its end."""
-        await self.submit(pod)
-        return await self.until(pod, lambda report: report.finished)
+        await self.submit(workload)
+        return await self.until(workload, lambda report: report.finished)
 
-    async def running(self, pod: Workload) -> PodReport:
+    async def running(self, workload: Workload) -> PodReport:
         """Submits the pod and waits until all its containers run."""
-        await self.submit(pod)
-        return await self.until(pod, lambda report: all(isinstance(c.state, Running) for c in report.containers))
+        await self.submit(workload)
+        return await self.until(workload, lambda report: all(isinstance(c.state, Running) for c in report.containers))
 
-    def log_stream(self, pod: Workload, container: str = "main", **options: Any) -> AsyncIterator[bytes]:
-        return self.backend.logs(self.jobs[pod.uid], LogQuery(container, **options))
+    def log_stream(self, workload: Workload, container: str = "main", **options: Any) -> AsyncIterator[bytes]:
+        return self.backend.logs(self.jobs[workload.uid], LogQuery(container, **options))
 
-    async def log(self, pod: Workload, container: str = "main", **options: Any) -> str:
-        return b"".join([chunk async for chunk in self.log_stream(pod, container, **options)]).decode()
+    async def log(self, workload: Workload, container: str = "main", **options: Any) -> str:
+        return b"".join([chunk async for chunk in self.log_stream(workload, container, **options)]).decode()
 
-    async def delete(self, pod: Workload) -> None:
-        await self.backend.cancel(self.jobs.pop(pod.uid), pod.grace_seconds)
-        self.reports.pop(pod.uid, None)
+    async def delete(self, workload: Workload) -> None:
+        await self.backend.cancel(self.jobs.pop(workload.uid), workload.grace_seconds)
+        self.reports.pop(workload.uid, None)
 
     async def delete_all(self) -> None:
         await asyncio.gather(*(self.delete(job.workload) for job in list(self.jobs.values())))
 
-    def inspect(self, pod: Workload, container: str = "main", attempt: int = 0) -> dict[str, Any]:
+    def inspect(self, workload: Workload, container: str = "main", attempt: int = 0) -> dict[str, Any]:
         with self.engine.client() as client:
-            return dict(client.inspect_container(f"interlink-{pod.uid}-{container}-{attempt}"))
+            return dict(client.inspect_container(f"interlink-{workload.uid}-{container}-{attempt}"))
 
     def leftovers(self) -> dict[str, list[str]]:
         """Everything on the engine that is not an image, and everything of pods on disk."""

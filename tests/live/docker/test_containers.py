@@ -176,8 +176,8 @@ def told_when(probe: str, action: ExecAction | HttpAction | TcpAction) -> Worklo
     return a_pod(main, volumes=(EmptyDirVolume("v"),), grace_seconds=1)
 
 
-def tell(node: Node, pod: Workload) -> None:
-    (volume_directory(node.settings, pod.uid, "v") / "go").touch()
+def tell(node: Node, workload: Workload) -> None:
+    (volume_directory(node.settings, workload.uid, "v") / "go").touch()
 
 
 @ACTIONS

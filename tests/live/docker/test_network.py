@@ -64,10 +64,10 @@ async def carrying(start_node: StartNode) -> Node:
     return await start_node(network={"image": TOOLS})
 
 
-def carriers(node: Node, pod: Workload) -> list[str]:
+def carriers(node: Node, workload: Workload) -> list[str]:
     """Ids of the pod's network container."""
     with node.engine.client() as client:
-        return [found["Id"] for found in client.containers(all=True, filters={"name": network_name(pod.uid)})]
+        return [found["Id"] for found in client.containers(all=True, filters={"name": network_name(workload.uid)})]
 
 
 async def test_every_container_is_in_the_mesh(carrying: Node) -> None:

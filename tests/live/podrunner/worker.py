@@ -31,19 +31,19 @@ class Node:
     path: str = PLAIN_PATH
     environment: dict[str, str] = field(default_factory=dict)
 
-    def job(self, pod: Workload, directory: Path, **changes: Any) -> Job:
-        return Job(self, pod, directory, RunnerConfig(**{**vars(self.config), **changes}))
+    def job(self, workload: Workload, directory: Path, **changes: Any) -> Job:
+        return Job(self, workload, directory, RunnerConfig(**{**vars(self.config), **changes}))
 
 
 class Job:
     """One job. Used as a context manager, it ends with all its processes."""
 
-    def __init__(self, node: Node, pod: Workload, directory: Path, config: RunnerConfig) -> None:
+    def __init__(self, node: Node, workload: Workload, directory: Path, config: RunnerConfig) -> None:
         self.node = node
         self.directory = directory
         self.stream = directory / "events.jsonl"
         directory.mkdir(parents=True, exist_ok=True)
-        for name, file in build(pod, config).files.items():
+        for name, file in build(workload, config).files.items():
             (directory / name).write_bytes(file.data)
             (directory / name).chmod(file.mode)
         if node.as_nobody:

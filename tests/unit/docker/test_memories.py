@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.lifecycle.memory import PodMemory, to_json
+from interlink_common.lifecycle.memory import PodMemory, to_checkpoint
 from interlink_docker import memories
 from interlink_docker.memories import Memories, Remembered
 from interlink_docker.settings import DockerSettings
 
-TEXT = to_json(PodMemory(started_at=1.0))
+TEXT = to_checkpoint(PodMemory(started_at=1.0))
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> Memories:
 
 async def test_what_is_saved_is_read(kept: Memories, tmp_path: Path) -> None:
     assert kept.read("u") == Remembered()
-    await kept.save("u", to_json(PodMemory()))
+    await kept.save("u", to_checkpoint(PodMemory()))
     await kept.save("u", TEXT)
     assert kept.read("u") == Remembered(TEXT)
     assert list((tmp_path / "pods/u").iterdir()) == [tmp_path / "pods/u/memory.json"]

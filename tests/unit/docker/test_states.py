@@ -1,4 +1,4 @@
-"""The engine's inspect answers -> Seen, whole objects compared."""
+"""The engine's inspect answers -> AttemptStatus, whole objects compared."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from interlink_common.agent.runtime import SANDBOX, Seen
-from interlink_docker.states import STATES, ended_with_sandbox, ended_without_sandbox, moment, seen, seen_sandbox
+from interlink_common.agent.runtime import SANDBOX, AttemptStatus
+from interlink_docker.states import STATES, attempt_status, ended_with_sandbox, ended_without_sandbox, moment, sandbox_status
 
 NEVER = "0001-01-01T00:00:00Z"
 LABELS = {"interlink.eu/container": "main", "interlink.eu/attempt": "3", "interlink.eu/backoff-seconds": "40.0"}
@@ -19,8 +19,8 @@ def inspected(status: str, started: str = NEVER, finished: str = NEVER, **state:
     return {"Id": "abc", "Image": "sha256:1", "Created": "1970-01-01T00:00:01Z", "State": told, "Config": {"Labels": LABELS}}
 
 
-def expected(state: str, **fields: Any) -> Seen:
-    return Seen("main", 3, state, id="docker://abc", image_id="sha256:1", backoff_seconds=40.0, **fields)
+def expected(state: str, **fields: Any) -> AttemptStatus:
+    return AttemptStatus("main", 3, state, id="docker://abc", image_id="sha256:1", backoff_seconds=40.0, **fields)
 
 
 AT_2, AT_3 = "1970-01-01T00:00:02.5Z", "1970-01-01T00:00:03Z"
@@ -63,16 +63,16 @@ AT_2, AT_3 = "1970-01-01T00:00:02.5Z", "1970-01-01T00:00:03Z"
         (inspected("dead", AT_2, AT_3, ExitCode=1), expected("exited", started_at=2.5, finished_at=3.0, exit_code=1, reason="Error")),
     ],
 )
-def test_states(told: dict[str, Any], wanted: Seen) -> None:
-    assert seen(told) == wanted
+def test_states(told: dict[str, Any], wanted: AttemptStatus) -> None:
+    assert attempt_status(told) == wanted
 
 
 def test_what_is_being_removed_or_unknown_or_foreign_is_nothing() -> None:
-    assert seen(inspected("removing", AT_2, AT_3, ExitCode=137)) is None
-    assert seen(inspected("hibernating")) is None
+    assert attempt_status(inspected("removing", AT_2, AT_3, ExitCode=137)) is None
+    assert attempt_status(inspected("hibernating")) is None
     foreign = inspected("exited")
     foreign["Config"]["Labels"] = None
-    assert seen(foreign) is None
+    assert attempt_status(foreign) is None
 
 
 def test_every_state_of_the_engine_is_in_the_table() -> None:
@@ -129,7 +129,7 @@ def test_a_sandbox_that_was_killed_ended_nothing_that_had_ended_before(finished:
 
 @pytest.mark.parametrize(("running", "state"), [(True, "running"), (False, "exited")])
 def test_the_sandbox(running: bool, state: str) -> None:
-    assert seen_sandbox(inspected("any", Running=running)) == Seen(SANDBOX, 0, state)
+    assert sandbox_status(inspected("any", Running=running)) == AttemptStatus(SANDBOX, 0, state)
 
 
 def test_an_end_after_which_the_sandbox_is_gone() -> None:

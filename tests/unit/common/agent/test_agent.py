@@ -276,7 +276,7 @@ def test_a_save_that_fails_holds_the_pod_up(caplog: pytest.LogCaptureFixture) ->
 
         await node.close()
         node.restart()
-        node.agent._around = replace(node.agent._around, save=save)
+        node.agent._context = replace(node.agent._context, save=save)
         node.agent.add(pod("p", sh("main", "exit 0")))
         await asyncio.sleep(60)
         assert node.runtime.journal == []
@@ -284,7 +284,7 @@ def test_a_save_that_fails_holds_the_pod_up(caplog: pytest.LogCaptureFixture) ->
         await node.finished("uid-p")
 
     on_node(story)
-    assert "a turn of pod uid-p failed" in caplog.text
+    assert "a sync of pod uid-p failed" in caplog.text
 
 
 def test_nothing_is_done_before_what_must_be_remembered_is_saved() -> None:
@@ -299,7 +299,7 @@ def test_nothing_is_done_before_what_must_be_remembered_is_saved() -> None:
     on_node(story)
 
 
-@pytest.mark.parametrize("verb", ["excess", "execute", "kill"])
+@pytest.mark.parametrize("verb", ["storage_excess", "execute", "kill"])
 def test_a_mistake_in_the_runtime_fails_no_container(verb: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async def story(node: Node) -> None:
         async def mistake(*_: object) -> None:

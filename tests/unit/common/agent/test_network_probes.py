@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from interlink_common.agent import grpc_health
 from interlink_common.agent.http_get import get_status
-from interlink_common.agent.probing import LIFECYCLE_AGENT, PROBE_AGENT, Verdict, run
+from interlink_common.agent.performing import LIFECYCLE_AGENT, PROBE_AGENT, HandlerResult, run_handler
 from interlink_common.model.workload import GrpcAction, HttpAction, ProbeAction, SleepAction, TcpAction
 from interlink_common.testing.fake_runtime import FakeRuntime
 from interlink_common.testing.lifecycle_cases import pod
@@ -54,16 +54,16 @@ def reply(status: int, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} Whatever", *headers, "Content-Length: 0", "", ""]).encode()
 
 
-async def ask(action: ProbeAction, timeout_seconds: float = 20, user_agent: str = PROBE_AGENT) -> Verdict:
-    return await run(FakeRuntime(), POD, "main", 0, action, timeout_seconds=timeout_seconds, user_agent=user_agent)
+async def ask(action: ProbeAction, timeout_seconds: float = 20, user_agent: str = PROBE_AGENT) -> HandlerResult:
+    return await run_handler(FakeRuntime(), POD, "main", 0, action, timeout_seconds=timeout_seconds, user_agent=user_agent)
 
 
 @pytest.mark.parametrize(("status", "ok"), [(199, False), (200, True), (204, True), (304, True), (399, True), (400, False), (503, False)])
 async def test_http_status(status: int, ok: bool) -> None:
     async with serving(lambda path: reply(status)) as (port, _):
         words = "" if ok else f"HTTP probe failed with statuscode: {status}"
-        assert await ask(HttpAction(port)) == Verdict(ok, words)
-        assert await ask(HttpAction(port), user_agent=LIFECYCLE_AGENT) == Verdict(True)
+        assert await ask(HttpAction(port)) == HandlerResult(ok, words)
+        assert await ask(HttpAction(port), user_agent=LIFECYCLE_AGENT) == HandlerResult(True)
 
 
 async def test_http_request_is_the_kubelets() -> None:
@@ -86,13 +86,13 @@ async def test_redirects_on_the_same_host_are_followed() -> None:
 
 async def test_a_redirect_to_another_host_is_a_success_and_not_followed() -> None:
     async with serving(lambda path: reply(302, "Location: http://192.0.2.1/")) as (port, requests):
-        assert await ask(HttpAction(port)) == Verdict(True)
+        assert await ask(HttpAction(port)) == HandlerResult(True)
     assert len(requests) == 1
 
 
 async def test_a_redirect_loop_fails() -> None:
     async with serving(lambda path: reply(301, "Location: /again")) as (port, requests):
-        assert await ask(HttpAction(port)) == Verdict(False, "stopped after 10 redirects")
+        assert await ask(HttpAction(port)) == HandlerResult(False, "stopped after 10 redirects")
     assert len(requests) == 10
 
 
@@ -121,7 +121,7 @@ async def test_https_is_not_verified(tmp_path: Path) -> None:
     assert await process.wait() == 0
     context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
     async with serving(lambda path: reply(200), context) as (port, _):
-        assert await ask(HttpAction(port, scheme="HTTPS")) == Verdict(True)
+        assert await ask(HttpAction(port, scheme="HTTPS")) == HandlerResult(True)
 
 
 async def test_a_server_that_hangs_times_out() -> None:
@@ -133,17 +133,19 @@ async def test_a_server_that_hangs_times_out() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         for action in (HttpAction(port), GrpcAction(port)):
-            assert await ask(action, timeout_seconds=0.2) == Verdict(False, "timed out after 0.2 s")
+            assert await ask(action, timeout_seconds=0.2) == HandlerResult(False, "timed out after 0.2 s")
 
 
 async def test_tcp() -> None:
     async with serving(lambda path: b"") as (port, _):
-        assert await ask(TcpAction(port)) == Verdict(True)
+        assert await ask(TcpAction(port)) == HandlerResult(True)
     assert not (await ask(TcpAction(port))).ok
 
 
 async def test_sleep() -> None:
-    assert await run(FakeRuntime(), POD, "main", 0, SleepAction(0), timeout_seconds=5, user_agent=LIFECYCLE_AGENT) == Verdict(True)
+    assert await run_handler(FakeRuntime(), POD, "main", 0, SleepAction(0), timeout_seconds=5, user_agent=LIFECYCLE_AGENT) == HandlerResult(
+        True
+    )
 
 
 @pytest.fixture

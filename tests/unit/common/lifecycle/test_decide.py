@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlink_common.lifecycle.actions import (
+from interlink_common.lifecycle.decide import decide
+from interlink_common.lifecycle.feedback import learn
+from interlink_common.lifecycle.interface import (
+    SANDBOX,
     Action,
+    AttemptStatus,
     CheckStorage,
     EnsureImage,
     Kill,
@@ -20,10 +24,15 @@ from interlink_common.lifecycle.actions import (
     RunProbe,
     StartAttempt,
 )
-from interlink_common.lifecycle.decide import decide
-from interlink_common.lifecycle.feedback import learn
-from interlink_common.lifecycle.memory import Ending, PodMemory, PostStart, ProbeState, Stop, from_json, to_json
-from interlink_common.lifecycle.seen import SANDBOX, Seen
+from interlink_common.lifecycle.memory import (
+    ContainerTermination,
+    PodMemory,
+    PodTermination,
+    PostStart,
+    ProbeState,
+    from_checkpoint,
+    to_checkpoint,
+)
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import ContainerState, Running, Terminated, Waiting
 from interlink_common.model.workload import EmptyDirVolume, ExecAction, Workload
@@ -34,12 +43,12 @@ HOOK = ExecAction(("true",))
 PREPARED = PodMemory(prepared=True)
 
 
-def running(name: str, attempt: int = 0, started_at: float = 900.0) -> Seen:
-    return Seen(name, attempt, "running", started_at=started_at)
+def running(name: str, attempt: int = 0, started_at: float = 900.0) -> AttemptStatus:
+    return AttemptStatus(name, attempt, "running", started_at=started_at)
 
 
-def exited(name: str, code: int = 0, attempt: int = 0, **fields: object) -> Seen:
-    seen = Seen(name, attempt, "exited", started_at=900.0, finished_at=NOW - 1, exit_code=code)
+def exited(name: str, code: int = 0, attempt: int = 0, **fields: object) -> AttemptStatus:
+    seen = AttemptStatus(name, attempt, "exited", started_at=900.0, finished_at=NOW - 1, exit_code=code)
     return replace(seen, **fields)  # type: ignore[arg-type]  # fields of any type pass through
 
 
@@ -57,7 +66,7 @@ TWO_SIDECARS = pod("p", MAIN, inits=(sh("one", "", sidecar=True), sh("two", "", 
         pytest.param(PLAIN, PREPARED, (), (EnsureImage("main", 0),), id="then the image"),
         pytest.param(PLAIN, replace(PREPARED, images=frozenset({("main", 0)})), (), (StartAttempt("main", 0, 0),), id="then the start"),
         pytest.param(PLAIN, replace(PREPARED, in_flight=frozenset({EnsureImage("main", 0)})), (), (), id="nothing twice at once"),
-        pytest.param(PLAIN, PREPARED, (Seen("main", 0, "created"),), (EnsureImage("main", 0),), id="created is not started"),
+        pytest.param(PLAIN, PREPARED, (AttemptStatus("main", 0, "created"),), (EnsureImage("main", 0),), id="created is not started"),
         pytest.param(PLAIN, PREPARED, (running("main"),), (), id="a running pod is left alone"),
         pytest.param(WITH_INITS, PREPARED, (), (EnsureImage("a", 0),), id="only the first init"),
         pytest.param(WITH_INITS, PREPARED, (exited("a"),), (EnsureImage("b", 0),), id="the next init"),
@@ -86,7 +95,7 @@ TWO_SIDECARS = pod("p", MAIN, inits=(sh("one", "", sidecar=True), sh("two", "", 
         ),
         pytest.param(
             replace(TWO_SIDECARS, containers=(sh("main", "", pre_stop=HOOK),)),
-            replace(PREPARED, stop=Stop("Deleted", "", NOW, 0)),
+            replace(PREPARED, termination=PodTermination("Deleted", "", NOW, 0)),
             (running("one"), running("two"), running("main")),
             (Kill("one", 0, "KILL"), Kill("two", 0, "KILL"), Kill("main", 0, "KILL")),
             id="no grace: KILL to all, no hook",
@@ -127,13 +136,17 @@ TWO_SIDECARS = pod("p", MAIN, inits=(sh("one", "", sidecar=True), sh("two", "", 
             id="the newest two attempts stay",
         ),
         pytest.param(
-            PLAIN, PREPARED, (running("main"), Seen(SANDBOX, 0, "exited")), (Kill("main", 0, "KILL"),), id="no life without a sandbox"
+            PLAIN,
+            PREPARED,
+            (running("main"), AttemptStatus(SANDBOX, 0, "exited")),
+            (Kill("main", 0, "KILL"),),
+            id="no life without a sandbox",
         ),
         pytest.param(PLAIN, PREPARED, (exited("main"),), (), id="the end"),
         pytest.param(PLAIN, PREPARED, (running("stranger"),), (EnsureImage("main", 0),), id="a container of no name of ours"),
     ],
 )
-def test_actions(workload: Workload, memory: PodMemory, seen: tuple[Seen, ...], actions: tuple[Action, ...]) -> None:
+def test_actions(workload: Workload, memory: PodMemory, seen: tuple[AttemptStatus, ...], actions: tuple[Action, ...]) -> None:
     assert decide(workload, memory, seen, NOW).actions == actions
 
 
@@ -177,7 +190,7 @@ OOM = exited("main", 137, oom_killed=True, message="last words")
         ),
     ],
 )
-def test_state_of_the_main(workload: Workload, memory: PodMemory, seen: tuple[Seen, ...], state: ContainerState) -> None:
+def test_state_of_the_main(workload: Workload, memory: PodMemory, seen: tuple[AttemptStatus, ...], state: ContainerState) -> None:
     assert decide(workload, memory, seen, NOW).report.containers[0].state == state
 
 
@@ -200,7 +213,7 @@ def readiness(**result: object) -> PodMemory:
         (readiness(run=1, last=False, passed=True, message="the first of three"), ""),
         (readiness(run=1, last=True, passed=True), ""),
         (
-            replace(readiness(run=1, last=True, passed=True), stop=Stop("Deleted", "the pod was deleted", NOW, 5)),
+            replace(readiness(run=1, last=True, passed=True), termination=PodTermination("Deleted", "the pod was deleted", NOW, 5)),
             "Stopping container main: Deleted: the pod was deleted",
         ),
     ],
@@ -229,7 +242,7 @@ def test_wake_at_is_the_earliest_of_what_is_due() -> None:
 
 def test_a_sidecar_whose_turn_never_comes_is_ended_at_the_end_of_the_grace() -> None:
     seen = (running("side"), running("main"), exited("b"))
-    memory = replace(PREPARED, stop=Stop("Deleted", "gone", NOW, 30))
+    memory = replace(PREPARED, termination=PodTermination("Deleted", "gone", NOW, 30))
     first = decide(WITH_SIDECAR, memory, seen, NOW)
     assert first.actions == (Kill("main", 0, "TERM"),)
     after = learn(WITH_SIDECAR, first.memory, Outcome(first.actions[0]), NOW, Timing())
@@ -237,7 +250,7 @@ def test_a_sidecar_whose_turn_never_comes_is_ended_at_the_end_of_the_grace() -> 
 
 
 attempts = st.builds(
-    Seen,
+    AttemptStatus,
     container=st.sampled_from(["main", "side"]),
     attempt=st.integers(0, 5),
     state=st.sampled_from(["created", "running", "exited"]),
@@ -245,7 +258,9 @@ attempts = st.builds(
     exit_code=st.none() | st.integers(0, 255),
     message=st.text(max_size=20),
 )
-endings = st.builds(Ending, attempt=st.integers(0, 5), since=st.floats(0, 1e10), deadline=st.floats(0, 1e10), message=st.text(max_size=9))
+container_terminations = st.builds(
+    ContainerTermination, attempt=st.integers(0, 5), since=st.floats(0, 1e10), deadline=st.floats(0, 1e10), message=st.text(max_size=9)
+)
 
 
 @given(
@@ -254,21 +269,21 @@ endings = st.builds(Ending, attempt=st.integers(0, 5), since=st.floats(0, 1e10),
         started_at=st.none() | st.floats(0, 1e10),
         adopted=st.booleans(),
         finished=st.booleans(),
-        stop=st.none() | st.builds(Stop, st.text(max_size=9), st.text(max_size=9), st.floats(0, 1e10), st.floats(0, 1e5)),
-        ledger=st.lists(attempts, max_size=3).map(tuple),
-        endings=st.dictionaries(st.text(max_size=5), endings, max_size=2),
+        termination=st.none() | st.builds(PodTermination, st.text(max_size=9), st.text(max_size=9), st.floats(0, 1e10), st.floats(0, 1e5)),
+        attempts=st.lists(attempts, max_size=3).map(tuple),
+        container_terminations=st.dictionaries(st.text(max_size=5), container_terminations, max_size=2),
         post_starts=st.dictionaries(st.text(max_size=5), st.builds(PostStart, st.integers(0, 5), st.text(max_size=9)), max_size=2),
     )
 )
 def test_memory_survives_json(memory: PodMemory) -> None:
-    assert from_json(to_json(memory)) == memory
+    assert from_checkpoint(to_checkpoint(memory)) == memory
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "null", "{", '{"version": 99}', '{"version": 1, "started_at": 1}'])
 def test_a_memory_of_somebody_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        from_json(text)
+        from_checkpoint(text)
 
 
 def test_no_memory_is_a_new_pod() -> None:
-    assert from_json("") == PodMemory()
+    assert from_checkpoint("") == PodMemory()

@@ -8,12 +8,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interlink_common.lifecycle.actions import Action, Kill, Outcome, Prune, StartAttempt
 from interlink_common.lifecycle.decide import Decision, decide
 from interlink_common.lifecycle.feedback import learn
-from interlink_common.lifecycle.memory import PodMemory, from_json, to_json
-from interlink_common.lifecycle.seen import Seen
-from interlink_common.lifecycle.stopping import request_deletion
+from interlink_common.lifecycle.interface import Action, AttemptStatus, Kill, Outcome, Prune, StartAttempt
+from interlink_common.lifecycle.memory import PodMemory, from_checkpoint, to_checkpoint
+from interlink_common.lifecycle.termination import request_deletion
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import PodReport, Running, Terminated
 from interlink_common.model.workload import Container, EmptyDirVolume, ExecAction, Probe, Workload
@@ -55,12 +54,12 @@ def pods(draw: st.DrawFn) -> Workload:
 class Kubelet(RuleBasedStateMachine):
     """`world` is the truth: attempts by (container, attempt). Decisions follow every change, as the agent does it."""
 
-    @initialize(pod=pods(), adopted=st.sampled_from([False, False, False, True]))
-    def begin(self, pod: Workload, adopted: bool) -> None:
-        self.pod = pod
+    @initialize(workload=pods(), adopted=st.sampled_from([False, False, False, True]))
+    def begin(self, workload: Workload, adopted: bool) -> None:
+        self.pod = workload
         self.adopted = adopted
         self.memory = PodMemory(adopted=adopted)
-        self.world: dict[tuple[str, int], Seen] = {}
+        self.world: dict[tuple[str, int], AttemptStatus] = {}
         self.succeeded: set[str] = set()
         self.under_way: list[Action] = []
         self.now = 1000.0
@@ -93,16 +92,16 @@ class Kubelet(RuleBasedStateMachine):
 
     def restarted(self, name: str) -> bool:
         """Exit code 0 does not end a sidecar, nor what was killed for its probe or hook."""
-        ending = self.memory.endings.get(name)
-        return self.pod.container(name).sidecar or (ending is not None and ending.restart)
+        termination = self.memory.container_terminations.get(name)
+        return self.pod.container(name).sidecar or (termination is not None and termination.restart)
 
-    def running(self, name: str) -> Seen | None:
+    def running(self, name: str) -> AttemptStatus | None:
         return next((seen for (owner, _), seen in self.world.items() if owner == name and seen.state == "running"), None)
 
     def carry_out(self, action: Action) -> None:
         if isinstance(action, StartAttempt) and (action.container, action.attempt) not in self.world:
             assert self.running(action.container) is None
-            seen = Seen(action.container, action.attempt, "running", started_at=self.now, backoff_seconds=action.backoff_seconds)
+            seen = AttemptStatus(action.container, action.attempt, "running", started_at=self.now, backoff_seconds=action.backoff_seconds)
             self.world[action.container, action.attempt] = seen
         elif isinstance(action, Kill) and action.signal == "KILL":
             self.end(action.container, 137)
@@ -170,7 +169,7 @@ class Kubelet(RuleBasedStateMachine):
 
     @rule()
     def the_agent_restarts(self) -> None:
-        self.memory = from_json(to_json(self.memory))
+        self.memory = from_checkpoint(to_checkpoint(self.memory))
         self.under_way.clear()
         self.step()
 
@@ -192,7 +191,7 @@ class Kubelet(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From anywhere it comes to an end, if everything works from now on and, in the end, the pod is deleted."""
-        for turn in range(400):
+        for step in range(400):
             if self.memory.finished:
                 return
             if self.under_way:
@@ -200,7 +199,7 @@ class Kubelet(RuleBasedStateMachine):
                 self.carry_out(action)
                 self.finish(action, Outcome(action))
             else:
-                if turn > 200:
+                if step > 200:
                     self.memory = request_deletion(self.memory, self.now, 0)
                 mains = [(c.name, self.running(c.name)) for c in self.pod.all_containers if not c.sidecar]
                 for name, seen in mains:

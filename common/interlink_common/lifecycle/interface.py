@@ -1,4 +1,4 @@
-"""What a decision asks the agent to do, and what the agent learned by doing it.
+"""What passes between the lifecycle and the agent: attempts reported, actions asked for, their outcomes.
 
 An action stays in `PodMemory.in_flight` from the decision that asked for it until its `Outcome` is fed back, so equal
 actions are never under way twice: equality is the whole lock.
@@ -7,7 +7,12 @@ actions are never under way twice: equality is the whole lock.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Optional, Union
+
+CREATED, RUNNING, EXITED = "created", "running", "exited"
+
+SANDBOX = ""
+"""The container name under which a runtime reports the pod's sandbox, if it has one."""
 
 STARTUP, READINESS, LIVENESS = "startup", "readiness", "liveness"
 POST_START, PRE_STOP = "postStart", "preStop"
@@ -15,13 +20,36 @@ TERM, KILL = "TERM", "KILL"
 
 
 @dataclass(frozen=True)
+class AttemptStatus:
+    """One attempt of one container, as the runtime reports it: the lifecycle's only source of facts.
+
+    `attempt` counts from 0 and equals restartCount. `state` is created, running or exited. `message` is the termination message.
+    `backoff_seconds` is the delay that preceded this attempt: a runtime stores it with the attempt (a label), so that the back-off
+    survives a restart of the plugin.
+    """
+
+    container: str
+    attempt: int
+    state: str
+    id: str = ""
+    image_id: str = ""
+    started_at: Optional[float] = None
+    finished_at: Optional[float] = None
+    exit_code: Optional[int] = None
+    oom_killed: bool = False
+    reason: str = ""
+    message: str = ""
+    backoff_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Prepare:
-    """Make the pod's sandbox, volumes and network."""
+    """Make the pod's sandbox, volumes and network, or repair them."""
 
 
 @dataclass(frozen=True)
 class EnsureImage:
-    """Have the image ready for that attempt."""
+    """Pull the image for that attempt, if imagePullPolicy says so."""
 
     container: str
     attempt: int
