@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -37,7 +37,7 @@ class Tasks:
     """The background tasks of one owner; `close` ends and awaits them all."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_name: dict[str, set[asyncio.Task[None]]] = {}
 
     def once(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs `work` in the background; its exception is logged."""
@@ -45,26 +45,43 @@ class Tasks:
 
     def unless_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """As `once`, but for what is under way already under this name."""
-        if not any(task.get_name() == name for task in self._tasks):
+        if not self.is_running(name):
             self.once(name, work())
 
     def forever(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Runs `work` again and again: after an exception with back-off, after a return at once."""
         return self._spawn(name, _restarted(name, work))
 
+    def is_running(self, name: str) -> bool:
+        """Whether a task of that name is under way."""
+        return name in self._by_name
+
+    async def end(self, name: str) -> None:
+        """Cancels the tasks of that name and waits for their end."""
+        await _cancelled(self._by_name.get(name, ()))
+
     async def close(self) -> None:
         """Cancels what still runs and waits for it."""
-        while self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        while self._by_name:
+            await _cancelled([task for tasks in self._by_name.values() for task in tasks])
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._by_name.setdefault(name, set()).add(task)
+        task.add_done_callback(self._drop)
         return task
+
+    def _drop(self, task: asyncio.Task[None]) -> None:
+        tasks = self._by_name.get(task.get_name(), set())
+        tasks.discard(task)
+        if not tasks:
+            self._by_name.pop(task.get_name(), None)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _logged(name: str, work: Coroutine[Any, Any, None]) -> None:
