@@ -19,25 +19,27 @@ from interlink_common.backend import (
     Support,
     in_slices,
 )
+from interlink_common.background import Tasks
 from interlink_common.errors import BackendUnavailable, NotFound
+from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
-from interlink_kueue import capacity, check, creating, groups, labels, policy, states
+from interlink_kueue import capacity, check, creating, policy, states
 from interlink_kueue.client import Cluster
-from interlink_kueue.jobs import job_object, read_job
-from interlink_kueue.labels import Place
-from interlink_kueue.logs import read_log
-from interlink_kueue.mirror import Known, Mirror
-from interlink_kueue.queues import Queues
-from interlink_kueue.remotepod import RemotePod, read_pod
-from interlink_kueue.removing import Removing
+from interlink_kueue.fate import decide_fate, group_state
+from interlink_kueue.index import Index
+from interlink_kueue.informers import Informers
+from interlink_kueue.inventory import take_inventory
+from interlink_kueue.jobs import job_object
+from interlink_kueue.labels import ObjectRef
+from interlink_kueue.podview import EarlierRun, PodView, RecordedPod
+from interlink_kueue.queues import QueuePositions, Queues
+from interlink_kueue.removal import Removal, delete_run
 from interlink_kueue.settings import KueueSettings
-from interlink_kueue.translate import objects, target
-from interlink_kueue.upkeep import Carried, Tasks, Upkeep, is_repeatable, rerun_task
+from interlink_kueue.translate import build_objects, choose_target
+from interlink_kueue.upkeep import Upkeep
 from interlink_kueue.volumes import require_mapped
-from interlink_kueue.workers import Workers
-
-KUEUE_RETRY_SECONDS = 5.0
+from interlink_kueue.workerclusters import WorkerClusters
 
 
 class KueueBackend(Backend):
@@ -83,18 +85,19 @@ class KueueBackend(Backend):
     def __init__(self, settings: PluginSettings) -> None:
         super().__init__(settings)
         self._settings = cast(KueueSettings, settings)
-        self._clusters = {name: Cluster(name, chosen) for name, chosen in self._settings.clusters.items()}
+        self._clusters = {name: Cluster(name, cluster) for name, cluster in self._settings.clusters.items()}
         self._queues = {name: Queues(cluster) for name, cluster in self._clusters.items()}
-        self._mirror = Mirror(self._settings.instance, self._changed, self._stirred)
-        self._removing = Removing(self._clusters, self._mirror)
+        self._index = Index(self._report_later)
+        self._informers = Informers(self._clusters, self._queues, self._settings, self._index, self._wake_observer)
+        self._removal = Removal(self._clusters, self._index)
+        self._workers = WorkerClusters(self._clusters, self._index, self._settings)
+        self._upkeep = Upkeep(self._clusters, self._index, self._workers, self._settings)
+        self._positions = QueuePositions(self._queues, self._index)
         self._tasks = Tasks()
-        self._workers = Workers(self._clusters, self._mirror, self._settings)
-        self._upkeep = Upkeep(self._clusters, self._mirror, self._workers, self._settings, self._tasks)
-        self._jobs: dict[str, Carried] = {}
+        self._recorded: dict[str, RecordedPod] = {}
         self._submitting: set[str] = set()
         self._cancelling: set[str] = set()
-        self._positions: dict[str, int] = {}
-        self._dirty: dict[str, None] = {}
+        self._changed_pods: dict[str, None] = {}
         self._news = asyncio.Event()
 
     async def start(self, jobs: Sequence[Job]) -> None:
@@ -102,113 +105,106 @@ class KueueBackend(Backend):
         async for some in in_slices(jobs):
             for job in some:
                 with suppress(ValueError):
-                    self._jobs[job.pod_uid] = Carried.of(job.workload, Place.parse(job.jid))
-        as_jobs = {(carried.place.cluster, carried.place.namespace) for carried in self._jobs.values() if carried.place.is_job}
-        for cluster, namespace in self._sites():
-            self._follow(cluster, namespace, jobs=(cluster, namespace) in as_jobs)
+                    self._recorded[job.pod_uid] = RecordedPod.of(job.workload, ObjectRef.parse(job.jid))
+        with_jobs = {(recorded.ref.cluster, recorded.ref.namespace) for recorded in self._recorded.values() if recorded.ref.is_job}
+        for cluster, namespace in self._namespaces():
+            self._informers.follow(cluster, namespace, has_jobs=(cluster, namespace) in with_jobs)
         period_seconds = self._settings.queues.positions_seconds
         if period_seconds is not None:
-            self._tasks.begin("positions", lambda: self._keep_positions(period_seconds))
+            self._tasks.forever("read queue positions", lambda: self._positions.keep_reading(period_seconds))
 
     async def close(self) -> None:
-        await self._tasks.end()
-        await self._mirror.close()
+        await self._tasks.close()
+        await self._upkeep.close()
+        await self._informers.close()
         await asyncio.gather(*(cluster.close() for cluster in self._clusters.values()))
 
     def admit(self, workload: Workload) -> None:
-        target(workload, self._settings)
+        choose_target(workload, self._settings)
         policy.require_allowed(workload, self._settings.security)
         for volume in workload.volumes:
             require_mapped(volume, workload, self._settings)
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
-        made = objects(workload, target(workload, self._settings), self._settings)
-        return [job_object(made.pod) if made.as_job else made.pod, *made.others]
+        objects = build_objects(workload, choose_target(workload, self._settings), self._settings)
+        return [job_object(objects.pod) if objects.as_job else objects.pod, *objects.owned]
 
     async def submit(self, workload: Workload) -> str:
-        where = target(workload, self._settings)
-        cluster = self._clusters[where.cluster]
+        target = choose_target(workload, self._settings)
+        cluster = self._clusters[target.cluster]
         await cluster.connect()
-        namespace = where.namespace or cluster.namespace
-        if where.queue:
-            await self._queues[where.cluster].require_covered(workload, namespace, where.queue, self._settings)
-        made = objects(workload, where, self._settings)
-        place = Place(where.cluster, namespace, made.pod["metadata"]["name"], is_job=made.as_job)
+        namespace = target.namespace or cluster.namespace
+        if target.queue:
+            await self._queues[target.cluster].require_covered(workload, namespace, target.queue, self._settings)
+        objects = build_objects(workload, target, self._settings)
+        ref = ObjectRef(target.cluster, namespace, objects.pod["metadata"]["name"], is_job=objects.as_job)
         self._submitting.add(workload.uid)
         try:
-            created = await creating.create(cluster, namespace, made)
-            self._follow(where.cluster, namespace, queued=bool(where.queue), jobs=made.as_job)
-            self._mirror.note(where.cluster, created)
+            created = await creating.create_run(cluster, namespace, objects)
+            self._informers.follow(target.cluster, namespace, has_queue=bool(target.queue), has_jobs=objects.as_job)
+            self._index.add_created(target.cluster, created)
         finally:
             self._submitting.discard(workload.uid)
-        self._jobs[workload.uid] = Carried.of(workload, place)
-        self._changed(workload.uid)
-        return str(place)
+        self._recorded[workload.uid] = RecordedPod.of(workload, ref)
+        self._report_later(workload.uid)
+        return str(ref)
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """By one list for each namespace and kind. What was not created completely is undone: nothing of it ever ran."""
-        found: dict[str, tuple[int, FoundJob]] = {}
-        for name, namespace in self._sites():
-            async for pod, item in self._there(name, namespace):
-                place = Known(name, pod).place
-                if place.is_job:  # the settings may speak of none any more
-                    self._follow(name, namespace, jobs=True)
-                if not pod.complete and not self._is_at_work(pod.pod_uid):
-                    await creating.remove(self._clusters[name], place)
-                elif pod.pod_uid and pod.run >= found.get(pod.pod_uid, (0,))[0]:
-                    workload = labels.adoptable(item["metadata"].get("annotations") or {})
-                    found[pod.pod_uid] = pod.run, FoundJob(pod.pod_uid, str(place), workload)
-        return [job for _, job in found.values()]
-
-    async def _there(self, name: str, namespace: str) -> AsyncIterator[tuple[RemotePod, dict[str, Any]]]:
-        """Every Pod of ours in that namespace, and every Job as the pod that it makes."""
-        selector = {"labelSelector": f"{labels.INSTANCE}={self._settings.instance}"}
-        async for items, _ in self._clusters[name].listed(labels.pods_path(namespace), selector):
-            for item in items:
-                yield read_pod(item), item
-        if self._mirror.sites[name, namespace].has_jobs:
-            async for items, _ in self._clusters[name].listed(labels.jobs_path(namespace), selector):
-                for item in items:
-                    yield read_job(item).pod, item
+        """Also removes what interrupted creations have left: nothing of it ever ran."""
+        inventory = await take_inventory(
+            self._clusters,
+            self._namespaces(),
+            self._settings.instance,
+            lists_jobs=self._informers.watches_jobs,
+            is_being_created=self._is_being_created,
+        )
+        for cluster, namespace in inventory.with_jobs:  # of pods that the settings no longer lead to
+            self._informers.follow(cluster, namespace, has_jobs=True)
+        for pod_uid, ref in inventory.leftovers:
+            if not self._is_being_created(pod_uid):
+                await delete_run(self._clusters[ref.cluster], ref)
+        return inventory.jobs
 
     async def observe(self) -> AsyncIterator[Observation]:
-        while not all(site.tried for site in self._mirror.sites.values()):
+        while not self._informers.tried:
             self._news.clear()
             await self._news.wait()
-        self._dirty |= dict.fromkeys((*self._jobs, *self._mirror.pod_uids()))
+        self._changed_pods |= dict.fromkeys((*self._recorded, *self._index.pod_uids()))
         while True:
-            if words := self._down():
-                raise BackendUnavailable(words)
-            while self._dirty:
-                uid = next(iter(self._dirty))
-                del self._dirty[uid]
-                if (told := self._told(uid)) is not None:
-                    yield told
+            if outage := self._informers.outage:
+                raise BackendUnavailable(outage)
+            while self._changed_pods:
+                pod_uid = next(iter(self._changed_pods))
+                del self._changed_pods[pod_uid]
+                if (view := self._view(pod_uid)) is not None:
+                    self._upkeep.begin_due_actions(view)
+                if (report := self._report(pod_uid, view)) is not None:
+                    yield Observation(pod_uid, report)
             self._news.clear()
-            if not self._dirty:
+            if not self._changed_pods:
                 await self._news.wait()
 
     async def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
-        known = self._mirror.latest(job.pod_uid)
-        if known is None or known.gone:
+        run = self._index.latest(job.pod_uid)
+        if run is None or run.gone:
             raise NotFound(f"the remote pod of {job.workload.name} is gone, and its logs with it")
-        async for chunk in read_log(self._workers.cluster(known), known.pod, query):
+        async for chunk in self._workers.read_log(run, query):
             yield chunk
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
-        uid = job.pod_uid
-        self._cancelling.add(uid)
+        pod_uid = job.pod_uid
+        self._cancelling.add(pod_uid)
         try:
-            await self._tasks.end(rerun_task(uid))
-            places = {known.place for known in self._mirror.runs(uid) if not known.gone}
+            await self._upkeep.stop_rerun(pod_uid)
+            refs = {run.ref for run in self._index.runs(pod_uid) if not run.gone}
             with suppress(ValueError):
-                places.add(Place.parse(job.jid))
-            await self._removing.remove(uid, places, grace_seconds)
-            self._jobs.pop(uid, None)
-            self._upkeep.forget(uid)
-            self._mirror.forget(uid)
+                refs.add(ObjectRef.parse(job.jid))
+            await self._removal.remove_runs(pod_uid, refs, grace_seconds)
+            self._recorded.pop(pod_uid, None)
+            self._upkeep.forget(pod_uid)
+            self._index.forget(pod_uid)
         finally:
-            self._cancelling.discard(uid)
+            self._cancelling.discard(pod_uid)
 
     async def capacity(self) -> NodeCapacity:
         return await capacity.capacity(self._clusters, self._queues, self._settings)
@@ -216,97 +212,53 @@ class KueueBackend(Backend):
     async def check(self) -> list[CheckResult]:
         return await check.results(self._clusters, self._queues, self._settings)
 
-    def _is_at_work(self, uid: str) -> bool:
-        """Whether a run of that pod is being created now."""
-        return uid in self._submitting or self._tasks.running(rerun_task(uid))
+    def _is_being_created(self, pod_uid: str) -> bool:
+        return pod_uid in self._submitting or self._upkeep.is_rerunning(pod_uid)
 
-    def _sites(self) -> list[tuple[str, str]]:
-        """(cluster, namespace) of the settings, and of the pods on record."""
-        named = [
-            (tenant.cluster, tenant.namespace or self._clusters[tenant.cluster].namespace)
-            for tenant in self._settings.tenants.values()
-            if "{namespace}" not in tenant.namespace
-        ]
-        recorded = [(carried.place.cluster, carried.place.namespace) for carried in self._jobs.values()]
-        return [site for site in dict.fromkeys((*named, *recorded, *self._mirror.sites)) if site[0] in self._clusters]
+    def _namespaces(self) -> list[tuple[str, str]]:
+        return self._informers.namespaces(recorded.ref for recorded in self._recorded.values())
 
-    def _follow(self, name: str, namespace: str, *, queued: bool = False, jobs: bool = False) -> None:
-        """`queued`, `jobs`: a pod there is, besides those that the settings tell of."""
-        cluster = self._clusters[name]
-        queues = [
-            tenant
-            for tenant in self._settings.tenants.values()
-            if tenant.cluster == name and tenant.queue and (tenant.namespace or cluster.namespace) == namespace
-        ]
-        jobs = jobs or any(self._settings.may_be_job(tenant) for tenant in queues)
-        site = self._mirror.follow(cluster, namespace, jobs=jobs)
-        if not site.kueue and (queued or queues):
-            self._tasks.begin(f"find Kueue for {name}/{namespace}", lambda: self._follow_workloads(name, namespace))
+    def _report_later(self, pod_uid: str) -> None:
+        """Leaves it to `observe` to report the pod's state."""
+        self._changed_pods[pod_uid] = None
+        self._wake_observer()
 
-    async def _follow_workloads(self, name: str, namespace: str) -> None:
-        """As soon as it is known which API Kueue speaks there."""
-        version = ""
-        while not version:
-            with suppress(BackendUnavailable):
-                version = await self._queues[name].version()
-            await asyncio.sleep(0 if version else KUEUE_RETRY_SECONDS)
-        self._mirror.follow(self._clusters[name], namespace, kueue=version)
-
-    def _down(self) -> str:
-        """Why there is no news of any pod, "" while there is: one cluster that is away does not hide the others."""
-        sites = list(self._mirror.sites.values())
-        return sites[0].down if sites and all(site.down for site in sites) else ""
-
-    def _changed(self, pod_uid: str) -> None:
-        self._dirty[pod_uid] = None
-        self._stirred()
-
-    def _stirred(self) -> None:
+    def _wake_observer(self) -> None:
         self._news.set()
 
-    def _told(self, uid: str) -> Observation | None:
-        """The pod's state now, with what is due because of it begun. None: nothing is to be told."""
-        if uid in self._cancelling or uid in self._submitting:
+    def _view(self, pod_uid: str) -> PodView | None:
+        """What is known of the pod now; None if nothing is, or while a call works on it that knows better."""
+        run = self._index.latest(pod_uid)
+        if run is None or pod_uid in self._cancelling or pod_uid in self._submitting or self._upkeep.refusal(pod_uid):
             return None
-        known, carried = self._mirror.latest(uid), self._jobs.get(uid)
-        if known is None:
-            return self._vanished(uid)
-        if carried is not None and (why := self._upkeep.refused.get(uid)):
-            return Observation(uid, states.vanished(carried.containers, carried.init_containers, why))
-        whole = groups.whole(known.pod, self._mirror.members(known.pod), lambda other: is_repeatable(self._jobs.get(other)))
-        self._upkeep.act(uid, known, carried, whole)
-        admission = self._mirror.admission(known)
-        position = self._positions.get(admission.name) if admission else None
-        report = states.report(
-            known.pod,
-            admission,
-            gone=known.gone,
+        recorded = self._recorded.get(pod_uid)
+        group = group_state(run.pod, self._index.group_members(run.pod), self._is_repeatable)
+        fate = decide_fate(
+            run.pod,
+            gone=run.gone,
             on_deletion=self._settings.evictions.deleted,
-            repeatable=is_repeatable(carried),
-            whole=whole,
-            position=position,
-            hint=self._upkeep.hints.get(uid, ""),
+            is_repeatable=self._is_repeatable(pod_uid),
+            group=group,
         )
-        return Observation(uid, report)
+        earlier = tuple(
+            EarlierRun(run, bool(run.pod.group) and all(member.ended for member in self._index.group_run(run.pod)))
+            for run in self._index.runs(pod_uid)[:-1]
+        )
+        return PodView(run, fate, recorded, self._index.kueue_workload(run), earlier)
 
-    def _vanished(self, uid: str) -> Observation | None:
-        """A pod on record of which the cluster knows nothing. Only a complete list can tell that."""
-        carried = self._jobs.get(uid)
-        site = self._mirror.sites.get((carried.place.cluster, carried.place.namespace)) if carried else None
-        if carried is None or site is None or not site.synced:
+    def _is_repeatable(self, pod_uid: str) -> bool:
+        """Whether the pod's contents are known, so that it could be started again."""
+        recorded = self._recorded.get(pod_uid)
+        return recorded is not None and recorded.is_repeatable
+
+    def _report(self, pod_uid: str, view: PodView | None) -> PodReport | None:
+        if view is not None:
+            position = self._positions.get(view.kueue_workload.name) if view.kueue_workload else None
+            return states.report(view.run.pod, view.kueue_workload, view.fate, position=position, hint=self._upkeep.hint(pod_uid))
+        recorded = self._recorded.get(pod_uid)
+        if recorded is None or pod_uid in self._cancelling or pod_uid in self._submitting:
             return None
-        return Observation(uid, states.vanished(carried.containers, carried.init_containers))
-
-    async def _keep_positions(self, period_seconds: float) -> None:
-        """Positions in the queues that somebody waits in."""
-        while True:
-            await asyncio.sleep(period_seconds)
-            waiting = [known for known in self._mirror.all_latest() if labels.KUEUE_GATE in known.pod.gates and not known.gone]
-            found: dict[str, int] = {}
-            for cluster, namespace, queue in {(known.cluster, known.pod.namespace, known.pod.queue) for known in waiting}:
-                with suppress(BackendUnavailable):
-                    found |= await self._queues[cluster].positions(namespace, queue)
-            if found != self._positions:
-                self._positions = found
-                for known in waiting:
-                    self._changed(known.pod.pod_uid)
+        if refusal := self._upkeep.refusal(pod_uid):
+            return states.not_repeated(recorded.containers, recorded.init_containers, refusal)
+        # Only a complete list shows that the cluster has nothing of the pod.
+        return states.vanished(recorded.containers, recorded.init_containers) if self._informers.is_synced(recorded.ref) else None

@@ -1,7 +1,7 @@
-"""The Kubernetes API, asynchronous: the only module that imports the SDK, and the edge where foreign errors become ours.
+"""A client of the Kubernetes API: the only module that imports the SDK, and the one that translates foreign errors.
 
-The SDK reads kubeconfigs, tokens and certificates. The calls are raw JSON over httpx: typed models lose fields that they do not know,
-break on logs that are not UTF-8, and block the event loop for seconds on thousands of pods.
+The SDK reads kubeconfigs, tokens and certificates. The calls are raw JSON over httpx, because the SDK's typed models lose fields that
+they do not know, break on logs that are not UTF-8, and block the event loop for seconds on thousands of pods.
 
 ::
 
@@ -34,14 +34,14 @@ Json = dict[str, Any]
 
 PAGE = 500
 WATCH_SECONDS = 280
-"""How long the API server is asked to keep a watch; it ends it in order then."""
+"""How long the API server is asked to keep a watch; then it ends the watch without an error."""
 TOKEN_PERIOD_SECONDS = 10.0
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+MERGE_PATCH, STRATEGIC_MERGE_PATCH = "application/merge-patch+json", "application/strategic-merge-patch+json"
 OVERLOADED = (429, 503, 504)
 UNCERTAIN = (500, 502)
 TOO_LARGE = ("request is too large", "larger than max")
-"""etcd's words, which the API server passes on as 500, although trying again changes nothing."""
+"""Messages of etcd that the API server passes on as 500, although another try would change nothing."""
 
 FOREIGN_ERRORS = (
     httpx.HTTPError,
@@ -56,19 +56,20 @@ FOREIGN_ERRORS = (
 
 
 class ApiRefusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
-    """The API server said no. `status` is the HTTP code, `reason` v1.Status's CamelCase word, `words` one line without markup."""
+    """The API server said no. `status` is the HTTP code, `reason` the CamelCase word of v1.Status, `message` one line without markup."""
 
-    def __init__(self, status: int, reason: str, words: str) -> None:
-        super().__init__(words)
-        self.status, self.reason, self.words = status, reason, words
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
 
     @property
     def is_missing(self) -> bool:
         return self.status == 404
 
     @property
-    def is_conflict(self) -> bool:
-        return self.status == 409
+    def is_already_there(self) -> bool:
+        """There is an object of that name."""
+        return self.status == 409 and self.reason == "AlreadyExists"
 
     @property
     def is_expired(self) -> bool:
@@ -80,35 +81,35 @@ class ApiRefusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
         return self.status in (401, 403)
 
 
-def refusal(status: int, body: bytes, retry_after: str | None = None) -> ApiRefusal | BackendUnavailable:
-    """What an answer that is not a success means. The API server passes a webhook that is down on as 500."""
+def answer_error(status: int, body: bytes, retry_after: str | None = None) -> ApiRefusal | BackendUnavailable:
+    """What an answer that is not a success means. The API server passes the failure of a webhook on as 500."""
     try:
-        told = msgspec.json.decode(body)
-        words, reason = str(told["message"]), str(told.get("reason", ""))
+        answer = msgspec.json.decode(body)
+        message, reason = str(answer["message"]), str(answer.get("reason", ""))
     except (msgspec.MsgspecError, TypeError, KeyError, AttributeError):
-        words, reason = body[:2000].decode(errors="replace"), ""
-    if status in UNCERTAIN and any(sign in words for sign in TOO_LARGE):
-        return ApiRefusal(413, "RequestEntityTooLarge", sentence(words))
+        message, reason = body[:2000].decode(errors="replace"), ""
+    if status in UNCERTAIN and any(sign in message for sign in TOO_LARGE):
+        return ApiRefusal(413, "RequestEntityTooLarge", sentence(message))
     if status in OVERLOADED or status in UNCERTAIN:
         seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
-        return BackendUnavailable(f"the remote cluster can not do it now: {sentence(words) or status}", retry_after_seconds=seconds)
-    return ApiRefusal(status, reason, sentence(words) or f"the remote cluster answered {status}")
+        return BackendUnavailable(f"the remote cluster can not do it now: {sentence(message) or status}", retry_after_seconds=seconds)
+    return ApiRefusal(status, reason, sentence(message) or f"the remote cluster answered {status}")
 
 
-def translated(error: BaseException) -> BackendUnavailable:
-    """Everything foreign means that nothing is known."""
+def connection_error(error: BaseException) -> BackendUnavailable:
+    """Every foreign exception means that nothing is known."""
     return BackendUnavailable(f"the remote cluster does not answer: {sentence(str(error)) or type(error).__name__}")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the SDK has loaded. `namespace` is that of the context, or of the pod that we run in."""
+    """What the SDK has loaded. `namespace` is that of the context, or of the pod that the plugin runs in."""
 
     configuration: sdk.Configuration
     namespace: str
 
     def authorization(self) -> str:
-        """The header's value as of now: the SDK re-reads token files and runs exec plugins when it is due. Blocks."""
+        """The header's present value. Blocks: the SDK reads token files again and runs exec plugins when that is due."""
         configuration = self.configuration
         return configuration.get_api_key_with_prefix("BearerToken") or configuration.get_api_key_with_prefix("authorization") or ""
 
@@ -116,31 +117,31 @@ class Credentials:
 def load(settings: ClusterSettings) -> Credentials:
     """Blocks: reads files and may run an exec plugin. Raises what the SDK raises."""
     configuration = sdk.Configuration()
-    path = settings.kubeconfig or next(iter(_usual_kubeconfig()), None)
+    path = settings.kubeconfig or _usual_kubeconfig()
     if path is None:
         sdk_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the SDK has no types there
         return Credentials(configuration, NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.exists() else "default")
     context = settings.context or None
     sdk_config.load_kube_config(str(path), context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
     contexts, current = sdk_config.list_kube_config_contexts(str(path))  # type: ignore[no-untyped-call]
-    chosen = next((one for one in contexts if one["name"] == context), current)
+    chosen = next((entry for entry in contexts if entry["name"] == context), current)
     return Credentials(configuration, chosen["context"].get("namespace") or "default")
 
 
-def _usual_kubeconfig() -> list[str]:
-    """As kubectl: KUBECONFIG, which may name several files; else the home's, unless we run in a pod that has none."""
-    if named := os.environ.get("KUBECONFIG"):
-        return [named]
+def _usual_kubeconfig() -> str | None:
+    """As kubectl does: KUBECONFIG, else that of the home directory, unless the plugin runs in a pod that has none."""
+    if configured := os.environ.get("KUBECONFIG"):
+        return configured
     home = Path("~/.kube/config").expanduser()
-    return [str(home)] if home.exists() or "KUBERNETES_SERVICE_HOST" not in os.environ else []
+    return str(home) if home.exists() or "KUBERNETES_SERVICE_HOST" not in os.environ else None
 
 
 class _Bearer(httpx.Auth):
-    """The Authorization header, asked of the SDK now and then, in a thread: an exec plugin may take seconds."""
+    """Sets the Authorization header. The SDK computes it now and then, in a thread, because an exec plugin may take seconds."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._header, self._asked_at = "", -TOKEN_PERIOD_SECONDS
+        self._header, self._computed_at = "", -TOKEN_PERIOD_SECONDS
         self._lock = asyncio.Lock()
 
     async def async_auth_flow(self, request: httpx.Request) -> Any:
@@ -149,9 +150,9 @@ class _Bearer(httpx.Auth):
         else:
             async with self._lock:
                 now = asyncio.get_running_loop().time()
-                if now - self._asked_at >= TOKEN_PERIOD_SECONDS:
+                if now - self._computed_at >= TOKEN_PERIOD_SECONDS:
                     self._header = await asyncio.to_thread(self._credentials.authorization)
-                    self._asked_at = now
+                    self._computed_at = now
         if self._header:
             request.headers["Authorization"] = self._header
         yield request
@@ -169,7 +170,7 @@ def _tls(configuration: sdk.Configuration) -> ssl.SSLContext | bool:
 
 
 class Cluster:
-    """One remote cluster with one identity. Every method raises BackendUnavailable or ApiRefusal and nothing else."""
+    """One remote cluster with one identity. Its methods raise BackendUnavailable and ApiRefusal, and nothing else."""
 
     def __init__(self, name: str, settings: ClusterSettings) -> None:
         self.name = name
@@ -181,11 +182,11 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """That of the credentials, once they are loaded."""
+        """The namespace of the credentials, once they are loaded."""
         return self._credentials.namespace if self._credentials else "default"
 
     async def connect(self) -> None:
-        """Loads the credentials; asks nothing yet."""
+        """Loads the credentials, and calls nothing yet."""
         async with self._loading:
             if self._http is None:
                 try:
@@ -220,7 +221,7 @@ class Cluster:
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = "application/json"
     ) -> Json:
-        """The answer's JSON. A 401 loads the credentials anew, once: a token file may have been replaced."""
+        """Returns the answer's JSON. After a 401 it loads the credentials anew, once: a token file may have been replaced."""
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": content_type} if content is not None else {}
         async with self._calls:
@@ -234,8 +235,8 @@ class Cluster:
                     if answer.is_success:
                         return dict(msgspec.json.decode(answer.content)) if answer.content else {}
                 except FOREIGN_ERRORS as error:
-                    raise translated(error) from error
-                raise refusal(answer.status_code, answer.content, answer.headers.get("retry-after"))
+                    raise connection_error(error) from error
+                raise answer_error(answer.status_code, answer.content, answer.headers.get("retry-after"))
         raise AssertionError("unreachable")
 
     async def _client(self) -> httpx.AsyncClient:
@@ -244,14 +245,14 @@ class Cluster:
         return self._http
 
     async def _renew(self, used: httpx.AsyncClient) -> None:
-        """Only the first of many that failed with the same credentials."""
+        """Loads the credentials anew, once for all calls that failed with the same ones."""
         if self._http is used:
             self._http = None
             await self.connect()
             await used.aclose()
 
-    async def listed(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[tuple[list[Json], str]]:
-        """Pages of a list: (items, the list's resourceVersion)."""
+    async def list_pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[tuple[list[Json], str]]:
+        """Yields the pages of a list: (items, the list's resourceVersion)."""
         token = ""
         while True:
             page = await self.call("GET", path, query={**(query or {}), "limit": str(PAGE), **({"continue": token} if token else {})})
@@ -261,11 +262,11 @@ class Cluster:
             if not token:
                 return
 
-    async def watched(
+    async def watch(
         self, path: str, resource_version: str, query: Mapping[str, str] | None = None
     ) -> AsyncGenerator[tuple[str, Json], None]:
-        """(type, object) of each event until the API server ends the watch, or says nothing for too long."""
-        asked = {
+        """Yields (type, object) of each event until the API server ends the watch, or sends nothing for too long."""
+        watch_query = {
             **(query or {}),
             "watch": "true",
             "resourceVersion": resource_version,
@@ -274,30 +275,30 @@ class Cluster:
         }
         decoder = msgspec.json.Decoder()
         try:
-            async with self._stream(path, asked, self._settings.watch_idle_seconds) as answer:
+            async with self._stream(path, watch_query, self._settings.watch_idle_seconds) as answer:
                 async for line in _lines(answer.aiter_bytes()):
                     event = decoder.decode(line)
-                    kind, told = event["type"], event["object"]
+                    kind, item = event["type"], event["object"]
                     if kind == "ERROR":
-                        raise refusal(int(told.get("code") or 500), msgspec.json.encode(told))
-                    yield kind, told
+                        raise answer_error(int(item.get("code") or 500), msgspec.json.encode(item))
+                    yield kind, item
         except httpx.ReadTimeout:
             return
         except FOREIGN_ERRORS as error:
-            raise translated(error) from error
+            raise connection_error(error) from error
 
-    async def log(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-        """A container's log as it comes, byte for byte."""
+    async def read_log(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """Yields a container's log as it comes, byte for byte."""
         try:
             async with self._stream(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query, None) as answer:
                 async for chunk in answer.aiter_bytes():
                     yield chunk
         except FOREIGN_ERRORS as error:
-            raise translated(error) from error
+            raise connection_error(error) from error
 
     @asynccontextmanager
     async def _stream(self, path: str, query: Mapping[str, str], idle_seconds: float | None) -> AsyncIterator[httpx.Response]:
-        """An answer whose body comes bit by bit. Uncompressed: gzip would hold back what a follower waits for."""
+        """An answer whose body is read in chunks, uncompressed: gzip would hold back lines that somebody follows."""
         http = await self._client()
         timeout = httpx.Timeout(self._settings.request_timeout_seconds, read=idle_seconds)
         async with http.stream("GET", path, params=dict(query), timeout=timeout, headers={"Accept-Encoding": "identity"}) as answer:
@@ -305,8 +306,8 @@ class Cluster:
                 body = await answer.aread()
                 if answer.status_code == 401:
                     await self._renew(http)
-                    raise BackendUnavailable("the remote cluster wants new credentials")
-                raise refusal(answer.status_code, body, answer.headers.get("retry-after"))
+                    raise BackendUnavailable("the remote cluster asks for new credentials")
+                raise answer_error(answer.status_code, body, answer.headers.get("retry-after"))
             yield answer
 
 

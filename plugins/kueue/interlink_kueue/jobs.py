@@ -1,7 +1,7 @@
-"""A suspended Job as what carries a pod: Kueue starts it, stops it and starts it again, each time with a new pod of the Job. Pure.
+"""Pods that run as a suspended Job: Kueue starts the Job, suspends it and starts it again, each time with a new pod of the Job. Pure.
 
-How the pod ended is the Job's word, Complete or Failed: until then an ended pod may be one that Kueue has taken away, and the Job's next
-pod follows. Ends that count for nothing are kept in the Job's annotation `labels.PAST`.
+How the virtual pod ended is what the Job says, Complete or Failed. Before it says so, Kueue may have stopped the pod that has ended, and
+the Job's next pod follows. The ends of such superseded pods are kept in the Job's annotation `labels.EARLIER_RUNS`.
 """
 
 from __future__ import annotations
@@ -11,46 +11,50 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interlink_kueue import history, labels
-from interlink_kueue.history import Past
-from interlink_kueue.kueue import Admission, is_final
-from interlink_kueue.remotepod import EVICTED_BY_KUEUE, RemotePod, end_of, ended_by_itself, eviction, read_pod, remembering
+from interlink_kueue.history import EndedRun
+from interlink_kueue.kueue import KueueWorkload, is_final_eviction
+from interlink_kueue.podreader import read_pod
+from interlink_kueue.remotepod import EVICTED_BY_KUEUE, RemotePod, ended_run, with_remembered_states
 
 Json = dict[str, Any]
 
-REPLACED = "Replaced"
-"""Reason of a pod's end that nobody saw here: the plugin was away, and Kueue has admitted the Job again."""
+REPLACED_REASON = "Replaced"
+"""Reason of a pod's end that this plugin did not see: it was not running, and Kueue has admitted the Job again since."""
 
 
 def job_object(pod: Json) -> Json:
-    """The Job for a remote pod. Kueue does not look at it before it has its queue's label; see `queue_labels`."""
+    """Builds the Job for a remote pod. Kueue does not look at a Job before it has the label of its queue; see `queue_labels`."""
     metadata = pod["metadata"]
-    plain = {name: value for name, value in metadata["labels"].items() if not name.startswith(labels.KUEUE)}
-    told = {name: value for name, value in metadata["annotations"].items() if name != labels.PAST}
+    plain_labels = {name: value for name, value in metadata["labels"].items() if not name.startswith(labels.KUEUE)}
+    annotations = {name: value for name, value in metadata["annotations"].items() if name != labels.EARLIER_RUNS}
     spec = {name: value for name, value in pod["spec"].items() if name != "schedulingGates"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**metadata, "labels": {**plain, labels.ROLE: "job"}, "finalizers": []},
+        "metadata": {**metadata, "labels": {**plain_labels, labels.ROLE: "job"}, "finalizers": []},
         "spec": {
             "suspend": True,
             "parallelism": 1,
             "completions": 1,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
-            "template": {"metadata": {"labels": plain, "annotations": told, "finalizers": metadata["finalizers"]}, "spec": spec},
+            "template": {
+                "metadata": {"labels": plain_labels, "annotations": annotations, "finalizers": metadata["finalizers"]},
+                "spec": spec,
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def pod_object(job: Json) -> Json:
-    """A pod as the Job would make it, to ask whether it would be admitted: a Job that can't make its pod only waits."""
+    """The pod as the Job would make it, to find out whether it is admitted: a Job whose pod is not admitted only waits."""
     template = job["spec"]["template"]
     metadata = {**template["metadata"], "generateName": f"{job['metadata']['name']}-", "finalizers": []}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 def queue_labels(pod: Json) -> dict[str, str]:
-    """With these Kueue takes the Job up: all of it is there then."""
+    """The labels by which Kueue takes a Job up. The Job gets them last, when everything that belongs to it is there."""
     return {name: value for name, value in pod["metadata"]["labels"].items() if name.startswith(labels.KUEUE)}
 
 
@@ -65,89 +69,103 @@ class RemoteJob:
 
 
 def read_job(job: Json) -> RemoteJob:
+    """Reads a batch/v1 Job."""
     metadata, suspended = job["metadata"], bool(job["spec"].get("suspend"))
-    ends = (one for one in (job.get("status") or {}).get("conditions") or () if one["type"] in ("Complete", "Failed"))
-    end: Json = next((one for one in ends if one["status"] == "True"), {})
+    ends = (c for c in (job.get("status") or {}).get("conditions") or () if c["type"] in ("Complete", "Failed") and c["status"] == "True")
+    end: Json = next(ends, {})
     outcome = end.get("type", "")
     status = {"phase": {"Complete": "Succeeded", "Failed": "Failed"}.get(outcome, "Pending"), "message": end.get("message", "")}
     pod = read_pod({"metadata": metadata, "spec": job["spec"]["template"]["spec"], "status": status})
-    held = (labels.KUEUE_GATE,) if suspended and not outcome else ()
-    incomplete = () if pod.queue else (labels.GATE,)
-    return RemoteJob(replace(pod, gates=held + incomplete, succumbed=False, job=pod.name), suspended, outcome)
+    kueue_gate = (labels.KUEUE_GATE,) if suspended and not outcome else ()
+    own_gate = () if pod.queue else (labels.GATE,)
+    return RemoteJob(replace(pod, gates=kueue_gate + own_gate, stopped=False, job=pod.name), suspended, outcome)
 
 
-def carried(job: RemoteJob, pods: Iterable[RemotePod], admission: Admission | None) -> RemotePod:
-    """The Job with its pods as one remote pod: the last, if that counts, else one that waits. Where the pod is not to run twice, the first.
+def as_one_pod(job: RemoteJob, pods: Iterable[RemotePod], kueue_workload: KueueWorkload | None) -> RemotePod:
+    """The Job and its pods as one remote pod: the last pod if its state counts, else the pod that the Job would make next.
 
-    `over` are the pods whose ends count for nothing: they may go when `past`, which tells of them, is on the Job.
+    Where the virtual pod is not to run twice, the first pod counts. `superseded` are the pods whose ends do not count; they may go when
+    `earlier_runs`, which describes them, is written into the Job's annotation.
     """
-    counted = {one.pod for one in job.pod.past}
-    everyone = sorted(pods, key=lambda pod: (pod.created_at, pod.name))
-    fresh = [pod for pod in everyone if pod.uid not in counted]
-    again = job.pod.on_eviction == "rerun"
-    last = current = (fresh[-1] if again else fresh[0]) if fresh else None
+    recorded = {run.pod for run in job.pod.earlier_runs}
+    in_order = sorted(pods, key=lambda pod: (pod.created_at, pod.name))
+    unrecorded = [pod for pod in in_order if pod.uid not in recorded]
+    reruns = job.pod.on_eviction == "rerun"
+    last = current = (unrecorded[-1] if reruns else unrecorded[0]) if unrecorded else None
     if last is not None and last.ended and not job.outcome:
-        evicted = eviction(last)
-        if again and (evicted or (last.deleted and job.suspended)) and not is_final(evicted):
+        if reruns and (last.eviction or (last.deleted and job.suspended)) and not is_final_eviction(last.eviction):
             current = None
-        elif not evicted and not last.deleted:
+        elif not last.eviction and not last.deleted:
             current = replace(last, phase="Running")
-    over = [pod for pod in fresh if again and pod.ended and (pod is not last or current is None)]
-    left = [pod for pod in everyone if pod.uid in counted and labels.FINALIZER in pod.finalizers]
-    past = history.folded((*job.pod.past, *(_end(pod, admission) for pod in over)))
-    return replace(current or job.pod, queue=job.pod.queue, past=past, owner=job.pod.uid, over=(*left, *over))
+    ended = [pod for pod in unrecorded if reruns and pod.ended and (pod is not last or current is None)]
+    recorded_and_kept = [pod for pod in in_order if pod.uid in recorded and labels.FINALIZER in pod.finalizers]
+    return replace(
+        current or job.pod,
+        queue=job.pod.queue,
+        earlier_runs=history.shorten((*job.pod.earlier_runs, *(_superseded_run(pod, kueue_workload) for pod in ended))),
+        workload_owner=job.pod.uid,
+        superseded=(*recorded_and_kept, *ended),
+    )
 
 
-def _end(pod: RemotePod, admission: Admission | None) -> Past:
+def _superseded_run(pod: RemotePod, kueue_workload: KueueWorkload | None) -> EndedRun:
     if not pod.disruption[0]:
-        pod = replace(pod, disruption=(REPLACED, (admission and admission.previously) or "its Job has made another pod"))
-    return end_of(pod, eviction(pod) or pod.disruption[0])
+        message = (kueue_workload and kueue_workload.previously) or "its Job has made another pod"
+        pod = replace(pod, disruption=(REPLACED_REASON, message))
+    return ended_run(pod, pod.eviction or pod.disruption[0])
 
 
 @dataclass
-class Book:
-    """The Jobs of one namespace, and their pods by the Job's name. What is gone is kept until it is forgotten or counts for nothing.
+class JobStore:
+    """The Jobs of one namespace, and their pods by the Job's name. What is gone is kept until it is forgotten or superseded.
 
-    `synced`: the list of Jobs was complete once.
+    `synced`: a list of all Jobs has been read once.
     """
 
     synced: bool = False
     jobs: dict[str, RemoteJob] = field(default_factory=dict)
     pods: dict[str, dict[str, RemotePod]] = field(default_factory=dict)
 
-    def put_pod(self, pod: RemotePod, admission: Admission | None) -> None:
-        """Remembers why it is deleted: by the time it has ended, Kueue may have admitted its Job again and say nothing of that any more."""
+    def put_pod(self, pod: RemotePod, kueue_workload: KueueWorkload | None) -> None:
+        """Stores the pod, and at once why it is being deleted: when it has ended, Kueue may have admitted the Job again and show no
+        reason any more."""
         pods = self.pods.setdefault(pod.job, {})
         before = pods.get(pod.name)
         if before is not None and before.uid == pod.uid:
-            pod = remembering(pod, before)
-            if eviction(before):
+            pod = with_remembered_states(pod, before)
+            if before.eviction:
                 pod = replace(pod, disruption=before.disruption)
         pods[pod.name] = pod
-        self.put_admission(pod.job, admission)
+        self.put_kueue_workload(pod.job, kueue_workload)
 
-    def put_admission(self, job: str, admission: Admission | None) -> None:
-        if admission is not None and admission.evicted:
+    def put_kueue_workload(self, job: str, kueue_workload: KueueWorkload | None) -> None:
+        """Stores the reason of an eviction with the pods that are being deleted because of it."""
+        if kueue_workload is not None and kueue_workload.evicted:
+            disruption = EVICTED_BY_KUEUE + kueue_workload.evicted, kueue_workload.evicted_message
             for name, pod in self.pods.get(job, {}).items():
-                if pod.deleted and not ended_by_itself(pod) and not eviction(pod):
-                    told = EVICTED_BY_KUEUE + admission.evicted, admission.evicted_message
-                    self.pods[job][name] = replace(pod, disruption=told, succumbed=True)
+                if pod.deleted and not pod.ended_by_itself and not pod.eviction:
+                    self.pods[job][name] = replace(pod, disruption=disruption, stopped=True)
 
-    def lose_pod(self, job: str, name: str) -> None:
+    def mark_gone(self, job: str, name: str) -> None:
+        """The pod of that name is no longer on the cluster."""
         pods = self.pods.get(job, {})
         if name in pods:
-            ended = pods[name].phase if pods[name].ended else "Failed"
-            pods[name] = replace(pods[name], deleted=True, phase=ended, finalizers=())
+            phase = pods[name].phase if pods[name].ended else "Failed"
+            pods[name] = replace(pods[name], deleted=True, phase=phase, finalizers=())
 
-    def carried(self, job: str, admission: Admission | None) -> RemotePod | None:
-        """The Job as one remote pod; of a Job that was never seen, its last pod. None: there is nothing of it."""
+    def drop_recorded_pods(self, job: str) -> None:
+        """Forgets pods that are gone and that the Job's annotation describes."""
+        if job in self.jobs:
+            recorded, pods = {run.pod for run in self.jobs[job].pod.earlier_runs}, self.pods.get(job, {})
+            for pod in [pod for pod in pods.values() if pod.uid in recorded and not pod.finalizers]:
+                del pods[pod.name]
+
+    def as_one_pod(self, job: str, kueue_workload: KueueWorkload | None) -> RemotePod | None:
+        """The Job as one remote pod. Of a Job that was never seen it is the last pod, and None if there is no pod either."""
         pods = self.pods.get(job, {})
         if job not in self.jobs:
             return max(pods.values(), key=lambda pod: pod.created_at, default=None)
-        counted = {one.pod for one in self.jobs[job].pod.past}
-        for pod in [pod for pod in pods.values() if pod.uid in counted and not pod.finalizers]:
-            del pods[pod.name]
-        return carried(self.jobs[job], pods.values(), admission)
+        return as_one_pod(self.jobs[job], pods.values(), kueue_workload)
 
     def forget(self, job: str) -> None:
         self.jobs.pop(job, None)

@@ -1,6 +1,6 @@
-"""Names, labels and annotations of everything a pod has on the remote cluster: they alone are enough to find it again.
+"""Names, labels and annotations of everything that a pod has on the remote cluster; they are enough to find it again.
 
-A name is made of the pod's namespace, name and UID and of the run, so creating something twice is a conflict, never a second one.
+A name is made of the pod's namespace, name and UID and of the run's number: creating an object twice is a conflict, never a second one.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ INSTANCE, POD_UID, RUN, ROLE = f"{PREFIX}instance", f"{PREFIX}pod-uid", f"{PREFI
 POD_NAME, POD_NAMESPACE = f"{PREFIX}pod-name", f"{PREFIX}pod-namespace"
 GROUP, SUBDOMAIN = f"{PREFIX}group", f"{PREFIX}subdomain"
 STUB = f"{PREFIX}workload"
-"""Annotation with what adoption needs; see `codec.stub`."""
-PAST = f"{PREFIX}past"
+"""Annotation with what adoption needs of the workload; see `codec.stub`."""
+EARLIER_RUNS = f"{PREFIX}past"
 """Annotation with what became of earlier runs; see `history`."""
 WARNINGS = f"{PREFIX}warnings"
 ADOPTED = f"{PREFIX}adopted"
-"""Annotation of a workload that was read from remote labels: it has no contents, so it can't be started again."""
+"""Annotation of a workload that was read from a remote object: it has no commands and no files, so it cannot be started again."""
 FINALIZER = f"{PREFIX}outcome"
-"""Keeps a pod that somebody deletes readable until its end is known here."""
+"""Keeps a remote pod that somebody deletes readable until the plugin has reported its end."""
 GATE = f"{PREFIX}incomplete"
-"""Scheduling gate of a pod whose files are not all there yet, or of which it is not known yet that Kueue holds it."""
+"""Scheduling gate of a remote pod while its files are being created, or while it is unknown whether Kueue holds it."""
 
 KUEUE = "kueue.x-k8s.io/"
 QUEUE_NAME, PRIORITY_CLASS, GROUP_NAME = f"{KUEUE}queue-name", f"{KUEUE}priority-class", f"{KUEUE}pod-group-name"
@@ -40,16 +40,16 @@ JOB_NAME = "batch.kubernetes.io/job-name"
 CARRIER = "kueue.interlink.eu/carrier"
 CHOSEN_QUEUE = "kueue.interlink.eu/queue-name"
 ON_EVICTION = f"{PREFIX}on-eviction"
-"""Annotations by which a pod chooses; see settings.queues, settings.tenants and settings.evictions."""
+"""Annotations with which a pod overrides settings; see settings.queues, settings.tenants and settings.evictions."""
 
 UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 STUB_BYTES = 128 * 1024
-"""All annotations of an object may have 256 KiB (apimachinery, TotalAnnotationSizeLimitB)."""
+"""Limit of that annotation; all annotations of an object together may have 256 KiB (apimachinery, TotalAnnotationSizeLimitB)."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a remote pod is, or the Job that carries a pod. Its text is the pod's JID."""
+class ObjectRef:
+    """The address of a Pod or a Job on a remote cluster. Of the object that a run consists of, its text is the pod's JID."""
 
     cluster: str
     namespace: str
@@ -61,16 +61,17 @@ class Place:
 
     @property
     def path(self) -> str:
+        """In the Kubernetes API."""
         if self.is_job:
             return f"{jobs_path(self.namespace)}/{self.name}"
         return f"{pods_path(self.namespace)}/{self.name}"
 
     @classmethod
-    def parse(cls, jid: str) -> Place:
-        """Raises ValueError."""
+    def parse(cls, jid: str) -> ObjectRef:
+        """Raises ValueError for a text that is no JID."""
         cluster, namespace, *kind, name = jid.split("/")
         if kind not in ([], ["jobs"]):
-            raise ValueError(f"{jid} is no place of a pod")
+            raise ValueError(f"{jid} is not the JID of a remote object")
         return cls(cluster, namespace, name, is_job=bool(kind))
 
 
@@ -88,41 +89,42 @@ def require_safe_uid(uid: str) -> None:
         raise Refused("metadata.uid must consist of letters, digits, dots, - and _, and be at most 63 long")
 
 
-def pod_name(pod: Workload, run: int) -> str:
-    """The first run's name does not tell its number, so that most people never see one."""
-    return safe_name(pod.namespace, pod.name, pod.uid, *([str(run)] if run else []))
+def pod_name(workload: Workload, run: int) -> str:
+    """Name of the remote Pod or Job. That of the first run has no number, so most people never see one."""
+    return safe_name(workload.namespace, workload.name, workload.uid, *([str(run)] if run else []))
 
 
-def files_name(pod: Workload, run: int, what: str) -> str:
-    return safe_name(pod.name, what, pod.uid, str(run))
+def files_name(workload: Workload, run: int, content: str) -> str:
+    """Name of a ConfigMap or Secret of one run."""
+    return safe_name(workload.name, content, workload.uid, str(run))
 
 
 def group_name(group: tuple[str, ...], run: int) -> str:
-    """A group on the remote cluster; Kueue's workload is called so. To Kueue it is a new one in each run."""
+    """Name of a pod group, and so of its Kueue workload. Each run is a new group to Kueue."""
     return safe_name(*group, *([str(run)] if run else []))
 
 
-def subdomain(pod: Workload) -> str:
-    """Those of two virtual namespaces never meet."""
-    return safe_name(pod.namespace, pod.subdomain)
+def subdomain(workload: Workload) -> str:
+    """Label value that selects the pods of one subdomain; those of two virtual namespaces never meet."""
+    return safe_name(workload.namespace, workload.subdomain)
 
 
-def ours(instance: str, pod: Workload, run: int) -> dict[str, str]:
+def run_labels(instance: str, workload: Workload, run: int) -> dict[str, str]:
     """Labels of every object of one run."""
-    return {INSTANCE: instance, POD_UID: pod.uid, RUN: str(run)}
+    return {INSTANCE: instance, POD_UID: workload.uid, RUN: str(run)}
 
 
-def told(pod: Workload) -> dict[str, str]:
-    """Annotations for people, and for adoption if the database is lost."""
-    annotations = {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid}
-    stub = codec.to_json(codec.stub(pod))
+def identity_annotations(workload: Workload) -> dict[str, str]:
+    """Annotations that name the pod to people, and that adoption reads if the plugin's database is lost."""
+    annotations = {POD_NAME: workload.name, POD_NAMESPACE: workload.namespace, POD_UID: workload.uid}
+    stub = codec.to_json(codec.stub(workload))
     if len(stub.encode()) <= STUB_BYTES:
         annotations[STUB] = stub
     return annotations
 
 
-def adoptable(annotations: Mapping[str, str]) -> Workload | None:
-    """The stub in a pod's annotations, marked as one; None if there is none that can be read."""
+def adopted_workload(annotations: Mapping[str, str]) -> Workload | None:
+    """The stub in a remote object's annotations, marked as adopted; None if there is none that can be read."""
     try:
         return replace(codec.from_json(annotations[STUB]), annotations={ADOPTED: "true"})
     except (KeyError, ValueError):

@@ -1,34 +1,40 @@
-"""What counts of a v1.Pod on a remote cluster: read from it once, so that the rest need not be kept for thousands of pods. Pure."""
+"""A pod on the remote cluster as this plugin keeps it: only what counts of a v1.Pod, because it keeps thousands of them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
-from interlink_common.model.report import ContainerReport, ContainerState, Running, Terminated, Waiting
+from interlink_common.model.report import ContainerReport, Running, Terminated, Waiting
 from interlink_kueue import history, labels
-from interlink_kueue.history import End, Past
-from interlink_kueue.kueue import Admission
-
-Json = dict[str, Any]
+from interlink_kueue.history import ContainerEnd, EndedRun
+from interlink_kueue.kueue import KueueWorkload
+from interlink_kueue.labels import ObjectRef
 
 KILLED_CODE = 137
+DELETED_REASON = "DeletedRemotely"
+"""Reason of the end of a pod that somebody has deleted on the remote cluster."""
 TERMINAL = ("Succeeded", "Failed")
 EVICTED_BY_KUEUE = "WorkloadEvictedDueTo"
 PREEMPTED_BY_SCHEDULER = "PreemptionByScheduler"
 
 
+def eviction_reason(reason: str) -> str:
+    """Of a disruption: why Kueue or the scheduler evicted the pod, "" for any other disruption."""
+    if reason.startswith(EVICTED_BY_KUEUE):
+        return reason.removeprefix(EVICTED_BY_KUEUE)
+    return reason if reason == PREEMPTED_BY_SCHEDULER else ""
+
+
 @dataclass(frozen=True, slots=True)
 class RemotePod:
-    """What counts of a v1.Pod. `succumbed`: it ended because somebody deleted or evicted it, or so it must be taken."""
+    """What counts of a v1.Pod, or of a Job as the pod that it stands for."""
 
     name: str
     namespace: str
     uid: str
     pod_uid: str
-    run: int
+    """UID of the virtual pod."""
+    run_number: int
     gates: tuple[str, ...]
     queue: str
     group: str
@@ -39,190 +45,132 @@ class RemotePod:
     message: str
     node: str
     deleted: bool
-    succumbed: bool
+    """Whether somebody has asked for its deletion."""
+    stopped: bool
+    """Whether it ended because somebody deleted or evicted it, or must be taken to have ended so."""
     disruption: tuple[str, str]
-    unscheduled: str
+    """(reason, message) of whoever ends it."""
+    unschedulable: str
+    """The scheduler's message, "" unless it found no node."""
     containers: tuple[ContainerReport, ...]
     init_containers: tuple[ContainerReport, ...]
-    past: tuple[Past, ...]
+    earlier_runs: tuple[EndedRun, ...]
     warnings: str
     finalizers: tuple[str, ...]
     created_at: str
     job: str
     """Name of the Job that made it, "" for none."""
-    owner: str
-    """UID of what Kueue's workload stands for: the pod, or its Job."""
-    over: tuple[RemotePod, ...] = ()
-    """Of a Job: its pods that count for nothing; see `jobs`."""
+    workload_owner: str
+    """UID of the object that Kueue's Workload belongs to: the pod, or its Job."""
+    superseded: tuple[RemotePod, ...] = ()
+    """Of a Job: those of its pods whose ends do not count; see `jobs`."""
 
     @property
-    def number(self) -> int:
-        """Which run it is, from 1. Kueue may start a Job several times; its containers are never started again otherwise."""
-        return 1 + (history.restarts(self.past, self.containers[0].name) if self.job else self.run)
+    def nth_run(self) -> int:
+        """The run's number as people count, from 1. Kueue may start a Job several times; these starts are counted as runs, too."""
+        return 1 + (history.count_restarts(self.earlier_runs, self.containers[0].name) if self.job else self.run_number)
 
     @property
-    def complete(self) -> bool:
-        """Whether everything of it was created; see `labels.GATE`."""
+    def is_complete(self) -> bool:
+        """Whether everything that belongs to it was created; see `labels.GATE`."""
         return labels.GATE not in self.gates
 
     @property
-    def waits(self) -> bool:
-        """Whether none of its containers has begun, and it may still begin."""
-        everyone = (*self.init_containers, *self.containers)
-        return not self.ended and not self.deleted and all(isinstance(one.state, Waiting) for one in everyone)
+    def is_waiting(self) -> bool:
+        """Whether no container has started yet, and one still may."""
+        containers = (*self.init_containers, *self.containers)
+        return not self.ended and not self.deleted and all(isinstance(container.state, Waiting) for container in containers)
 
     @property
     def ended(self) -> bool:
+        """Whether its phase is a final one."""
         return self.phase in TERMINAL
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it ended, and nobody had deleted or evicted it."""
+        return self.ended and not self.stopped
 
-def read_pod(pod: Json) -> RemotePod:
-    """The part of a v1.Pod that counts, so that the rest need not be kept for thousands of them."""
-    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
-    named, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
-    unscheduled: Json = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled" and c["status"] == "False"), {})
-    disruption = _disruption(conditions)
-    return RemotePod(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        pod_uid=named.get(labels.POD_UID, ""),
-        run=_number(named.get(labels.RUN, "")),
-        gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
-        queue=named.get(labels.QUEUE_NAME, ""),
-        group=named.get(labels.GROUP, ""),
-        group_count=_number(annotations.get(labels.GROUP_COUNT, "")),
-        on_eviction=annotations.get(labels.ON_EVICTION, ""),
-        phase=status.get("phase", ""),
-        reason=status.get("reason", ""),
-        message=status.get("message", ""),
-        node=spec.get("nodeName", ""),
-        deleted="deletionTimestamp" in metadata,
-        succumbed=_succumbed(metadata, status, disruption),
-        disruption=disruption,
-        unscheduled=unscheduled.get("message", "") if unscheduled.get("reason") == "Unschedulable" else "",
-        containers=_reports(spec.get("containers"), status.get("containerStatuses")),
-        init_containers=_reports(spec.get("initContainers"), status.get("initContainerStatuses")),
-        past=history.read(annotations.get(labels.PAST, "[]")),
-        warnings=annotations.get(labels.WARNINGS, ""),
-        finalizers=tuple(metadata.get("finalizers") or ()),
-        created_at=metadata.get("creationTimestamp", ""),
-        job=named.get(labels.JOB_NAME, ""),
-        owner=metadata["uid"],
-    )
+    @property
+    def eviction(self) -> str:
+        """The reason for which Kueue or the scheduler evicted it, "" if nobody did. Those of Kueue come without its prefix."""
+        return eviction_reason(self.disruption[0])
+
+    @property
+    def disruption_message(self) -> str:
+        """Who ended it, of a pod that did not end by itself."""
+        reason, message = self.disruption
+        if reason:
+            return message or reason
+        return "the remote pod was deleted by somebody"
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else 0
+@dataclass(frozen=True, slots=True)
+class RemoteRun:
+    """One run of a virtual pod as last seen. `gone`: it was on the remote cluster, and is no longer there."""
+
+    cluster: str
+    pod: RemotePod
+    gone: bool = False
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Pod or the Job that the run consists of."""
+        return ObjectRef(self.cluster, self.pod.namespace, self.pod.job or self.pod.name, is_job=bool(self.pod.job))
+
+    @property
+    def pod_path(self) -> str:
+        """The remote pod in the Kubernetes API."""
+        return ObjectRef(self.cluster, self.pod.namespace, self.pod.name).path
 
 
-def _succumbed(metadata: Json, status: Json, disruption: tuple[str, str]) -> bool:
-    """Of a pod that is seen for the first time; `remembering` knows better of others.
+def with_worker_eviction(pod: RemotePod, kueue_workload: KueueWorkload | None) -> RemotePod:
+    """The pod as evicted, where Kueue has evicted it from a worker cluster.
 
-    deletionTimestamp is the request's time plus the grace, until the kubelet's last call sets both to now and 0: from then on nobody can
-    tell what came first (apiserver pkg/registry/rest/delete.go). Neither can be told within one second.
+    MultiKueue then deletes the copy on the worker cluster and leaves the pod of the manager's cluster as it is: held by the gate, with
+    the last status of its copy.
     """
-    if "deletionTimestamp" not in metadata:
-        return bool(_eviction(disruption[0]))
-    grace_seconds = metadata.get("deletionGracePeriodSeconds") or 0
-    ends = [_seconds((one.get("state") or {}).get("terminated", {}).get("finishedAt")) for one in status.get("containerStatuses") or ()]
-    known = [end for end in ends if end is not None]
-    if not grace_seconds or not ends or len(known) < len(ends):
-        return True
-    return max(known) >= (_seconds(metadata["deletionTimestamp"]) or 0.0) - grace_seconds
-
-
-def _disruption(conditions: dict[str, Json]) -> tuple[str, str]:
-    """(reason, message) of whoever ends the pod: Kueue sets TerminationTarget, Kubernetes DisruptionTarget."""
-    for kind in ("TerminationTarget", "DisruptionTarget"):
-        if kind in conditions:
-            return conditions[kind].get("reason", ""), conditions[kind].get("message", "")
-    return "", ""
-
-
-def _reports(specs: Iterable[Json] | None, statuses: Iterable[Json] | None) -> tuple[ContainerReport, ...]:
-    known = {status["name"]: status for status in statuses or ()}
-    return tuple(_report(spec, known.get(spec["name"])) for spec in specs or ())
-
-
-def _report(spec: Json, status: Json | None) -> ContainerReport:
-    if status is None:
-        return ContainerReport(spec["name"], Waiting(""), image=spec.get("image", ""))
-    last = _state(status.get("lastState") or {})
-    return ContainerReport(
-        name=spec["name"],
-        state=_state(status.get("state") or {}),
-        last_state=last if isinstance(last, Terminated) else None,
-        ready=bool(status.get("ready")),
-        started=bool(status.get("started")),
-        restart_count=int(status.get("restartCount", 0)),
-        image=spec.get("image", ""),
-        image_id=status.get("imageID", ""),
-        container_id=status.get("containerID", ""),
-    )
-
-
-def _state(state: Json) -> ContainerState:
-    if running := state.get("running"):
-        return Running(_seconds(running.get("startedAt")) or 0.0)
-    if ended := state.get("terminated"):
-        return Terminated(
-            exit_code=int(ended.get("exitCode", KILLED_CODE)),
-            reason=ended.get("reason", ""),
-            message=ended.get("message", ""),
-            started_at=_seconds(ended.get("startedAt")),
-            finished_at=_seconds(ended.get("finishedAt")),
-            container_id=ended.get("containerID", ""),
-        )
-    waiting = state.get("waiting") or {}
-    return Waiting(waiting.get("reason", ""), waiting.get("message", ""))
-
-
-def _seconds(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def as_evicted(pod: RemotePod, admission: Admission | None) -> RemotePod:
-    """MultiKueue leaves the pod of the manager's cluster as it is when it evicts it: held by the gate, with the last status of its copy
-    on the worker cluster, which it deletes."""
-    if admission is None or not admission.evicted or labels.KUEUE_GATE not in pod.gates or pod.waits or pod.ended:
+    if kueue_workload is None or not kueue_workload.evicted or labels.KUEUE_GATE not in pod.gates or pod.is_waiting or pod.ended:
         return pod
 
-    def killed(found: ContainerReport) -> ContainerReport:
-        if isinstance(found.state, Terminated):
-            return found
-        begun = found.state.started_at if isinstance(found.state, Running) else None
-        return replace(found, state=Terminated(KILLED_CODE, admission.evicted, admission.evicted_message, begun), ready=False)
+    def killed(container: ContainerReport) -> ContainerReport:
+        if isinstance(container.state, Terminated):
+            return container
+        started_at = container.state.started_at if isinstance(container.state, Running) else None
+        state = Terminated(KILLED_CODE, kueue_workload.evicted, kueue_workload.evicted_message, started_at)
+        return replace(container, state=state, ready=False)
 
     return replace(
         pod,
         phase="Failed",
-        succumbed=True,
-        disruption=(EVICTED_BY_KUEUE + admission.evicted, admission.evicted_message),
-        containers=tuple(killed(found) for found in pod.containers),
-        init_containers=tuple(killed(found) for found in pod.init_containers),
+        stopped=True,
+        disruption=(EVICTED_BY_KUEUE + kueue_workload.evicted, kueue_workload.evicted_message),
+        containers=tuple(killed(container) for container in pod.containers),
+        init_containers=tuple(killed(container) for container in pod.init_containers),
     )
 
 
-def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
-    """The pod, with what can't be read from it any more: last states that its kubelet has cleaned up, whether it had ended before
-    somebody deleted it, and that it was evicted from its worker cluster."""
-    if labels.KUEUE_GATE in pod.gates and eviction(before):
+def with_remembered_states(pod: RemotePod, before: RemotePod) -> RemotePod:
+    """The pod, completed by what `before` showed and the API server no longer does.
+
+    That is last states that the kubelet has cleaned up, whether the pod had ended before somebody deleted it, and its eviction from a
+    worker cluster.
+    """
+    if labels.KUEUE_GATE in pod.gates and before.eviction:
         return replace(before, deleted=pod.deleted, finalizers=pod.finalizers)
     if before.ended:
-        pod = replace(pod, succumbed=before.succumbed)
-    elif before.deleted or eviction(before):
-        pod = replace(pod, succumbed=True)
+        pod = replace(pod, stopped=before.stopped)
+    elif before.deleted or before.eviction:
+        pod = replace(pod, stopped=True)
 
-    def filled(now: ContainerReport, then: ContainerReport) -> ContainerReport:
+    def with_last_state(now: ContainerReport, then: ContainerReport) -> ContainerReport:
         if now.last_state is not None or now.restart_count == 0:
             return now
         ended = then.state if then.restart_count < now.restart_count else then.last_state
         return replace(now, last_state=ended if isinstance(ended, Terminated) else None)
 
     def merged(now: tuple[ContainerReport, ...], then: tuple[ContainerReport, ...]) -> tuple[ContainerReport, ...]:
-        return tuple(filled(*pair) for pair in zip(now, then, strict=True)) if len(now) == len(then) else now
+        return tuple(with_last_state(*pair) for pair in zip(now, then, strict=True)) if len(now) == len(then) else now
 
     return replace(
         pod,
@@ -231,35 +179,17 @@ def remembering(pod: RemotePod, before: RemotePod) -> RemotePod:
     )
 
 
-def ended_by_itself(pod: RemotePod) -> bool:
-    return pod.ended and not pod.succumbed
-
-
-def why(pod: RemotePod) -> str:
-    """In words: who ended a pod that did not end by itself."""
-    reason, message = pod.disruption
-    if reason:
-        return message or reason
-    return "the remote pod was deleted by somebody"
-
-
-def end_of(pod: RemotePod, reason: str) -> Past:
-    """What is kept of a run."""
-    everyone = (*pod.init_containers, *pod.containers)
+def ended_run(pod: RemotePod, reason: str) -> EndedRun:
+    """What the next run keeps of this one."""
+    containers = (*pod.init_containers, *pod.containers)
     ends = tuple(
-        End(c.name, c.state.exit_code, c.state.started_at or 0.0, c.state.finished_at or 0.0, c.state.container_id)
-        for c in everyone
+        ContainerEnd(c.name, c.state.exit_code, c.state.started_at or 0.0, c.state.finished_at or 0.0, c.state.container_id)
+        for c in containers
         if isinstance(c.state, Terminated)
     )
-    return Past(reason, why(pod), ends, {c.name: c.restart_count for c in everyone}, pod.uid)
+    return EndedRun(reason, pod.disruption_message, ends, {c.name: c.restart_count for c in containers}, pod.uid)
 
 
-def eviction(pod: RemotePod) -> str:
-    """The reason, "" if nobody evicted the pod. Kueue's are told without its prefix."""
-    return _eviction(pod.disruption[0])
-
-
-def _eviction(reason: str) -> str:
-    if reason.startswith(EVICTED_BY_KUEUE):
-        return reason.removeprefix(EVICTED_BY_KUEUE)
-    return reason if reason == PREEMPTED_BY_SCHEDULER else ""
+def runs_before_next(pod: RemotePod) -> tuple[EndedRun, ...]:
+    """The history that the next run is created with."""
+    return history.shorten((*pod.earlier_runs, ended_run(pod, pod.eviction or DELETED_REASON)))

@@ -91,7 +91,7 @@ def _files(volume: FilesVolume, pod: Workload, run: int, settings: KueueSettings
             {
                 "apiVersion": "v1",
                 "kind": "Secret" if volume.secret else "ConfigMap",
-                "metadata": {"name": name, "labels": labels.ours(settings.instance, pod, run)},
+                "metadata": {"name": name, "labels": labels.run_labels(settings.instance, pod, run)},
                 "data" if volume.secret else "binaryData": data,
             }
         )
@@ -174,7 +174,7 @@ def _ephemeral(volume: ExternalVolume, pod: Workload, run: int, where: str, sett
         "resources": {"requests": {"storage": volume.attributes["storage"]}},
     }
     template = {
-        "metadata": {"labels": labels.ours(settings.instance, pod, run)},
+        "metadata": {"labels": labels.run_labels(settings.instance, pod, run)},
         "spec": spec | ({"storageClassName": remote} if remote else {}),
     }
     return Carried({"ephemeral": {"volumeClaimTemplate": template}})

@@ -1,4 +1,4 @@
-"""No exception of the SDK and of the libraries below it escapes the edge in client.py; each answer of an API server has its meaning."""
+"""No exception of the SDK and of the libraries below it escapes from client.py; each answer of an API server has its meaning."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from interlink_common.errors import BackendUnavailable, Refused
-from interlink_kueue.client import FOREIGN_ERRORS, ApiRefusal, refusal, translated
-from interlink_kueue.creating import explained
+from interlink_kueue.client import FOREIGN_ERRORS, ApiRefusal, answer_error, connection_error
+from interlink_kueue.creating import creation_error
 
 
 def exceptions_of(module: ModuleType) -> list[type[Exception]]:
@@ -29,12 +29,12 @@ FOREIGN = {kind for module in (httpx, kubernetes.config, msgspec, yaml) for kind
 @pytest.mark.parametrize("kind", sorted(FOREIGN, key=str), ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_foreign_exception_is_caught_and_temporary(kind: type[Exception]) -> None:
     assert issubclass(kind, FOREIGN_ERRORS)
-    mapped = translated(type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "its words"})())
+    mapped = connection_error(type(kind.__name__, (kind,), {"__init__": lambda _: None, "__str__": lambda _: "its words"})())
     assert str(mapped) == "the remote cluster does not answer: its words"
 
 
 def answer(status: int, message: str, reason: str = "") -> ApiRefusal | BackendUnavailable:
-    return refusal(status, json.dumps({"kind": "Status", "message": message, "reason": reason}).encode(), "7")
+    return answer_error(status, json.dumps({"kind": "Status", "message": message, "reason": reason}).encode(), "7")
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_the_servers_wish_to_wait_is_kept() -> None:
 def test_admission_errors_are_one_sentence(status: int, message: str, kind: type[Exception], said: str) -> None:
     found = answer(status, message)
     assert isinstance(found, ApiRefusal)
-    explanation = explained(found, "ns")
+    explanation = creation_error(found, "ns")
     assert (type(explanation), str(explanation)) == (kind, said)

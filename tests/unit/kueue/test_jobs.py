@@ -10,24 +10,26 @@ import pytest
 from interlink_common.errors import Refused
 from interlink_common.model.report import ContainerReport, Waiting
 from interlink_kueue import labels
-from interlink_kueue.history import End, Past, written
-from interlink_kueue.jobs import Book, carried, job_object, pod_object, queue_labels, read_job
-from interlink_kueue.kueue import Admission
-from interlink_kueue.remotepod import RemotePod, ended_by_itself, eviction, read_pod
-from interlink_kueue.states import Fate, fate, is_last, report
-from interlink_kueue.translate import objects, target
+from interlink_kueue.fate import Fate, decide_fate, must_stop_job
+from interlink_kueue.history import ContainerEnd, EndedRun, to_annotation
+from interlink_kueue.jobs import JobStore, as_one_pod, job_object, pod_object, queue_labels, read_job
+from interlink_kueue.kueue import KueueWorkload
+from interlink_kueue.podreader import read_pod
+from interlink_kueue.remotepod import RemotePod
+from interlink_kueue.states import report
+from interlink_kueue.translate import build_objects, choose_target
 from tests.unit.kueue.pods import UID, pod, settings
 
 T0, T1 = "2026-11-26T01:00:00Z", "2026-11-26T01:00:05Z"
-PREEMPTED = Admission("w", "q", ("job-uid",), evicted="Preempted", evicted_message="made room")
-ADMITTED = Admission("w", "q", ("job-uid",), admitted=True)
+PREEMPTED = KueueWorkload("w", "q", ("job-uid",), evicted="Preempted", evicted_message="made room")
+ADMITTED = KueueWorkload("w", "q", ("job-uid",), admitted=True)
 NAME = labels.pod_name(pod(), 0)
 OURS = {labels.INSTANCE: "node-1", labels.POD_UID: UID, labels.RUN: "0"}
 
 
 def job_of(**changes: Any) -> dict[str, Any]:
     """A Job as the API server has it: complete, and held by Kueue."""
-    made = job_object(objects(pod(restart_policy="Never"), replace(target(pod(), settings()), queue="q"), settings()).pod)
+    made = job_object(build_objects(pod(restart_policy="Never"), replace(choose_target(pod(), settings()), queue="q"), settings()).pod)
     metadata = {**made["metadata"], "namespace": "ns", "uid": "job-uid", **changes.pop("metadata", {})}
     metadata["labels"] = {**metadata["labels"], labels.QUEUE_NAME: "q"}
     return {**made, "metadata": metadata, "spec": {**made["spec"], **changes.pop("spec", {})}, "status": changes}
@@ -48,14 +50,14 @@ DELETED: dict[str, Any] = {"deletionTimestamp": T1, "deletionGracePeriodSeconds"
 
 
 def test_the_whole_job() -> None:
-    where = target(pod(restart_policy="Never"), settings(tenants={"*": {"queue": "q", "carrier": "job"}}))
+    where = choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"queue": "q", "carrier": "job"}}))
     assert where.carrier == "job"
-    made = objects(pod(restart_policy="Never"), where, settings(), past=(Past("Preempted", "made room"),))
+    made = build_objects(pod(restart_policy="Never"), where, settings(), earlier_runs=(EndedRun("Preempted", "made room"),))
     assert made.as_job
     template = {
         "metadata": {
             "labels": {**OURS, labels.ROLE: "pod"},
-            "annotations": {name: value for name, value in made.pod["metadata"]["annotations"].items() if name != labels.PAST},
+            "annotations": {name: value for name, value in made.pod["metadata"]["annotations"].items() if name != labels.EARLIER_RUNS},
             "finalizers": [labels.FINALIZER],
         },
         "spec": {name: value for name, value in made.pod["spec"].items() if name != "schedulingGates"},
@@ -102,21 +104,21 @@ def test_what_carries_a_pod(annotation: str | None, fields: dict[str, str], expe
     chosen = settings(tenants={"*": {"queue": "q", "carrier": "job"}}, queues={"carrier_annotation": True})
     one = pod(annotations={labels.CARRIER: annotation} if annotation else {}, **fields)
     if expected in ("pod", "job"):
-        assert target(one, chosen).carrier == expected
+        assert choose_target(one, chosen).carrier == expected
         return
     with pytest.raises(Refused, match=expected):
-        target(one, chosen)
+        choose_target(one, chosen)
 
 
 def test_pods_may_not_choose_it_unless_the_operator_lets_them() -> None:
     with pytest.raises(Refused, match="the operator does not let pods choose it"):
-        target(pod(annotations={labels.CARRIER: "job"}, restart_policy="Never"), settings(tenants={"*": {"queue": "q"}}))
-    assert target(pod(restart_policy="Never"), settings(tenants={"*": {"carrier": "job"}})).carrier == "pod", "without a queue"
+        choose_target(pod(annotations={labels.CARRIER: "job"}, restart_policy="Never"), settings(tenants={"*": {"queue": "q"}}))
+    assert choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"carrier": "job"}})).carrier == "pod", "without a queue"
 
 
 def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
-    found = carried(read_job(job_of()), [], None)
-    assert (found.name, found.job, found.owner, found.complete, found.waits) == (NAME, NAME, "job-uid", True, True)
+    found = as_one_pod(read_job(job_of()), [], None)
+    assert (found.name, found.job, found.workload_owner, found.is_complete, found.is_waiting) == (NAME, NAME, "job-uid", True, True)
     assert report(found, None).containers == (
         ContainerReport("main", Waiting("Queued", "queue q: Kueue has not taken the pod up yet"), image="busybox:1.36"),
     )
@@ -125,68 +127,70 @@ def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
 def test_without_its_queues_label_a_job_is_incomplete() -> None:
     made = job_of()
     del made["metadata"]["labels"][labels.QUEUE_NAME]
-    assert not carried(read_job(made), [], None).complete
+    assert not as_one_pod(read_job(made), [], None).is_complete
 
 
 def test_a_running_job_is_its_pod() -> None:
     one = its_pod("a")
-    assert carried(read_job(job_of(spec={"suspend": False})), [one], None) == replace(one, queue="q", owner="job-uid")
+    assert as_one_pod(read_job(job_of(spec={"suspend": False})), [one], None) == replace(one, queue="q", workload_owner="job-uid")
 
 
 def test_an_end_counts_when_the_job_says_so() -> None:
     one = its_pod("a", 3)
-    running = carried(read_job(job_of(spec={"suspend": False})), [one], None)
+    running = as_one_pod(read_job(job_of(spec={"suspend": False})), [one], None)
     assert running.phase == "Running"
-    assert running.over == ()
+    assert running.superseded == ()
     assert not report(running, ADMITTED).finished
-    failed = carried(read_job(job_of(spec={"suspend": False}, conditions=[{"type": "Failed", "status": "True"}])), [one], None)
-    assert ended_by_itself(failed)
+    failed = as_one_pod(read_job(job_of(spec={"suspend": False}, conditions=[{"type": "Failed", "status": "True"}])), [one], None)
+    assert failed.ended_by_itself
     assert report(failed, ADMITTED).finished
 
 
 def test_a_job_that_ended_without_a_pod_tells_its_own_words() -> None:
     ended = {"type": "Failed", "status": "True", "message": "was active too long"}
-    (found,) = report(carried(read_job(job_of(conditions=[ended])), [], None), None).containers
+    (found,) = report(as_one_pod(read_job(job_of(conditions=[ended])), [], None), None).containers
     assert (found.state.exit_code, found.state.message) == (137, "was active too long")  # type: ignore[union-attr]
 
 
-def evicted_book(on_eviction: str = "rerun", code: int = 143) -> Book:
+def evicted_job_store(on_eviction: str = "rerun", code: int = 143) -> JobStore:
     """As told: the pod runs, is deleted while Kueue says why, has ended; by then Kueue may say something else."""
-    book = Book(synced=True)
-    book.jobs[NAME] = read_job(job_of(metadata={"annotations": {labels.ON_EVICTION: on_eviction}}))
-    book.put_pod(its_pod("a", on_eviction=on_eviction), ADMITTED)
-    book.put_pod(its_pod("a", on_eviction=on_eviction, **DELETED), PREEMPTED)
-    book.put_pod(its_pod("a", code, on_eviction=on_eviction, **DELETED), ADMITTED)
-    return book
+    store = JobStore(synced=True)
+    store.jobs[NAME] = read_job(job_of(metadata={"annotations": {labels.ON_EVICTION: on_eviction}}))
+    store.put_pod(its_pod("a", on_eviction=on_eviction), ADMITTED)
+    store.put_pod(its_pod("a", on_eviction=on_eviction, **DELETED), PREEMPTED)
+    store.put_pod(its_pod("a", code, on_eviction=on_eviction, **DELETED), ADMITTED)
+    return store
 
 
 @pytest.mark.parametrize("code", [0, 143])
 def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code: int) -> None:
-    book = evicted_book(code=code)
-    past = Past("Preempted", "made room", (End("main", code, 1795654800.0, 1795654805.0),), {"main": 0}, "uid-a")
-    found = book.carried(NAME, None)
+    store = evicted_job_store(code=code)
+    past = EndedRun("Preempted", "made room", (ContainerEnd("main", code, 1795654800.0, 1795654805.0),), {"main": 0}, "uid-a")
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert (found.waits, found.past, [pod.name for pod in found.over]) == (True, (past,), ["a"])
+    assert (found.is_waiting, found.earlier_runs, [pod.name for pod in found.superseded]) == (True, (past,), ["a"])
     (told,) = report(found, None).containers
     assert told.state == Waiting("Queued", "run 2 after Preempted, queue q: Kueue has not taken the pod up yet")
     assert told.restart_count == 1
-    book.jobs[NAME] = read_job(job_of(spec={"suspend": False}, metadata={"annotations": {labels.PAST: written((past,))}}))
-    book.put_pod(its_pod("b"), ADMITTED)
-    found = book.carried(NAME, None)
+    store.jobs[NAME] = read_job(job_of(spec={"suspend": False}, metadata={"annotations": {labels.EARLIER_RUNS: to_annotation((past,))}}))
+    store.put_pod(its_pod("b"), ADMITTED)
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert (found.name, found.past, [pod.name for pod in found.over]) == ("b", (past,), ["a"])
-    book.lose_pod(NAME, "a")
-    found = book.carried(NAME, None)
+    assert (found.name, found.earlier_runs, [pod.name for pod in found.superseded]) == ("b", (past,), ["a"])
+    store.mark_gone(NAME, "a")
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert (found.name, found.past, found.over) == ("b", (past,), ())
-    assert list(book.pods[NAME]) == ["b"]
+    assert (found.name, found.earlier_runs, found.superseded) == ("b", (past,), ())
+    store.drop_recorded_pods(NAME)
+    assert list(store.pods[NAME]) == ["b"]
+    assert store.as_one_pod(NAME, None) == found
 
 
 def test_an_end_that_nobody_saw_is_told_in_kueues_words() -> None:
     """The plugin was away until Kueue had admitted the Job again."""
     pods = [its_pod("a", 143, **DELETED), its_pod("b")]
     job = read_job(job_of(spec={"suspend": False}))
-    told = [carried(job, pods, admission).past[0] for admission in (None, replace(ADMITTED, previously="Previously: made room"))]
+    told = [as_one_pod(job, pods, admission).earlier_runs[0] for admission in (None, replace(ADMITTED, previously="Previously: made room"))]
     assert [(one.reason, one.message) for one in told] == [
         ("Replaced", "its Job has made another pod"),
         ("Replaced", "Previously: made room"),
@@ -195,31 +199,31 @@ def test_an_end_that_nobody_saw_is_told_in_kueues_words() -> None:
 
 def test_where_a_pod_is_not_to_run_twice_the_first_counts() -> None:
     """Kueue may be quicker than we are."""
-    book = evicted_book("fail")
-    found = book.carried(NAME, None)
+    store = evicted_job_store("fail")
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert is_last(found)
-    book.put_pod(its_pod("b", on_eviction="fail"), ADMITTED)
-    found = book.carried(NAME, None)
+    assert must_stop_job(found)
+    store.put_pod(its_pod("b", on_eviction="fail"), ADMITTED)
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert (found.name, eviction(found), found.over) == ("a", "Preempted", ())
-    assert fate(found, gone=False, on_deletion="fail") is Fate.RELEASE
+    assert (found.name, found.eviction, found.superseded) == ("a", "Preempted", ())
+    assert decide_fate(found, gone=False, on_deletion="fail") is Fate.FINAL
 
 
 def test_a_success_of_an_evicted_pod_is_none() -> None:
     """The Job may have counted it: then another Job runs it again."""
-    book = evicted_book(code=0)
-    book.jobs[NAME] = read_job(job_of(conditions=[{"type": "Complete", "status": "True"}]))
-    found = book.carried(NAME, None)
+    store = evicted_job_store(code=0)
+    store.jobs[NAME] = read_job(job_of(conditions=[{"type": "Complete", "status": "True"}]))
+    found = store.as_one_pod(NAME, None)
     assert found is not None
-    assert fate(found, gone=False, on_deletion="fail") is Fate.RERUN
+    assert decide_fate(found, gone=False, on_deletion="fail") is Fate.RERUN
 
 
 def test_what_is_left_of_a_job_that_was_never_seen_is_its_last_pod() -> None:
-    book = Book(synced=True)
-    assert book.carried(NAME, None) is None
-    book.put_pod(its_pod("a", 0, **DELETED), None)
-    book.put_pod(its_pod("b"), None)
-    assert book.carried(NAME, None) == its_pod("b")
-    book.forget(NAME)
-    assert book.carried(NAME, None) is None
+    store = JobStore(synced=True)
+    assert store.as_one_pod(NAME, None) is None
+    store.put_pod(its_pod("a", 0, **DELETED), None)
+    store.put_pod(its_pod("b"), None)
+    assert store.as_one_pod(NAME, None) == its_pod("b")
+    store.forget(NAME)
+    assert store.as_one_pod(NAME, None) is None

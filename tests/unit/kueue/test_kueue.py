@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interlink_kueue.kueue import Admission, Quota, read_cluster_queue, read_workload, total, uncovered
+from interlink_kueue.kueue import KueueWorkload, Quota, read_cluster_queue, read_kueue_workload, sum_quotas, uncovered_resources
 
 
 def workload(active: bool = True, **conditions: tuple[str, str, str]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
     ],
 )
 def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert read_workload(told) == Admission("w", "q", ("a", "b", "c"), **expected)
+    assert read_kueue_workload(told) == KueueWorkload("w", "q", ("a", "b", "c"), **expected)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
 def test_what_admission_checks_are_waited_for(status: dict[str, Any], words: str) -> None:
     told = workload(QuotaReserved=("True", "QuotaReserved", "yes"), Admitted=("False", "UnsatisfiedAdmissionChecks", "not all"))
     told["status"] |= status
-    assert read_workload(told).message == words
+    assert read_kueue_workload(told).message == words
 
 
 def test_quota() -> None:
@@ -108,6 +108,6 @@ def test_quota() -> None:
         {"cpu": 3500, "memory": 2**31, "nvidia.com/gpu": 8},
         {"cpu": 1000, "memory": 0, "nvidia.com/gpu": 0},
     )
-    assert uncovered(quota, ["cpu", "example.com/fpga"]) == ["example.com/fpga"]
-    assert total([quota, quota], borrowing=False)["cpu"] == 3500
-    assert total([quota], borrowing=True)["cpu"] == 4500
+    assert uncovered_resources(quota, ["cpu", "example.com/fpga"]) == ["example.com/fpga"]
+    assert sum_quotas([quota, quota], borrowing=False)["cpu"] == 3500
+    assert sum_quotas([quota], borrowing=True)["cpu"] == 4500

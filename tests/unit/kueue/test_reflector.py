@@ -12,7 +12,7 @@ import pytest
 from interlink_common.errors import BackendUnavailable
 from interlink_kueue import reflector
 from interlink_kueue.client import Cluster
-from interlink_kueue.reflector import Kind, news
+from interlink_kueue.reflector import list_and_watch
 from interlink_kueue.settings import ClusterSettings
 
 PODS = "/api/v1/namespaces/ns/pods"
@@ -79,7 +79,7 @@ async def told(cluster: Cluster) -> list[str]:
     found: list[str] = []
 
     async def read() -> None:
-        async for one in news(cluster, PODS, {"labelSelector": "x=y"}):
+        async for one in list_and_watch(cluster, PODS, {"labelSelector": "x=y"}):
             found.append(f"{one.kind}:{one.object.get('metadata', {}).get('name', '')}")  # noqa: PERF401  it ends with an exception
 
     with pytest.raises(BackendUnavailable):
@@ -92,7 +92,7 @@ async def test_pages_then_watches_from_where_the_last_one_ended(answering: Calla
     cluster = answering(
         page("ab", "5", "next"), page("c", "5"), watch(("ADDED", "d", "6"), ("BOOKMARK", "", "9")), watch(("DELETED", "a", "10"))
     )
-    assert await told(cluster) == ["begin:", "present:a", "present:b", "present:c", "synced:", "present:d", "gone:a"]
+    assert await told(cluster) == ["list begins:", "present:a", "present:b", "present:c", "synced:", "present:d", "gone:a"]
     assert [(one.get("continue"), one.get("resourceVersion"), one["labelSelector"]) for one in asked[:4]] == [
         (None, None, "x=y"), ("next", None, "x=y"), (None, "5", "x=y"), (None, "9", "x=y")
     ]  # fmt: skip
@@ -104,5 +104,5 @@ async def test_an_expired_version_is_listed_again(answering: Callable[..., Clust
         page("a", "5"), EXPIRED, page("b", "8"), httpx.Response(410, json={"message": "gone", "reason": "Expired"}), page("c", "9")
     )
     assert await told(cluster) == [
-        Kind.BEGIN + ":", "present:a", "synced:", "begin:", "present:b", "synced:", "begin:", "present:c", "synced:"
+        "list begins:", "present:a", "synced:", "list begins:", "present:b", "synced:", "list begins:", "present:c", "synced:"
     ]  # fmt: skip

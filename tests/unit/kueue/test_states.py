@@ -1,4 +1,4 @@
-"""The table from a remote pod (and Kueue's word of it) to the virtual one: every row, whole reports."""
+"""The table from a remote pod (and Kueue's Workload) to the virtual pod's report: every row, whole reports."""
 
 from __future__ import annotations
 
@@ -8,62 +8,42 @@ from typing import Any
 import pytest
 
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
-from interlink_kueue.groups import Whole, whole
-from interlink_kueue.history import End, Past, folded, read, restarts
-from interlink_kueue.kueue import Admission
-from interlink_kueue.remotepod import RemotePod, as_evicted, read_pod, remembering
-from interlink_kueue.states import DELETED, Fate, fate, next_past, report, vanished
-
-STARTED, ENDED = "2026-11-26T01:00:00Z", "2026-11-26T01:00:05Z"
-T0 = 1795654800.0
-RUNNING = {"running": {"startedAt": STARTED}}
-
-
-def terminated(code: int, **more: Any) -> dict[str, Any]:
-    return {"terminated": {"exitCode": code, "startedAt": STARTED, "finishedAt": ENDED, "containerID": "containerd://1", **more}}
-
-
-def status(state: dict[str, Any], name: str = "main", **more: Any) -> dict[str, Any]:
-    return {"name": name, "state": state, "lastState": {}, "ready": False, "restartCount": 0, "image": "x", "imageID": "", **more}
-
-
-def remote(*statuses: dict[str, Any], metadata: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **more: Any) -> RemotePod:
-    """A v1.Pod of one container, as the API server would give it."""
-    return read_pod(
-        {
-            "metadata": {
-                "name": "r",
-                "namespace": "ns",
-                "uid": "remote-uid",
-                "labels": {"interlink.eu/pod-uid": "uid", "interlink.eu/run": "0"},
-                "annotations": {"interlink.eu/on-eviction": "rerun"},
-                "finalizers": ["interlink.eu/outcome"],
-                **(metadata or {}),
-            },
-            "spec": {"containers": [{"name": "main", "image": "x"}], "nodeName": "n", **(spec or {})},
-            "status": {"containerStatuses": list(statuses), **more},
-        }
-    )
+from interlink_kueue.fate import GroupState, decide_fate
+from interlink_kueue.history import ContainerEnd, EndedRun, count_restarts, from_annotation, shorten
+from interlink_kueue.kueue import KueueWorkload
+from interlink_kueue.remotepod import DELETED_REASON, RemotePod, runs_before_next, with_remembered_states, with_worker_eviction
+from interlink_kueue.states import not_repeated, report, vanished
+from tests.unit.kueue.remotepods import (
+    DEACTIVATED,
+    DELETION,
+    GATED,
+    PREEMPTED,
+    QUEUED,
+    QUEUED_AGAIN,
+    RUNNING,
+    T0,
+    member,
+    remote,
+    status,
+    terminated,
+)
 
 
-def one(pod: RemotePod, **how: Any) -> ContainerReport:
-    (found,) = report(pod, how.pop("admission", None), **how).containers
+def reported(
+    pod: RemotePod, kueue_workload: KueueWorkload | None = None, *, position: int | None = None, hint: str = "", **facts: Any
+) -> PodReport:
+    """The report of a pod, with the fate that follows from it and from `facts`."""
+    fate = decide_fate(pod, **{"gone": False, "on_deletion": "fail", **facts})
+    return report(pod, kueue_workload, fate, position=position, hint=hint)
+
+
+def one(pod: RemotePod, kueue_workload: KueueWorkload | None = None, **how: Any) -> ContainerReport:
+    (found,) = reported(pod, kueue_workload, **how).containers
     return found
 
 
-GATED = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}], "nodeName": ""}
-QUEUED = {"labels": {"interlink.eu/pod-uid": "uid", "kueue.x-k8s.io/queue-name": "q"}}
-QUEUED_AGAIN = {**QUEUED, "annotations": {"interlink.eu/on-eviction": "rerun"}}
-DELETION = {"deletionTimestamp": "2026-11-26T01:00:34Z", "deletionGracePeriodSeconds": 30}
-"""Asked for at 01:00:04."""
-PREEMPTED = {"type": "TerminationTarget", "status": "True", "reason": "WorkloadEvictedDueToPreempted", "message": "made room"}
-BY_SCHEDULER = {**PREEMPTED, "type": "DisruptionTarget", "reason": "PreemptionByScheduler"}
-IN_A_GROUP = {"interlink.eu/pod-uid": "uid", "interlink.eu/group": "g"}
-DEACTIVATED = {**PREEMPTED, "reason": "WorkloadEvictedDueToDeactivated", "message": "by an administrator"}
-
-
 @pytest.mark.parametrize(
-    ("pod", "admission", "expected"),
+    ("pod", "kueue_workload", "expected"),
     [
         (remote(phase="Pending", spec={"nodeName": ""}), None, Waiting("ContainerCreating", "waiting for a node")),
         (remote(phase="Pending"), None, Waiting("ContainerCreating", "on node n")),
@@ -79,12 +59,12 @@ DEACTIVATED = {**PREEMPTED, "reason": "WorkloadEvictedDueToDeactivated", "messag
         (remote(metadata=QUEUED, spec=GATED), None, Waiting("Queued", "queue q: Kueue has not taken the pod up yet")),
         (
             remote(metadata=QUEUED, spec=GATED),
-            Admission("w", "q", (), reason="WaitingForQuota", message="200m more needed"),
+            KueueWorkload("w", "q", (), reason="WaitingForQuota", message="200m more needed"),
             Waiting("Queued", "queue q: 200m more needed"),
         ),
         (
             remote(metadata=QUEUED, spec=GATED),
-            Admission("w", "q", (), active=False, reason="Deactivated", message="by an administrator"),
+            KueueWorkload("w", "q", (), active=False, reason="Deactivated", message="by an administrator"),
             Waiting("Queued", "queue q: the workload is deactivated (Deactivated): by an administrator"),
         ),
         (
@@ -126,48 +106,49 @@ DEACTIVATED = {**PREEMPTED, "reason": "WorkloadEvictedDueToDeactivated", "messag
         (
             remote(status(terminated(0)), phase="Succeeded", metadata=DELETION),
             None,
-            Terminated(137, DELETED, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1"),
+            Terminated(137, DELETED_REASON, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1"),
         ),
     ],
 )
-def test_states(pod: RemotePod, admission: Admission | None, expected: Any) -> None:
-    found = one(pod, admission=admission)
+def test_states(pod: RemotePod, kueue_workload: KueueWorkload | None, expected: Any) -> None:
+    found = one(pod, kueue_workload=kueue_workload)
     assert found.state == expected
-    assert report(pod, admission).finished == isinstance(expected, Terminated)
+    assert reported(pod, kueue_workload).finished == isinstance(expected, Terminated)
 
 
 def test_what_multikueue_evicts_from_a_worker_cluster() -> None:
     """The pod here stays as it was, with the status of a copy that is gone."""
     mirrored = remote(status(RUNNING), phase="Running", metadata=QUEUED_AGAIN, spec=GATED)
-    evicted = Admission("w", "q", (), evicted="Preempted", evicted_message="made room")
-    assert as_evicted(mirrored, Admission("w", "q", (), admitted=True)) is mirrored
-    pod = as_evicted(mirrored, evicted)
+    evicted = KueueWorkload("w", "q", (), evicted="Preempted", evicted_message="made room")
+    assert with_worker_eviction(mirrored, KueueWorkload("w", "q", (), admitted=True)) is mirrored
+    pod = with_worker_eviction(mirrored, evicted)
     assert one(pod).state == Waiting("Preempted", "run 1 ended: made room; it runs again")
-    assert next_past(pod) == (Past("Preempted", "made room", (End("main", 137, T0),), {"main": 0}, "remote-uid"),)
-    assert remembering(mirrored, pod) == pod
+    assert runs_before_next(pod) == (EndedRun("Preempted", "made room", (ContainerEnd("main", 137, T0),), {"main": 0}, "remote-uid"),)
+    assert with_remembered_states(mirrored, pod) == pod
     begun = remote(status(RUNNING), phase="Running")
-    assert as_evicted(begun, evicted) is begun
+    assert with_worker_eviction(begun, evicted) is begun
 
 
 def test_a_copy_that_had_not_begun_waits_in_the_queue_again() -> None:
     pod = remote(status({"waiting": {"reason": "ContainerCreating"}}), phase="Pending", metadata=QUEUED_AGAIN, spec=GATED)
-    evicted = Admission("w", "q", (), evicted="Preempted", evicted_message="made room", message="200m more needed")
-    assert as_evicted(pod, evicted) is pod
-    assert one(pod, admission=evicted).state == Waiting("Queued", "queue q: 200m more needed")
-    assert one(pod, admission=Admission("w", "q", (), admitted=True), hint="No files.").state == Waiting("ContainerCreating", "No files.")
+    evicted = KueueWorkload("w", "q", (), evicted="Preempted", evicted_message="made room", message="200m more needed")
+    assert with_worker_eviction(pod, evicted) is pod
+    assert one(pod, kueue_workload=evicted).state == Waiting("Queued", "queue q: 200m more needed")
+    admitted = KueueWorkload("w", "q", (), admitted=True)
+    assert one(pod, admitted, hint="No files.").state == Waiting("ContainerCreating", "No files.")
 
 
 def test_a_position_in_the_queue_is_told() -> None:
-    pod, waits = remote(metadata=QUEUED, spec=GATED), Admission("w", "q", (), reason="WaitingForQuota", message="200m more needed")
-    assert one(pod, admission=waits, position=2).state == Waiting("Queued", "queue q, 2 ahead: 200m more needed")
-    assert one(pod, admission=waits, position=0).state == Waiting("Queued", "queue q, next: 200m more needed")
+    pod, waits = remote(metadata=QUEUED, spec=GATED), KueueWorkload("w", "q", (), reason="WaitingForQuota", message="200m more needed")
+    assert one(pod, kueue_workload=waits, position=2).state == Waiting("Queued", "queue q, 2 ahead: 200m more needed")
+    assert one(pod, kueue_workload=waits, position=0).state == Waiting("Queued", "queue q, next: 200m more needed")
 
 
 def test_a_pod_is_running_while_its_deletion_is_under_way() -> None:
     lost = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "deleting due to NoExecute taint"}
     found = one(remote(status(RUNNING, ready=True), phase="Running", metadata=DELETION, conditions=[lost]))
     assert (found.state, found.ready, found.message) == (
-        Running(T0), False, "being ended: DeletionByTaintManager: deleting due to NoExecute taint"
+        Running(T0), False, "being stopped: DeletionByTaintManager: deleting due to NoExecute taint"
     )  # fmt: skip
 
 
@@ -177,83 +158,25 @@ def test_what_ended_before_somebody_deleted_it_keeps_its_end() -> None:
     assert one(remote(status(terminated(0)), phase="Succeeded", metadata=late)).state == Terminated(0, "", "", T0, T0 + 5, "containerd://1")
     last_call = {"deletionTimestamp": "2026-11-26T01:01:00Z", "deletionGracePeriodSeconds": 0}
     unsure = remote(status(terminated(0)), phase="Succeeded", metadata=last_call)
-    assert one(unsure).state == Terminated(137, DELETED, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1")
+    assert one(unsure).state == Terminated(137, DELETED_REASON, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1")
     before = remote(status(terminated(0)), phase="Succeeded")
-    assert one(remembering(unsure, before)).state == Terminated(0, "", "", T0, T0 + 5, "containerd://1")
+    assert one(with_remembered_states(unsure, before)).state == Terminated(0, "", "", T0, T0 + 5, "containerd://1")
     dying = remote(status(RUNNING), phase="Running", metadata=DELETION)
-    ended = remembering(remote(status(terminated(0)), phase="Succeeded", metadata=late), dying)
-    assert one(ended).state == Terminated(137, DELETED, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1")
-
-
-@pytest.mark.parametrize(
-    ("condition", "metadata", "on_deletion", "expected"),
-    [
-        (PREEMPTED, {}, "fail", Fate.RERUN),
-        (BY_SCHEDULER, {}, "fail", Fate.RERUN),
-        (PREEMPTED, {"annotations": {"interlink.eu/on-eviction": "fail"}}, "rerun", Fate.RELEASE),
-        (PREEMPTED, {"labels": IN_A_GROUP}, "fail", Fate.RERUN),
-        (None, {**DELETION, "labels": IN_A_GROUP}, "rerun", Fate.RELEASE),
-        (DEACTIVATED, {}, "rerun", Fate.RELEASE),
-        ({**PREEMPTED, "type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, DELETION, "fail", Fate.RELEASE),
-        (None, DELETION, "fail", Fate.RELEASE),
-        (None, DELETION, "rerun", Fate.RERUN),
-        (None, {}, "rerun", Fate.RELEASE),
-    ],
-)
-def test_fates_of_ended_pods(condition: dict[str, Any] | None, metadata: dict[str, Any], on_deletion: str, expected: Fate) -> None:
-    pod = remote(status(terminated(143)), phase="Failed", metadata=metadata, conditions=[condition] if condition else [])
-    assert fate(pod, gone=True, on_deletion=on_deletion) is expected
-    if condition or "deletionTimestamp" in metadata:
-        assert fate(pod, gone=False, on_deletion=on_deletion) is expected
-
-
-def member(uid: str, *conditions: dict[str, Any], run: int = 0, on_eviction: str = "rerun", **more: Any) -> RemotePod:
-    """One of a group of two."""
-    labels = {"interlink.eu/pod-uid": uid, "interlink.eu/group": "g", "interlink.eu/run": str(run)}
-    annotations = {"interlink.eu/on-eviction": on_eviction, "kueue.x-k8s.io/pod-group-total-count": "2"}
-    return remote(metadata={"labels": labels, "annotations": annotations, **more.pop("metadata", {})}, conditions=list(conditions), **more)
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        (member("b", PREEMPTED), Whole.AGAIN),
-        (member("b", PREEMPTED, phase="Succeeded"), Whole.AGAIN),
-        (member("b", run=1), Whole.AGAIN),
-        (member("b", phase="Running"), Whole.UNDECIDED),
-        (member("b", phase="Succeeded"), Whole.BROKEN),
-        (member("b", phase="Failed"), Whole.BROKEN),
-        (member("b", metadata=DELETION), Whole.BROKEN),
-        (member("b", PREEMPTED, on_eviction="fail"), Whole.BROKEN),
-        (member("b", DEACTIVATED), Whole.BROKEN),
-        (member("b", BY_SCHEDULER), Whole.BROKEN),
-        (member("adopted", PREEMPTED), Whole.BROKEN),
-        (None, Whole.BROKEN),
-    ],
-)
-def test_an_evicted_group_runs_again_as_a_whole_or_not_at_all(other: RemotePod | None, expected: Whole) -> None:
-    pod = member("a", PREEMPTED, phase="Failed")
-    assert whole(pod, [pod, *([other] if other else [])], lambda uid: uid != "adopted") is expected
-
-
-def test_a_pod_without_a_group_is_whole_by_itself() -> None:
-    assert whole(remote(), [], lambda _: True) is Whole.AGAIN
+    ended = with_remembered_states(remote(status(terminated(0)), phase="Succeeded", metadata=late), dying)
+    assert one(ended).state == Terminated(137, DELETED_REASON, "the remote pod was deleted by somebody", T0, T0 + 5, "containerd://1")
 
 
 def test_an_evicted_member_says_what_it_waits_for() -> None:
     pod = member("a", PREEMPTED, phase="Failed", metadata=DELETION)
-    words = "run 1 ended: made room; it runs again if all pods of its group do"
-    assert one(pod, whole=Whole.UNDECIDED).state == Waiting("Preempted", words)
-    assert fate(pod, gone=False, on_deletion="fail", whole=Whole.UNDECIDED) is Fate.UNDECIDED
+    message = "run 1 ended: made room; it runs again if all pods of its group do"
+    assert one(pod, group=GroupState.UNDECIDED).state == Waiting("Preempted", message)
     broken = Terminated(137, "Preempted", "made room; not all pods of its group can run again")
-    assert one(pod, whole=Whole.BROKEN).state == broken
-    assert fate(pod, gone=False, on_deletion="fail", whole=Whole.BROKEN) is Fate.RELEASE
+    assert one(pod, group=GroupState.CANNOT_RERUN).state == broken
 
 
-def test_a_pod_whose_contents_are_not_known_can_not_run_again() -> None:
+def test_a_pod_whose_contents_are_not_known_has_ended() -> None:
     pod = remote(status(terminated(143)), phase="Failed", conditions=[PREEMPTED], metadata=DELETION)
-    assert fate(pod, gone=False, on_deletion="rerun", repeatable=False) is Fate.RELEASE
-    assert report(pod, None, repeatable=False).finished
+    assert reported(pod, is_repeatable=False).finished
 
 
 def test_an_eviction_never_looks_like_a_success() -> None:
@@ -261,29 +184,29 @@ def test_an_eviction_never_looks_like_a_success() -> None:
     pod = remote(status(terminated(0)), phase="Succeeded", conditions=[DEACTIVATED], metadata=DELETION)
     assert one(pod).state == Terminated(137, "Deactivated", "by an administrator", T0, T0 + 5, "containerd://1")
     again = remote(status(terminated(0)), phase="Succeeded", conditions=[PREEMPTED], metadata=DELETION)
-    assert report(again, None) == PodReport(
+    assert reported(again, None) == PodReport(
         (ContainerReport("main", Waiting("Preempted", "run 1 ended: made room; it runs again"), image="x"),)
     )
 
 
 def test_a_pod_that_was_never_seen_to_end() -> None:
     assert one(remote(status(RUNNING), phase="Running"), gone=True).state == Terminated(
-        137, DELETED, "the remote pod was deleted by somebody"
+        137, DELETED_REASON, "the remote pod was deleted by somebody"
     )
-    ended = Terminated(137, DELETED, "the remote pod is gone: somebody deleted it, and its end was not seen")
+    ended = Terminated(137, DELETED_REASON, "the remote pod is gone: somebody deleted it, and its end was not seen")
     assert vanished([("a", "x")], [("i", "y")]) == PodReport(
         (ContainerReport("a", ended, image="x"),), (ContainerReport("i", ended, image="y"),), finished=True
     )
 
 
 def test_a_run_that_is_refused_says_why() -> None:
-    (told,) = vanished([("a", "x")], [], "it can not run again").containers
-    assert told.state == Terminated(137, "NotRepeated", "it can not run again")
+    (found,) = not_repeated([("a", "x")], [], "it cannot run again").containers
+    assert found.state == Terminated(137, "NotRepeated", "it cannot run again")
 
 
 def test_earlier_runs_count_as_restarts() -> None:
     first = remote(status(terminated(143), restartCount=2), phase="Failed", conditions=[PREEMPTED], metadata=DELETION)
-    past = next_past(first)
+    past = runs_before_next(first)
     carried = {
         "annotations": {
             "interlink.eu/past": json.dumps(
@@ -297,18 +220,18 @@ def test_earlier_runs_count_as_restarts() -> None:
 
 
 def test_a_long_history_is_folded_and_still_counts() -> None:
-    past: tuple[Past, ...] = ()
+    past: tuple[EndedRun, ...] = ()
     for number in range(12):
-        past = folded((*past, Past("Preempted", str(number), (), {"main": 1})))
+        past = shorten((*past, EndedRun("Preempted", str(number), (), {"main": 1})))
     assert len(past) == 5
-    assert restarts(past, "main") == 12 * 2
-    assert read("not json") == read('[{"x": 1}]') == ()
+    assert count_restarts(past, "main") == 12 * 2
+    assert from_annotation("not json") == from_annotation('[{"x": 1}]') == ()
 
 
 def test_last_states_that_a_kubelet_forgets_are_remembered() -> None:
     before = remote(status(terminated(5)), phase="Running")
     now = remote(status(terminated(0), restartCount=1), phase="Succeeded")
-    last = one(remembering(now, before)).last_state
+    last = one(with_remembered_states(now, before)).last_state
     assert last is not None
     assert last.exit_code == 5
 

@@ -40,11 +40,11 @@ from interlink_common.model.workload import (
 from interlink_common.translation.expansion import expand
 from interlink_kueue.backend import KueueBackend
 from interlink_kueue.containers import container_object, literal
-from interlink_kueue.history import End, Past
-from interlink_kueue.labels import ours, pod_name
+from interlink_kueue.history import ContainerEnd, EndedRun
+from interlink_kueue.labels import pod_name, run_labels
 from interlink_kueue.placement import place
 from interlink_kueue.settings import KueueSettings, PlacementSettings
-from interlink_kueue.translate import Group, Target, objects, target
+from interlink_kueue.translate import Group, Target, build_objects, choose_target
 from interlink_kueue.volumes import OBJECT_BYTES
 from tests.unit.kueue.pods import MAIN, UID, pod, settings
 
@@ -53,14 +53,14 @@ QUEUED = Target(cluster="default", namespace="remote", queue="batch", on_evictio
 
 
 def spec(workload: Workload, where: Target = DIRECT, with_settings: KueueSettings | None = None) -> dict[str, Any]:
-    made: dict[str, Any] = objects(workload, where, with_settings or settings()).pod["spec"]
+    made: dict[str, Any] = build_objects(workload, where, with_settings or settings()).pod["spec"]
     return made
 
 
 def test_the_least_pod() -> None:
     workload = pod()
-    made = objects(workload, DIRECT, settings())
-    assert made.others == []
+    made = build_objects(workload, DIRECT, settings())
+    assert made.owned == []
     assert made.pod == {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -237,8 +237,8 @@ def test_files_become_objects_that_the_pod_projects() -> None:
     files = (File("a.conf", 0o440, b"one"), File("sub/blob", 0o600, b"\xff\x00"))
     main = Container("main", "busybox:1.36", mounts=(Mount("cm", "/cm"),))
     workload = pod(main, volumes=(FilesVolume("cm", files), FilesVolume("pw", (File("p", 0o400, b"x"),), secret=True), FilesVolume("none")))
-    made = objects(workload, DIRECT, settings())
-    config_map, secret = made.others
+    made = build_objects(workload, DIRECT, settings())
+    config_map, secret = made.owned
     labels = {"interlink.eu/instance": "node-1", "interlink.eu/pod-uid": UID, "interlink.eu/run": "0"}
     assert config_map == {
         "apiVersion": "v1",
@@ -278,8 +278,8 @@ def test_files_become_objects_that_the_pod_projects() -> None:
 
 def test_files_that_are_too_much_for_one_object_are_spread() -> None:
     half = b"x" * (OBJECT_BYTES // 2 + 1)
-    made = objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half), File("b", 0o644, half))),)), DIRECT, settings())
-    assert len({one["metadata"]["name"] for one in made.others}) == 2
+    made = build_objects(pod(volumes=(FilesVolume("big", (File("a", 0o644, half), File("b", 0o644, half))),)), DIRECT, settings())
+    assert len({one["metadata"]["name"] for one in made.owned}) == 2
     assert len(made.pod["spec"]["volumes"][0]["projected"]["sources"]) == 2
     with pytest.raises(Refused, match="larger than"):
         KueueBackend(settings()).admit(pod(volumes=(FilesVolume("big", (File("a", 0o644, half + half),)),)))
@@ -290,7 +290,7 @@ EPHEMERAL = {"accessModes": "ReadWriteOnce,ReadOnlyMany", "storage": "1073741824
 
 def claim_template(**more: str) -> dict[str, Any]:
     asked = {"accessModes": ["ReadWriteOnce", "ReadOnlyMany"], "resources": {"requests": {"storage": "1073741824"}}}
-    return {"metadata": {"labels": ours(settings().instance, pod(), 0)}, "spec": asked | more}
+    return {"metadata": {"labels": run_labels(settings().instance, pod(), 0)}, "spec": asked | more}
 
 
 @pytest.mark.parametrize(
@@ -377,8 +377,8 @@ def test_volumes_that_the_operator_has_not_mapped(volume: Any, groups: dict[str,
 
 
 def test_a_login_becomes_a_pull_secret() -> None:
-    made = objects(pod(registry_credentials=(RegistryCredential("r.example.org", "me", "secret"),)), DIRECT, settings())
-    (secret,) = made.others
+    made = build_objects(pod(registry_credentials=(RegistryCredential("r.example.org", "me", "secret"),)), DIRECT, settings())
+    (secret,) = made.owned
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     document = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     assert document == {"auths": {"r.example.org": {"auth": base64.b64encode(b"me:secret").decode()}}}
@@ -386,8 +386,8 @@ def test_a_login_becomes_a_pull_secret() -> None:
 
 
 def test_pods_of_a_subdomain_share_a_headless_service() -> None:
-    made = objects(pod(subdomain="ring"), DIRECT, settings())
-    (service,) = made.others
+    made = build_objects(pod(subdomain="ring"), DIRECT, settings())
+    (service,) = made.owned
     chosen = {"interlink.eu/instance": "node-1", "interlink.eu/subdomain": service["spec"]["selector"]["interlink.eu/subdomain"]}
     assert service == {
         "apiVersion": "v1",
@@ -396,14 +396,14 @@ def test_pods_of_a_subdomain_share_a_headless_service() -> None:
         "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": chosen},
     }
     assert chosen.items() <= made.pod["metadata"]["labels"].items()
-    assert objects(pod(subdomain="ring"), DIRECT, settings(network={"services": False})).others == []
+    assert build_objects(pod(subdomain="ring"), DIRECT, settings(network={"services": False})).owned == []
 
 
 def test_a_queued_pod() -> None:
     group = {"kueue.x-k8s.io/pod-group-name": "ring"}
     workload = pod(labels=group, annotations={"kueue.x-k8s.io/pod-group-total-count": "3"})
     to_queue = settings(tenants={"*": {"queue": "batch"}}, queues={"priority_class": "low"})
-    made = objects(workload, target(workload, to_queue), to_queue).pod
+    made = build_objects(workload, choose_target(workload, to_queue), to_queue).pod
     metadata, name = made["metadata"], "team-ring-"
     assert metadata["labels"]["kueue.x-k8s.io/queue-name"] == "batch"
     assert metadata["labels"]["kueue.x-k8s.io/priority-class"] == "low"
@@ -411,7 +411,7 @@ def test_a_queued_pod() -> None:
     assert metadata["annotations"]["kueue.x-k8s.io/pod-group-total-count"] == "3"
     assert metadata["annotations"]["kueue.x-k8s.io/retriable-in-group"] == "false"
     assert made["spec"]["schedulingGates"] == [{"name": "interlink.eu/incomplete"}]
-    again = objects(workload, target(workload, to_queue), to_queue, run=1).pod["metadata"]["labels"]
+    again = build_objects(workload, choose_target(workload, to_queue), to_queue, run=1).pod["metadata"]["labels"]
     assert again["kueue.x-k8s.io/pod-group-name"] != again["interlink.eu/group"] == metadata["labels"]["interlink.eu/group"]
 
 
@@ -439,15 +439,15 @@ def test_groups(fields: dict[str, Any], variables: dict[str, str], count: str | 
     to_queue = settings(tenants={"*": {"queue": "batch"}}, queues={"group_owners": {"Job": "", "PyTorchJob": "PET_NNODES"}})
     if isinstance(expected, str):
         with pytest.raises(Refused, match=expected):
-            target(workload, to_queue)
+            choose_target(workload, to_queue)
     else:
-        assert target(workload, to_queue).group == expected
-        assert target(workload, settings()).group is None
+        assert choose_target(workload, to_queue).group == expected
+        assert choose_target(workload, settings()).group is None
 
 
 def test_a_second_run_has_another_name_and_tells_of_the_first() -> None:
-    past = (Past("Preempted", "made room", (End("main", 143, 1.0, 2.0, "containerd://x"),), {"main": 0}),)
-    first, second = objects(pod(), QUEUED, settings()).pod, objects(pod(), QUEUED, settings(), 1, past).pod
+    past = (EndedRun("Preempted", "made room", (ContainerEnd("main", 143, 1.0, 2.0, "containerd://x"),), {"main": 0}),)
+    first, second = build_objects(pod(), QUEUED, settings()).pod, build_objects(pod(), QUEUED, settings(), 1, past).pod
     assert first["metadata"]["name"] != second["metadata"]["name"]
     assert second["metadata"]["labels"]["interlink.eu/run"] == "1"
     assert json.loads(second["metadata"]["annotations"]["interlink.eu/past"])[0]["reason"] == "Preempted"
@@ -474,7 +474,7 @@ def test_names_are_safe_and_never_meet() -> None:
     ],
 )
 def test_where_a_pod_goes(groups: dict[str, Any], annotations: dict[str, str], expected: Target) -> None:
-    assert target(pod(annotations=annotations), settings(**groups)) == expected
+    assert choose_target(pod(annotations=annotations), settings(**groups)) == expected
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_where_a_pod_goes(groups: dict[str, Any], annotations: dict[str, str], e
 )
 def test_where_a_pod_may_not_go(groups: dict[str, Any], annotations: dict[str, str], words: str) -> None:
     with pytest.raises(Refused, match=words):
-        target(pod(annotations=annotations), settings(**groups))
+        choose_target(pod(annotations=annotations), settings(**groups))
 
 
 def test_placement_by_the_maps() -> None:

@@ -1,4 +1,4 @@
-"""What is due for a Job's pods whose ends count for nothing, where Kueue tells nothing any more."""
+"""What is due for Jobs' pods whose ends do not count, where Kueue says nothing any more."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 
 from interlink_kueue import labels, upkeep
 from interlink_kueue.client import Cluster
-from interlink_kueue.groups import Whole
-from interlink_kueue.mirror import Known, Mirror, Site
-from interlink_kueue.reflector import Kind
+from interlink_kueue.fate import Fate
+from interlink_kueue.index import Index
+from interlink_kueue.podview import PodView
+from interlink_kueue.reflector import Event, EventKind
+from interlink_kueue.remotepod import RemoteRun
 from interlink_kueue.settings import ClusterSettings
-from interlink_kueue.workers import Workers
+from interlink_kueue.workerclusters import WorkerClusters
 from tests.unit.kueue.pods import settings
 
 ENDED = {"name": "main", "state": {"terminated": {"exitCode": 143}}, "lastState": {}, "ready": False, "restartCount": 0, "image": "x"}
@@ -23,7 +25,7 @@ WISH = {labels.ON_EVICTION: "rerun"}
 
 
 class Recorder(Cluster):
-    """A cluster that takes everything."""
+    """A cluster that accepts every call."""
 
     def __init__(self) -> None:
         super().__init__("default", ClusterSettings())
@@ -34,12 +36,12 @@ class Recorder(Cluster):
         return {}
 
 
-async def test_the_pods_of_a_job_go_even_if_kueue_never_tells_why_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pods_of_a_job_go_even_if_kueue_never_says_why_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """And when its Job goes too, the pod is gone, and does not wait for ever."""
     monkeypatch.setattr(upkeep, "RELEASE_SECONDS", 0.0)
-    cluster, mirror, tasks = Recorder(), Mirror("node-1", lambda _: None, lambda: None), upkeep.Tasks()
-    site = mirror.sites["default", "ns"] = Site(cluster, "ns")
-    jobs, pods = mirror._jobs(site), mirror._pods(site)
+    cluster, index = Recorder(), Index(lambda _: None)
+    store = index.store("default", "ns")
+    jobs, pods = index.jobs_updater(store), index.pods_updater(store)
     job = {
         "metadata": {"name": "j", "namespace": "ns", "uid": "job-uid", "labels": {**NAMED, labels.QUEUE_NAME: "q"}, "annotations": WISH},
         "spec": {"suspend": True, "template": {"spec": SPEC}},
@@ -61,26 +63,27 @@ async def test_the_pods_of_a_job_go_even_if_kueue_never_tells_why_they_ended(mon
         "spec": SPEC,
         "status": {"phase": "Failed", "containerStatuses": [ENDED]},
     }
-    for kind, told in ((Kind.BEGIN, {}), (Kind.PRESENT, job), (Kind.SYNCED, {})):
-        jobs(kind, told)
-    pods(Kind.PRESENT, pod)
+    for kind, item in ((EventKind.LIST_BEGINS, {}), (EventKind.PRESENT, job), (EventKind.SYNCED, {})):
+        jobs.apply(Event(kind, item))
+    pods.apply(Event(EventKind.PRESENT, pod))
 
-    def latest() -> Known:
-        known = mirror.latest("uid")
-        assert known is not None
-        return known
+    def latest() -> RemoteRun:
+        run = index.latest("uid")
+        assert run is not None
+        return run
 
-    assert latest().pod.waits
-    workers = Workers({"default": cluster}, mirror, settings())
-    upkeep.Upkeep({"default": cluster}, mirror, workers, settings(), tasks).act("uid", latest(), None, Whole.AGAIN)
-    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "count default/ns/jobs/j"))
+    assert latest().pod.is_waiting
+    clusters = {"default": cluster}
+    work = upkeep.Upkeep(clusters, index, WorkerClusters(clusters, index, settings()), settings())
+    work.begin_due_actions(PodView(latest(), Fate.GOES_ON))
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "record superseded pods of default/ns/jobs/j"))
     (job_path, annotated), (pod_path, released) = cluster.patched
-    assert (job_path, list(annotated["metadata"]["annotations"])) == ("/apis/batch/v1/namespaces/ns/jobs/j", [labels.PAST])
+    assert (job_path, list(annotated["metadata"]["annotations"])) == ("/apis/batch/v1/namespaces/ns/jobs/j", [labels.EARLIER_RUNS])
     assert (pod_path, released) == (
         "/api/v1/namespaces/ns/pods/j-a",
         {"metadata": {"$deleteFromPrimitiveList/finalizers": [labels.FINALIZER]}},
     )
-    jobs(Kind.GONE, job)
+    jobs.apply(Event(EventKind.GONE, job))
     assert not latest().gone
-    pods(Kind.GONE, pod)
+    pods.apply(Event(EventKind.GONE, pod))
     assert latest().gone
