@@ -245,8 +245,9 @@ def test_a_malformed_pod_is_refused_in_a_sentence(cli: Cli, manifest: Write) -> 
         (["serve", "scripted", "--listen", "ftp://x"], "listen is ftp://x; it must be unix:///path.sock or http://host:port"),
     ],
 )
-def test_the_program_itself(distributions: Path, words: list[str], sentence: str) -> None:
+def test_the_program_itself(distributions: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
     """The entry point, with its exit code and no traceback, in a process of its own (serve changes its process's logging)."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(distributions), os.environ.get("PYTHONPATH")]))}
-    told = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = [str(PROGRAM), *words, "--set", f"state_dir={tmp_path}"]  # the default one may be in use on this machine
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (told.returncode, told.stdout, told.stderr) == (2, "", f"{sentence}\n")
