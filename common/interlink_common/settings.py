@@ -54,20 +54,27 @@ ImageMap = Annotated[dict[str, str], AfterValidator(partial(_required, images.re
 
 
 class CollectorSettings(Group):
-    """The collector for lost deletes: interLink sends each delete once, and it can be lost for ever."""
+    """The collector of pods whose delete was lost: interLink sends each delete only once."""
 
-    mode: Literal["off", "warn", "delete"] = Field("warn", description="What happens to a pod that interLink no longer asks for.")
-    after_seconds: float = Field(900.0, gt=0, description="How long a non-terminal pod must go unasked, while other calls arrive.")
+    mode: Literal["off", "warn", "delete"] = Field(
+        "warn", description="What to do with a pod that interLink no longer asks for. off: nothing. warn: log it. delete: delete it."
+    )
+    after_seconds: float = Field(
+        900.0,
+        gt=0,
+        description="After this time without a request for a pod that has not ended, while other requests arrive, its delete counts"
+        " as lost.",
+    )
 
 
 class TelemetrySettings(Group):
     """Logs, metrics and traces."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level of the lines that are logged.")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people.")
     listen: str | None = Field(
         "",
-        description="Where /metrics, /healthz and /readyz answer. Empty: the first free port of 127.0.0.1 from 9464 on; null: nowhere.",
+        description="Address of /metrics, /healthz and /readyz. Empty: the first free port of 127.0.0.1 from 9464 on. null: none.",
     )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for spans, e.g. http://127.0.0.1:4318; null: no tracing.")
 
@@ -100,30 +107,39 @@ class PluginSettings(Group):
 
     listen: str = Field("", description="unix:///path.sock (mode 0660) or http://host:port. Empty: a socket named after the plugin.")
     state_dir: Path = Field(
-        Path(), description="Database and pod files; nobody else may write here. Empty: a directory of mode 0700 named after the plugin."
+        Path(),
+        description="Directory of the database and of the pods' files; no other user may be able to write there. Empty: a directory"
+        " of mode 0700 named after the plugin.",
     )
-    node_name: str = Field("", description="Name of the virtual node: the value of spec.nodeName where the pod does not tell.")
+    node_name: str = Field("", description="Name of the virtual node: the value of spec.nodeName for pods that arrive without one.")
     skip_downward_api_resolution: bool = Field(
-        False, description="Must equal the virtual kubelet's SkipDownwardAPIResolution: true if env arrives unexpanded."
+        False,
+        description="Must have the value of the virtual kubelet's SkipDownwardAPIResolution. true: environment variables arrive"
+        " unexpanded.",
     )
     unsupported: Literal["strict", "warn"] = Field(
-        "strict", description="strict: a pod field that would change results is refused. warn: the pod runs with a warning."
+        "strict",
+        description="What to do with a pod that asks for something unsupported. strict: refuse it. warn: run it with a warning, if"
+        " it can start without.",
     )
-    max_request_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest request body accepted.")
+    max_request_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest accepted size of a request body.")
     submit_timeout_seconds: float = Field(
-        60.0, gt=0, lt=120, description="How long a create waits for the backend; interLink gives up at 120 s."
+        60.0, gt=0, lt=120, description="How long a create request waits for the backend. interLink gives up after 120 s."
     )
     when_backend_down: Literal["wait", "refuse"] = Field(
-        "wait", description="A create while the backend is down: wait accepts the pod and submits it later, refuse answers 503."
+        "wait",
+        description="What to do with a create request while the backend is down. wait: accept the pod and submit it later. refuse:"
+        " answer 503.",
     )
     ping_fails_when_backend_down: bool = Field(
-        False, description="true: the ping answers 503 while the backend is down; after 300 s Kubernetes evicts every pod of the node."
+        False,
+        description="true: answer pings with 503 while the backend is down. After 300 s Kubernetes then evicts every pod of the node.",
     )
     finished_retention_seconds: float | None = Field(
-        None, description="Remove ended pods (with their logs) after this time although interLink never deleted them; null: keep them."
+        None, description="How long to keep an ended pod, with its logs, that interLink does not delete. null: for ever."
     )
     cvmfs_claims: list[str] = Field(
-        default_factory=lambda: ["cvmfs", "public-cvmfs"], description="PVC names that mean CVMFS, wherever they are mounted."
+        default_factory=lambda: ["cvmfs", "public-cvmfs"], description="Names of persistent volume claims that mean CVMFS."
     )
     collector: CollectorSettings = CollectorSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -1,4 +1,4 @@
-"""Settings of the ARC plugin: which computing elements, as whom, what a job asks for, and what the operator lets pods do."""
+"""Settings of the ARC plugin: the computing elements, the credential, what a job requests, and what the operator lets pods do."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 class CredentialSettings(Group):
-    """Who we are for a computing element. Files must be readable by nobody else; renewed ones are read again by themselves."""
+    """The plugin's credential. No other user may be able to read the files; the plugin reads renewed files again by itself."""
 
-    proxy_file: Path | None = Field(None, description="An X.509 proxy (or certificate, key and chain in one file).")
-    certificate_file: Path | None = Field(None, description="An X.509 certificate; with key_file.")
-    key_file: Path | None = Field(None, description="The key of certificate_file, without a passphrase.")
-    token_file: Path | None = Field(None, description="A token (JWT) of an issuer that the computing element trusts.")
+    proxy_file: Path | None = Field(None, description="File with an X.509 proxy (or with certificate, key and chain).")
+    certificate_file: Path | None = Field(None, description="File with an X.509 certificate; key_file must be set too.")
+    key_file: Path | None = Field(None, description="File with the key of certificate_file, without a passphrase.")
+    token_file: Path | None = Field(None, description="File with a token (JWT) of an issuer that the computing element trusts.")
     delegate: bool = Field(
-        False, description="Delegate the X.509 credential to the jobs, and renew it: for jobs or runtime environments that need one."
+        False, description="Delegate the X.509 credential to the jobs and renew it, for jobs or runtime environments that need one."
     )
 
     @model_validator(mode="after")
@@ -37,18 +37,19 @@ class CredentialSettings(Group):
 
 
 class TrustSettings(Group):
-    """Whom we believe that they are the computing element. Verified always."""
+    """Authorities that the plugin trusts. It always verifies the certificate of a computing element."""
 
     ca_directory: Path = Field(
         Path("/etc/grid-security/certificates"),
-        description="Certificates of authorities by hash (as of IGTF), with their revocation lists where there are any.",
+        description="Directory with the certificates of authorities, named by hash as IGTF does, and with their revocation lists if"
+        " there are any.",
     )
 
 
 class RuntimeEnvironment(Group):
-    """A runtime environment of the site that a job asks for, such as ENV/CVMFS."""
+    """A runtime environment of the site that a job requests, such as ENV/CVMFS."""
 
-    name: str = Field(description="As the computing element knows it.")
+    name: str = Field(description="Its name at the computing element.")
     options: list[str] = Field(default_factory=list, description="Its arguments.")
 
     @field_validator("name")
@@ -63,8 +64,10 @@ class ElementSettings(Group):
     """One computing element."""
 
     url: str = Field(description="https://host[:port]/arex")
-    weight: int = Field(1, ge=0, description="Its share of new pods beside the others; 0: none, only what runs there is looked after.")
-    queue: str = Field("", description="Queue of the jobs there. Empty: the computing element's own choice.")
+    weight: int = Field(
+        1, ge=0, description="Its share of the new pods, relative to the others. 0: no new pods; the plugin follows its pods to their end."
+    )
+    queue: str = Field("", description="Queue of the jobs at this computing element. Empty: its own choice.")
 
     @field_validator("url")
     @classmethod
@@ -75,65 +78,71 @@ class ElementSettings(Group):
 
 
 class JobSettings(Group):
-    """What every job asks for."""
+    """What every job requests."""
 
-    walltime_seconds: int | None = Field(None, gt=0, description="Asked for each job; null: the queue's own limit.")
-    cpu_time: bool = Field(True, description="Ask for as much cpu time as the walltime times the cpus, where a walltime is asked for.")
-    priority: int | None = Field(None, ge=0, le=100, description="Among jobs of the computing element; 50 is its own default.")
-    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that asks for no cpu.")
-    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that asks for no memory.")
-    default_disk_bytes: int = Field(GIBIBYTE, gt=0, description="For a pod that asks for no ephemeral-storage.")
+    walltime_seconds: int | None = Field(None, gt=0, description="Walltime that each job requests. null: the queue's own limit.")
+    cpu_time: bool = Field(True, description="If the job requests a walltime, also request CPU time: the walltime times the CPUs.")
+    priority: int | None = Field(
+        None, ge=0, le=100, description="Priority among the jobs of the computing element, whose own default is 50."
+    )
+    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that requests no CPU, in thousandths of a CPU.")
+    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that requests no memory.")
+    default_disk_bytes: int = Field(GIBIBYTE, gt=0, description="For a pod that requests no ephemeral-storage.")
     runner_memory_bytes: int = Field(64 * MEBIBYTE, ge=0, description="Added to each pod's memory for podrunner itself.")
     memory: Literal["per-slot", "whole"] = Field(
-        "per-slot", description="ARC counts memory for each slot of a job; whole: ask for the pod's sum for each, where a site wants that."
+        "per-slot",
+        description="per-slot: request the pod's memory divided by the slots, as ARC counts. whole: request all of it for each slot,"
+        " for sites that want this.",
     )
-    runtime_environments: list[RuntimeEnvironment] = Field(default_factory=list, description="Of every job.")
+    runtime_environments: list[RuntimeEnvironment] = Field(default_factory=list, description="Runtime environments of every job.")
 
 
 class DeviceSettings(Group):
-    """How one kind of accelerator is asked for; what is empty is not asked for."""
+    """How a job requests one kind of accelerator."""
 
-    queue: str = Field("", description="Queue whose nodes have it.")
-    ces: list[str] = Field(default_factory=list, description="Names of computing elements that have it. Empty: all.")
+    queue: str = Field("", description="Queue whose nodes have this device.")
+    ces: list[str] = Field(default_factory=list, description="Names of the computing elements that have this device. Empty: all.")
     runtime_environments: list[RuntimeEnvironment] = Field(
-        default_factory=list, description="Runtime environments that set it up; {count} in an option stands for how many."
+        default_factory=list, description="Runtime environments that set it up. {count} in an option stands for the number of devices."
     )
-    capacity: int = Field(0, ge=0, description="How many of them the virtual node offers.")
+    capacity: int = Field(0, ge=0, description="How many devices of this kind the virtual node offers.")
 
 
 class TenantSettings(Group):
-    """What differs for the pods of some namespaces. Empty: as everywhere."""
+    """Settings for the pods of some namespaces. Empty: as for all others."""
 
     credential: CredentialSettings | None = Field(None, description="Whose jobs these are; null: the plugin's own credential.")
-    ces: list[str] = Field(default_factory=list, description="Names of computing elements they may use. Empty: all.")
+    ces: list[str] = Field(default_factory=list, description="Names of the computing elements that they may use. Empty: all.")
     queue: str = Field("", description="Queue of their jobs.")
     walltime_seconds: int | None = Field(None, gt=0, description="In place of job.walltime_seconds.")
 
 
 class FollowSettings(Group):
-    """How states are learnt."""
+    """How the plugin follows the jobs."""
 
-    poll_seconds: float = Field(2.0, gt=0, description="Pause between two looks at the states of all jobs, one request for each element.")
-    quiet_poll_seconds: float = Field(
-        30.0, gt=0, description="A running job whose stream has nothing new is looked at less and less often, down to this."
+    poll_seconds: float = Field(
+        2.0, gt=0, description="Pause between two requests for the states of all jobs, one for each computing element."
     )
-    reads_per_round: int = Field(100, ge=1, description="Streams of running jobs that are read in one round, at most.")
+    quiet_poll_seconds: float = Field(
+        30.0, gt=0, description="The plugin reads a running job that writes nothing less and less often, down to once in this time."
+    )
+    reads_per_round: int = Field(100, ge=1, description="Largest number of jobs whose streams the plugin reads in one round.")
 
 
 class CapacitySettings(Group):
     """What the virtual node offers."""
 
     source: Literal["ces", "fixed"] = Field("ces", description="ces: what the computing elements publish. fixed: the numbers below.")
-    cpu_millis: int | None = Field(None, ge=0, description="Fixed, or null.")
-    memory_bytes: int | None = Field(None, ge=0, description="Fixed, or null.")
-    pods: int | None = Field(1000, gt=0, description="Pods of the node.")
+    cpu_millis: int | None = Field(None, ge=0, description="With source fixed.")
+    memory_bytes: int | None = Field(None, ge=0, description="With source fixed.")
+    pods: int | None = Field(1000, gt=0, description="Number of pods that the node offers.")
 
 
 class ElementCvmfsSettings(CvmfsSettings):
     """CernVM-FS on the worker nodes."""
 
     runtime_environments: list[RuntimeEnvironment] = Field(
-        default_factory=list, description="Asked for by a job that wants CVMFS, such as ENV/CVMFS."
+        default_factory=list, description="Runtime environments of jobs that need CVMFS, such as ENV/CVMFS."
     )
 
 
@@ -142,7 +151,9 @@ class ArcSettings(PluginSettings):
 
     plugin_name: ClassVar[str] = "arc"
 
-    instance: str = Field("", description="Marks this plugin's jobs among those of its credential. Empty: node_name, else the state path.")
+    instance: str = Field(
+        "", description="Marks the plugin's jobs among those of its credential. Empty: node_name, or else the path of the state directory."
+    )
     ces: dict[str, ElementSettings] = Field(default_factory=dict, description="Computing elements by a name of your own.")
     credential: CredentialSettings = CredentialSettings()
     trust: TrustSettings = TrustSettings()
@@ -160,9 +171,13 @@ class ArcSettings(PluginSettings):
     follow: FollowSettings = FollowSettings()
     capacity: CapacitySettings = CapacitySettings()
     runner: RunnerSettings = RunnerSettings()
-    call_timeout_seconds: float = Field(60.0, gt=0, description="How long one request may take before the element counts as unreachable.")
-    requests_at_once: int = Field(16, ge=1, description="To one computing element, for each credential.")
-    jobs_per_call: int = Field(100, ge=1, description="In one request that submits, kills or cleans many.")
+    call_timeout_seconds: float = Field(
+        60.0, gt=0, description="How long one request may take before the computing element counts as unreachable."
+    )
+    requests_at_once: int = Field(
+        16, ge=1, description="Largest number of requests at the same time to one computing element, for each credential."
+    )
+    jobs_per_call: int = Field(100, ge=1, description="Largest number of jobs in one request that submits, kills or cleans.")
 
     def model_post_init(self, context: object, /) -> None:
         super().model_post_init(context)

@@ -30,14 +30,18 @@ class EngineSettings(Group):
     """The Docker engine."""
 
     url: str = Field("", description="unix:///path.sock, tcp://host:port or https://host:port. Empty: DOCKER_HOST, else the usual socket.")
-    tls_ca_file: Path | None = Field(None, description="CA that signed the engine's certificate; tcp:// then means TLS.")
-    tls_cert_file: Path | None = Field(None, description="Certificate of this client.")
-    tls_key_file: Path | None = Field(None, description="Key of this client.")
+    tls_ca_file: Path | None = Field(
+        None, description="Certificate of the authority that signed the engine's certificate. With it, tcp:// means TLS."
+    )
+    tls_cert_file: Path | None = Field(None, description="Client certificate of the plugin.")
+    tls_key_file: Path | None = Field(None, description="Key of the client certificate.")
     timeout_seconds: float = Field(60.0, gt=0, description="How long one engine call may take before the engine counts as unreachable.")
-    threads: int = Field(16, gt=0, le=256, description="Engine calls in flight at once.")
-    retry_seconds: float = Field(2.0, gt=0, description="How often a lost engine is tried again.")
-    ping_seconds: float = Field(15.0, gt=0, description="How long the engine may be silent before it is asked whether it is there.")
-    resync_seconds: float = Field(60.0, gt=0, description="How often every pod is compared with the engine, besides its events.")
+    threads: int = Field(16, gt=0, le=256, description="Largest number of calls to the engine at the same time.")
+    retry_seconds: float = Field(2.0, gt=0, description="Pause between two attempts to reach an engine that is away.")
+    ping_seconds: float = Field(15.0, gt=0, description="After this time without an event, the plugin pings the engine.")
+    resync_seconds: float = Field(
+        60.0, gt=0, description="How often the plugin compares every pod with the engine, in addition to reading its events."
+    )
 
     @field_validator("url")
     @classmethod
@@ -51,26 +55,28 @@ class EngineSettings(Group):
 class SandboxSettings(Group):
     """The container that holds a pod's network and IPC namespaces."""
 
-    image: str = Field("registry.k8s.io/pause:3.10", description="Does nothing, reaps zombies, ends on TERM.")
-    network: str = Field("", description="Engine network of the pods. Empty: the engine's default bridge.")
-    cluster_domain: str = Field("cluster.local", description="Last part of a pod's full name when it has a subdomain.")
+    image: str = Field("registry.k8s.io/pause:3.10", description="An image that does nothing, reaps zombies and ends on SIGTERM.")
+    network: str = Field("", description="Docker network of the pods. Empty: the engine's default bridge.")
+    cluster_domain: str = Field("cluster.local", description="Last part of the full name of a pod that has a subdomain.")
     dns_nameservers: list[str] = Field(default_factory=list, description="Name servers of every pod. Empty: the engine's own choice.")
     dns_searches: list[str] = Field(default_factory=list, description="Search domains of every pod.")
     shm_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size of /dev/shm, which the pod's containers share.")
 
 
 class NetworkSettings(Group):
-    """What carries interLink's mesh network and tunnels: a container of the operator's beside the pod's own, in its network namespace.
+    """interLink's mesh network and tunnels. They run in a container of the operator's image, in the pod's network namespace.
 
     The scripts come in annotations, which a pod's owner can write too. They run as root of that container, with NET_ADMIN in the
     pod's own network namespace for a mesh.
     """
 
     image: str = Field(
-        "", description="Image with bash, curl, tar, ip and ping, which interLink's scripts call. Empty: such pods run without, and say so."
+        "",
+        description="Image with bash, curl, tar, ip, grep, awk and ping, which interLink's scripts call. Empty: pods run without"
+        " mesh and tunnels, with a warning.",
     )
-    ready_seconds: float = Field(120.0, gt=0, description="How long the mesh script may take before it is tried again.")
-    memory_bytes: int = Field(256 * 1024 * 1024, ge=6 * 1024 * 1024, description="Memory of that container.")
+    ready_seconds: float = Field(120.0, gt=0, description="How long the mesh script may take before the plugin runs it again.")
+    memory_bytes: int = Field(256 * 1024 * 1024, ge=6 * 1024 * 1024, description="Memory limit of that container.")
 
 
 class ImageSettings(Group):
@@ -83,7 +89,7 @@ class ImageSettings(Group):
     credentials_file: Path | None = Field(
         None, description="A docker config.json whose auths are tried after the pod's imagePullSecrets; credential helpers are not run."
     )
-    concurrent_pulls: int = Field(4, gt=0, description="Images pulled at once.")
+    concurrent_pulls: int = Field(4, gt=0, description="Largest number of images that the plugin pulls at the same time.")
 
 
 class VolumeSettings(Group):
@@ -111,54 +117,62 @@ class VolumeSettings(Group):
 class SecuritySettings(Group):
     """What a pod's securityContext may ask for. Everything that reaches beyond the container is denied unless allowed here."""
 
-    allow_privileged: bool = Field(False, description="privileged: true. It is root on the host.")
+    allow_privileged: bool = Field(False, description="Allow privileged: true, which is root on the host.")
     allow_root: bool = Field(
         True,
-        description="Containers may run as uid 0 of the host, inside the engine's default confinement. False also means no-new-privileges.",
+        description="Allow uid 0 of the host, inside the engine's default confinement. false also sets no-new-privileges on every"
+        " container.",
     )
-    allow_host_network: bool = Field(False, description="hostNetwork: true.")
-    allow_host_pid: bool = Field(False, description="hostPID: true.")
-    allow_host_ipc: bool = Field(False, description="hostIPC: true.")
-    allow_host_ports: bool = Field(True, description="ports[].hostPort.")
-    allow_seccomp_unconfined: bool = Field(False, description="seccompProfile.type: Unconfined.")
+    allow_host_network: bool = Field(False, description="Allow hostNetwork: true.")
+    allow_host_pid: bool = Field(False, description="Allow hostPID: true.")
+    allow_host_ipc: bool = Field(False, description="Allow hostIPC: true.")
+    allow_host_ports: bool = Field(True, description="Allow ports[].hostPort.")
+    allow_seccomp_unconfined: bool = Field(False, description="Allow seccompProfile.type: Unconfined.")
     allow_capabilities: list[str] = Field(
-        default_factory=lambda: list(ENGINE_DEFAULT_CAPABILITIES), description="What capabilities.add may name, without CAP_."
+        default_factory=lambda: list(ENGINE_DEFAULT_CAPABILITIES), description="Capabilities that capabilities.add may name, without CAP_."
     )
     allow_sysctls: list[str] = Field(
-        default_factory=lambda: list(SAFE_SYSCTLS), description="What sysctls may name; * is allowed at the end."
+        default_factory=lambda: list(SAFE_SYSCTLS), description="Sysctls that pods may set; a name may end with *."
     )
-    allow_bidirectional_mounts: bool = Field(False, description="mountPropagation: Bidirectional (Kubernetes asks for privileged too).")
+    allow_bidirectional_mounts: bool = Field(
+        False, description="Allow mountPropagation: Bidirectional; as in Kubernetes, the container must also be privileged."
+    )
     seccomp_profiles: dict[str, Path] = Field(
-        default_factory=dict, description="localhostProfile name -> JSON file that the plugin reads and sends to the engine."
+        default_factory=dict, description="Name of a localhostProfile -> JSON file that the plugin reads and sends to the engine."
     )
-    apparmor_profiles: list[str] = Field(default_factory=list, description="AppArmor profiles, loaded on the host, that pods may name.")
-    no_new_privileges: bool = Field(False, description="Sets no-new-privileges on every container, also unasked.")
+    apparmor_profiles: list[str] = Field(
+        default_factory=list, description="AppArmor profiles that pods may name; they must be loaded on the host."
+    )
+    no_new_privileges: bool = Field(False, description="Set no-new-privileges on every container, even if the pod does not ask for it.")
 
 
 class LimitSettings(Group):
-    """Bounds that every container gets."""
+    """Limits of every container."""
 
-    pids: int = Field(16384, gt=0, description="Processes and threads per container.")
+    pids: int = Field(16384, gt=0, description="Largest number of processes and threads of a container.")
     log_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Size at which a container's log is rotated.")
-    log_files: int = Field(2, gt=0, description="Log files kept per container.")
+    log_files: int = Field(2, gt=0, description="Number of log files that the engine keeps for a container.")
     enforce_storage_quota: bool = Field(
-        False, description="Sets ephemeral-storage limits as the engine's quota too; needs overlay2 on xfs with pquota, or btrfs, zfs."
+        False,
+        description="Also set ephemeral-storage limits as the engine's quota. This needs overlay2 on xfs with pquota, or btrfs, or zfs.",
     )
 
 
 class CapacitySettings(Group):
     """What the virtual node offers: the engine's host less a reserve."""
 
-    reserve_cpu_millis: int = Field(0, ge=0, description="Milli-cpu kept for the host.")
-    reserve_memory_bytes: int = Field(0, ge=0, description="Memory kept for the host.")
-    pods: int = Field(110, gt=0, description="Pods of the node.")
+    reserve_cpu_millis: int = Field(0, ge=0, description="CPU that is kept for the host, in thousandths of a CPU.")
+    reserve_memory_bytes: int = Field(0, ge=0, description="Memory that is kept for the host.")
+    pods: int = Field(110, gt=0, description="Number of pods that the node offers.")
 
 
 class CvmfsSettings(Group):
     """CernVM-FS on the engine's host."""
 
-    path: Path = Field(Path("/cvmfs"), description="Where the host mounts it; it must be a shared mount for autofs to reach into pods.")
-    probe: bool = Field(True, description="Look into each repository before a container starts; needs /cvmfs visible to the plugin.")
+    path: Path = Field(
+        Path("/cvmfs"), description="Where the host mounts CVMFS. It must be a shared mount, so that autofs' mounts appear in pods."
+    )
+    probe: bool = Field(True, description="Look into each repository before a container starts. The plugin must see /cvmfs.")
     probe_timeout_seconds: float = Field(20.0, gt=0, description="A repository that does not answer in this time is missing.")
     give_up_seconds: float = Field(
         300.0, ge=0, description="How long a container waits for a missing repository before it fails; restartPolicy then applies."

@@ -1,4 +1,4 @@
-"""Settings of the HTCondor plugin: which pool, as whom, what a job asks for, and what the operator lets pods do. The defaults deny."""
+"""Settings of the HTCondor plugin: the pool, the credential, what a job requests, and what the operator lets pods do. The defaults deny."""
 
 from __future__ import annotations
 
@@ -28,45 +28,51 @@ def require_attributes(given: dict[str, str], setting: str, *, names: list[str] 
 
 
 class PoolSettings(Group):
-    """Where the jobs go."""
+    """The pool that runs the jobs."""
 
     collector: str = Field("", description="host or host:port of the collector. Empty: the schedd's own, from schedd_address.")
     schedd: str = Field("", description="Name of the schedd, as condor_status -schedd shows it. Empty: the collector's only one.")
     call_timeout_seconds: float = Field(60.0, gt=0, description="How long one call may take before the pool counts as unreachable.")
-    transfer_timeout_seconds: float = Field(300.0, gt=0, description="The same for calls that carry files.")
+    transfer_timeout_seconds: float = Field(300.0, gt=0, description="The same for calls that transfer files.")
 
 
 class CredentialSettings(Group):
-    """Who we are for the schedd. Files must be readable by nobody else. Nothing set: HTCondor's own rules for this host."""
+    """The plugin's credential for the schedd. No other user may be able to read the files. None: HTCondor's own rules for this host."""
 
-    token_file: Path | None = Field(None, description="An IDTOKEN (condor_token_create, condor_token_fetch).")
-    scitoken_file: Path | None = Field(None, description="A SciToken or WLCG token; renewed tokens are read again when a call fails.")
-    x509_proxy_file: Path | None = Field(None, description="An X.509 proxy, for authentication with SSL; also sent along with the job.")
-    ca_directory: Path | None = Field(None, description="Certificates of the authorities that sign the schedd's, for SSL and SciTokens.")
+    token_file: Path | None = Field(None, description="File with an IDTOKEN (condor_token_create, condor_token_fetch).")
+    scitoken_file: Path | None = Field(None, description="File with a SciToken or WLCG token. The plugin reads it again when a call fails.")
+    x509_proxy_file: Path | None = Field(
+        None, description="File with an X.509 proxy, for authentication with SSL. The plugin also sends it with the job."
+    )
+    ca_directory: Path | None = Field(
+        None, description="Directory with the certificates of the authorities that sign the schedd's certificate, for SSL and SciTokens."
+    )
 
 
 class JobSettings(Group):
-    """What every job asks for."""
+    """What every job requests."""
 
     universe: Literal["vanilla", "container"] = Field("vanilla", description="container: HTCondor starts podrunner inside container_image.")
     container_image: str = Field(
         "", description="With universe container: an image with Python, and with what runner.runtimes names. A path is one of the nodes."
     )
-    requirements: str = Field("", description="ClassAd expression that a slot must fulfil, besides what the pod asks for.")
-    rank: str = Field("", description="ClassAd expression: which slots are better.")
-    priority: int = Field(0, description="Among jobs of the same owner; higher is sooner.")
-    accounting_group: str = Field("", description="Group of the job's accounting. Empty: none.")
-    walltime_seconds: int | None = Field(None, gt=0, description="A job that runs longer is stopped; null: the site's own limit.")
-    cpus: Literal["up", "down"] = Field("up", description="Fractions of a cpu, summed over the pod, are rounded up, or down to at least 1.")
-    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that asks for no cpu.")
-    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that asks for no memory.")
-    default_disk_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="For a pod that asks for no ephemeral-storage.")
+    requirements: str = Field("", description="ClassAd expression that a slot must fulfil, in addition to what the pod requests.")
+    rank: str = Field("", description="ClassAd expression: the job prefers slots with a higher value.")
+    priority: int = Field(0, description="Priority among the jobs of one owner; a higher value starts sooner.")
+    accounting_group: str = Field("", description="Accounting group of the jobs. Empty: none.")
+    walltime_seconds: int | None = Field(None, gt=0, description="HTCondor stops a job that runs longer. null: the site's own limit.")
+    cpus: Literal["up", "down"] = Field("up", description="How to round the sum of a pod's CPU requests; down gives at least 1.")
+    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that requests no CPU, in thousandths of a CPU.")
+    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that requests no memory.")
+    default_disk_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="For a pod that requests no ephemeral-storage.")
     runner_memory_bytes: int = Field(64 * MEBIBYTE, ge=0, description="Added to each pod's memory for podrunner itself.")
     annotations: list[str] = Field(
-        default_factory=list, description="Pod annotations, * allowed, that become attributes. Ads are world-readable: none by default."
+        default_factory=list,
+        description="Annotations of the pod that become attributes of the ad; * is allowed. Everybody can read ads, so the default"
+        " is none.",
     )
     attributes: dict[str, str] = Field(
-        default_factory=dict, description="More attributes of the job's ad: name -> ClassAd expression, e.g. WantFlocking: true."
+        default_factory=dict, description="More attributes of the ad: name -> ClassAd expression, for example WantFlocking: true."
     )
 
     @field_validator("attributes")
@@ -76,11 +82,11 @@ class JobSettings(Group):
 
 
 class TenantSettings(Group):
-    """What differs for the pods of some namespaces. Empty: as everywhere."""
+    """Settings for the pods of some namespaces. Empty: as for all others."""
 
     credential: CredentialSettings | None = Field(None, description="Whose jobs these are; null: the plugin's own credential.")
-    owner: str = Field("", description="Owner of the jobs, where the credential is a queue super user of the schedd.")
-    accounting_group: str = Field("", description="Group of the job's accounting.")
+    owner: str = Field("", description="Owner of the jobs, if the credential is a queue super user of the schedd.")
+    accounting_group: str = Field("", description="Accounting group of the jobs.")
     requirements: str = Field("", description="Added to job.requirements.")
     priority: int | None = Field(None, description="In place of job.priority.")
     attributes: dict[str, str] = Field(default_factory=dict, description="Added to job.attributes.")
@@ -99,11 +105,12 @@ class TenantSettings(Group):
 
 
 class DeviceSettings(Group):
-    """How accelerators are asked for. A pattern is a resource name of Kubernetes; * stands for anything."""
+    """How a job requests accelerators. A pattern is the name of a Kubernetes resource; * stands for anything."""
 
-    gpus: list[str] = Field(default_factory=lambda: ["nvidia.com/gpu", "amd.com/gpu"], description="Resources that are request_gpus.")
+    gpus: list[str] = Field(default_factory=lambda: ["nvidia.com/gpu", "amd.com/gpu"], description="Resources that become request_gpus.")
     custom: dict[str, str] = Field(
-        default_factory=dict, description="Resource -> name of the machine resource: amd.com/xilinx_u55c: FPGAs means request_FPGAs."
+        default_factory=dict,
+        description="Resource -> name of the machine resource. With amd.com/xilinx_u55c: FPGAs, the job has request_FPGAs.",
     )
 
     @field_validator("custom")
@@ -113,38 +120,50 @@ class DeviceSettings(Group):
 
 
 class EvictionSettings(Group):
-    """What becomes of a pod whose job was evicted, or whose worker node was lost. Annotation interlink.eu/on-eviction wins."""
+    """What happens to a pod whose job was evicted, or whose worker node was lost. The annotation interlink.eu/on-eviction overrides it."""
 
-    policy: Literal["rerun", "fail"] = Field("rerun", description="rerun: from the start, when a slot is free. fail: the pod has failed.")
+    policy: Literal["rerun", "fail"] = Field(
+        "rerun", description="rerun: the pod runs from the start when a slot is free. fail: the pod has failed."
+    )
 
 
 class HoldSettings(Group):
-    """What becomes of a pod whose job is held. A hold by somebody's hand always waits."""
+    """What happens to a pod whose job is held. A job that a user holds always waits."""
 
-    policy: HoldPolicy = Field("wait", description="wait for the operator; release after a while; fail the pod.")
-    release_after_seconds: float = Field(60.0, gt=0, description="The first pause before a release; it doubles each time.")
-    releases: int = Field(5, ge=1, description="After so many releases the pod fails.")
+    policy: HoldPolicy = Field("wait", description="wait: wait for you. release: release the job after a pause. fail: the pod fails.")
+    release_after_seconds: float = Field(60.0, gt=0, description="Pause before the first release; it doubles each time.")
+    releases: int = Field(5, ge=1, description="The pod fails after this number of releases.")
 
 
 class FollowSettings(Group):
-    """How states are learnt."""
+    """How the plugin follows the jobs."""
 
-    poll_seconds: float = Field(2.0, gt=0, description="Pause between two bulk queries; longer by itself where they are slow.")
-    event_log: Path | None = Field(None, description="The schedd's EVENT_LOG, if it can be read here: states are then seen at once.")
-    resync_seconds: float = Field(30.0, gt=0, description="Pause between two bulk queries where the event log is followed.")
-    stream: Literal["chirp", "file"] = Field("chirp", description="chirp: live logs and states. file: both only when the job has ended.")
-    window_bytes: int = Field(32 * MEBIBYTE, ge=MEBIBYTE, description="Log of one pod that may wait in the spool; then its output waits.")
+    poll_seconds: float = Field(
+        2.0, gt=0, description="Pause between two queries for all jobs. It becomes longer by itself if queries are slow."
+    )
+    event_log: Path | None = Field(
+        None, description="The schedd's EVENT_LOG, if the plugin can read it. The plugin then sees changes at once."
+    )
+    resync_seconds: float = Field(30.0, gt=0, description="Pause between two queries for all jobs if the plugin follows the event log.")
+    stream: Literal["chirp", "file"] = Field(
+        "chirp", description="chirp: logs and the states of containers are live. file: they arrive when the job has ended."
+    )
+    window_bytes: int = Field(
+        32 * MEBIBYTE,
+        ge=MEBIBYTE,
+        description="How much of a pod's stream the spool directory may contain. When it is full, the containers block on their output.",
+    )
 
 
 class CapacitySettings(Group):
     """What the virtual node offers."""
 
-    source: Literal["pool", "fixed"] = Field("pool", description="pool: what the slots have. fixed: the numbers below.")
-    constraint: str = Field("", description="ClassAd expression: the slots that count.")
-    cpu_millis: int | None = Field(None, ge=0, description="Fixed, or null.")
-    memory_bytes: int | None = Field(None, ge=0, description="Fixed, or null.")
-    pods: int | None = Field(1000, gt=0, description="Pods of the node.")
-    devices: dict[str, int] = Field(default_factory=dict, description="Fixed: resource -> how many.")
+    source: Literal["pool", "fixed"] = Field("pool", description="pool: the resources of the slots. fixed: the numbers below.")
+    constraint: str = Field("", description="ClassAd expression that selects the slots that count.")
+    cpu_millis: int | None = Field(None, ge=0, description="With source fixed.")
+    memory_bytes: int | None = Field(None, ge=0, description="With source fixed.")
+    pods: int | None = Field(1000, gt=0, description="Number of pods that the node offers.")
+    devices: dict[str, int] = Field(default_factory=dict, description="With source fixed: resource -> number.")
 
 
 class PoolCvmfsSettings(CvmfsSettings):
@@ -167,7 +186,9 @@ class HTCondorSettings(PluginSettings):
 
     plugin_name: ClassVar[str] = "htcondor"
 
-    instance: str = Field("", description="Marks this plugin's jobs on a shared schedd. Empty: node_name, else the state directory's path.")
+    instance: str = Field(
+        "", description="Marks the plugin's jobs on a shared schedd. Empty: node_name, or else the path of the state directory."
+    )
     pool: PoolSettings = PoolSettings()
     credential: CredentialSettings = CredentialSettings()
     tenants: dict[str, TenantSettings] = Field(

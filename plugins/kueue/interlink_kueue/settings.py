@@ -29,8 +29,10 @@ class ClusterSettings(Group):
     )
     context: str = Field("", description="Context of that file. Empty: its current one.")
     request_timeout_seconds: float = Field(30.0, gt=0, description="How long one call may take before the cluster counts as unreachable.")
-    watch_idle_seconds: float = Field(90.0, gt=0, description="A watch that says nothing for so long, not even a bookmark, is begun again.")
-    connections: int = Field(32, gt=0, le=1000, description="Calls in flight at once; followed logs and watches come on top.")
+    watch_idle_seconds: float = Field(
+        90.0, gt=0, description="After this time without an event or bookmark, the plugin starts a watch again."
+    )
+    connections: int = Field(32, gt=0, le=1000, description="Largest number of calls at the same time, besides watches and followed logs.")
 
 
 class TenantSettings(Group):
@@ -52,14 +54,16 @@ class TenantSettings(Group):
 class QueueSettings(Group):
     """Kueue."""
 
-    annotation: bool = Field(True, description="Pods may choose a LocalQueue of their namespace by kueue.interlink.eu/queue-name.")
+    annotation: bool = Field(
+        True, description="Let pods choose a LocalQueue of their namespace by the annotation kueue.interlink.eu/queue-name."
+    )
     carrier_annotation: bool = Field(False, description="Pods may choose by kueue.interlink.eu/carrier: pod or job; see tenants.")
-    borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow as well as its nominal quota.")
+    borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow, in addition to its nominal quota.")
     positions_seconds: float | None = Field(
-        15.0, gt=0, description="How often the positions of waiting pods are asked of the visibility API; null: never."
+        15.0, gt=0, description="How often the plugin asks the visibility API for the positions of waiting pods. null: never."
     )
     worker_clusters: dict[str, str] = Field(
-        default_factory=dict, description="MultiKueue's worker cluster -> entry of clusters with credentials there, to read logs with."
+        default_factory=dict, description="Name of a MultiKueueCluster -> entry of clusters with credentials for it, for files and logs."
     )
     group_owners: dict[str, str] = Field(
         default_factory=dict,
@@ -70,26 +74,34 @@ class QueueSettings(Group):
 
 
 class EvictionSettings(Group):
-    """What becomes of a pod that Kueue or the scheduler evicts, or that somebody deletes. Annotation interlink.eu/on-eviction wins."""
+    """What happens to a pod that Kueue or the scheduler evicts. The annotation interlink.eu/on-eviction overrides it."""
 
     policy: OnEviction = Field(
-        "rerun", description="An eviction. rerun: from the start, when its turn comes again. fail: the pod has failed."
+        "rerun", description="What to do with an evicted pod. rerun: run it from the start, when its turn comes again. fail: it has failed."
     )
-    deleted: OnEviction = Field("fail", description="A remote pod that somebody deleted; likewise, and no annotation changes it.")
+    deleted: OnEviction = Field(
+        "fail", description="What to do with a pod whose remote pod somebody deleted: as in policy. No annotation changes it."
+    )
 
 
 class PlacementSettings(Group):
-    """How wishes for nodes of the virtual cluster are read on the remote one. What no map names is dropped with a warning."""
+    """How the plugin maps a pod's choice of nodes to the remote cluster. What has no entry has no effect, and the pod has a warning."""
 
     node_selector: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="key=value or key of a pod's nodeSelector -> labels of remote nodes."
     )
-    add_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the remote nodes of every pod must have.")
+    add_node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the remote node of every pod must have.")
     add_tolerations: list[dict[str, str | int]] = Field(default_factory=list, description="v1.Toleration objects that every pod gets.")
-    keep_tolerations: list[str] = Field(default_factory=list, description="Taint keys whose tolerations go along as they are; * for all.")
-    keep_affinity: bool = Field(False, description="Affinity goes along as it is: only where both clusters use the same labels.")
-    priority_classes: dict[str, str] = Field(default_factory=dict, description="PriorityClass of the virtual cluster -> remote one.")
-    runtime_classes: dict[str, str] = Field(default_factory=dict, description="RuntimeClass of the virtual cluster -> remote one.")
+    keep_tolerations: list[str] = Field(
+        default_factory=list, description="Taint keys whose tolerations the plugin copies unchanged; * for all."
+    )
+    keep_affinity: bool = Field(False, description="Copy affinity unchanged. Use it only if both clusters have the same labels.")
+    priority_classes: dict[str, str] = Field(
+        default_factory=dict, description="PriorityClass of the virtual cluster -> PriorityClass of the remote cluster."
+    )
+    runtime_classes: dict[str, str] = Field(
+        default_factory=dict, description="RuntimeClass of the virtual cluster -> RuntimeClass of the remote cluster."
+    )
     resources: dict[str, str] = Field(default_factory=dict, description="Resource name (nvidia.com/gpu) -> its name on the remote nodes.")
 
 
@@ -121,29 +133,34 @@ class VolumeSettings(Group):
 class CvmfsSettings(Group):
     """CernVM-FS on the remote nodes."""
 
-    claim: str = Field("", description="PVC of the class of cvmfs.csi.cern.ch in the remote namespace. Empty: by host_path.")
-    host_path: str = Field("/cvmfs", description="Where remote nodes mount it, when there is no claim. Empty: pods that ask are refused.")
+    claim: str = Field(
+        "", description="Claim in the remote namespace whose storage class is of the driver cvmfs.csi.cern.ch. Empty: use host_path."
+    )
+    host_path: str = Field(
+        "/cvmfs", description="Where the remote nodes mount CVMFS, if there is no claim. Empty: the plugin refuses pods that ask for CVMFS."
+    )
 
 
 class SecuritySettings(Group):
-    """What pods may ask for before the remote cluster itself is asked. The defaults deny what reaches the node."""
+    """What pods may ask for; the remote cluster can deny more. The defaults deny what reaches the node."""
 
-    allow_privileged: bool = Field(False, description="privileged: true.")
-    allow_host_namespaces: bool = Field(False, description="hostNetwork, hostPID and hostIPC.")
-    allow_host_ports: bool = Field(False, description="ports[].hostPort.")
+    allow_privileged: bool = Field(False, description="Allow privileged: true.")
+    allow_host_namespaces: bool = Field(False, description="Allow hostNetwork, hostPID and hostIPC.")
+    allow_host_ports: bool = Field(False, description="Allow ports[].hostPort.")
     allow_capabilities: list[str] = Field(
-        default_factory=list, description="What capabilities.add may name, without CAP_; * for all that the remote cluster allows."
+        default_factory=list,
+        description="Capabilities that capabilities.add may name, without CAP_; * for all that the remote cluster allows.",
     )
-    allow_root: bool = Field(True, description="runAsUser: 0.")
-    allow_sysctls: list[str] = Field(default_factory=list, description="What sysctls may name; * is allowed at the end.")
-    allow_seccomp_unconfined: bool = Field(False, description="seccompProfile.type: Unconfined.")
-    allow_bidirectional_mounts: bool = Field(False, description="mountPropagation: Bidirectional.")
+    allow_root: bool = Field(True, description="Allow runAsUser: 0.")
+    allow_sysctls: list[str] = Field(default_factory=list, description="Sysctls that pods may set; a name may end with *.")
+    allow_seccomp_unconfined: bool = Field(False, description="Allow seccompProfile.type: Unconfined.")
+    allow_bidirectional_mounts: bool = Field(False, description="Allow mountPropagation: Bidirectional.")
 
 
 class NetworkSettings(Group):
     """Network of the remote pods."""
 
-    services: bool = Field(True, description="Makes a headless Service for each subdomain, by which its pods find each other.")
+    services: bool = Field(True, description="Create a headless Service for each subdomain, so that its pods find each other.")
     dns_policy: Literal["", "ClusterFirst", "Default"] = Field(
         "", description="Overrides dnsPolicy ClusterFirst of pods, for clusters without a DNS service. Empty: as the pod says."
     )
@@ -153,11 +170,13 @@ class CapacitySettings(Group):
     """What the virtual node offers."""
 
     source: Literal["auto", "queue", "nodes", "fixed"] = Field(
-        "auto", description="queue: the ClusterQueue's quota; nodes: what they can allocate; auto: queue if one is set; fixed: below."
+        "auto",
+        description="queue: the ClusterQueue's quota. nodes: what the remote nodes can allocate. auto: queue if a tenant has one,"
+        " else nodes. fixed: the numbers below.",
     )
-    cpu_millis: int | None = Field(None, ge=0, description="Overrides what was found.")
-    memory_bytes: int | None = Field(None, ge=0, description="Overrides what was found.")
-    pods: int | None = Field(None, ge=0, description="Overrides what was found.")
+    cpu_millis: int | None = Field(None, ge=0, description="In place of what source gives.")
+    memory_bytes: int | None = Field(None, ge=0, description="In place of what source gives.")
+    pods: int | None = Field(None, ge=0, description="In place of what source gives.")
 
 
 class KueueSettings(PluginSettings):
@@ -165,7 +184,7 @@ class KueueSettings(PluginSettings):
 
     plugin_name: ClassVar[str] = "kueue"
 
-    instance: str = Field("interlink", description="Marks this plugin's objects; two plugins in one remote namespace need different ones.")
+    instance: str = Field("interlink", description="Marks the plugin's objects. Two plugins in one remote namespace need different values.")
     clusters: dict[str, ClusterSettings] = Field(
         default_factory=lambda: {"default": ClusterSettings()}, description="Remote clusters, or identities on them, by name."
     )
