@@ -209,7 +209,7 @@ class ComputingElement(ServerContainer):
 @contextmanager
 def running_ce(release: DebianRoot = CURRENT, **kind: Any) -> Iterator[ComputingElement]:
     """A CE on an engine of its own, and nothing of both afterwards. `kind`: as of ComputingElement."""
-    engine = DockerEngine()
+    engine = DockerEngine(in_memory=True)
     ce = ComputingElement(engine, release, **kind)
     try:
         engine.start()

@@ -72,10 +72,13 @@ def lacks_capabilities() -> bool:
 
 
 class DockerEngine:
-    """One dockerd. `live_restore`: its containers outlive it."""
+    """One dockerd. `live_restore`: its containers outlive it. `in_memory`: so is all it has, for no disk need take in or delete thousands
+    of files of an image that is used once."""
 
-    def __init__(self, *, live_restore: bool = False) -> None:
+    def __init__(self, *, live_restore: bool = False, in_memory: bool = False) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="interlink-engine-"))
+        if in_memory:
+            run("mount", "-t", "tmpfs", "-o", "mode=711,size=50%", "interlink-engine", str(self.root))
         self.socket = self.root / "docker.sock"
         self.url = f"unix://{self.socket}"
         self._live_restore = live_restore
@@ -192,7 +195,7 @@ class DockerEngine:
                     client.remove_container(container["Id"], v=True, force=True)
         self.stop()
         self._kill_containerd()
-        unmount_below(self.root)
+        unmount(self.root)
         shutil.rmtree(self.root, ignore_errors=True)
         subprocess.run([find("ip") or "ip", "link", "del", self.bridge], check=False, capture_output=True)
 
@@ -263,8 +266,8 @@ def pause_program() -> bytes | None:
         return program.read_bytes() if done.returncode == 0 else None
 
 
-def unmount_below(directory: Path) -> None:
+def unmount(directory: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for point in sorted((p for p in points if p.startswith(f"{directory}/")), key=len, reverse=True):
+    for point in sorted((p for p in points if Path(p).is_relative_to(directory)), key=len, reverse=True):
         libc.umount2(point.encode(), 2)

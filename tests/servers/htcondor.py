@@ -171,7 +171,7 @@ class Pool(ServerContainer):
 @contextmanager
 def running_pool(release: DebianRoot = CURRENT, *, extra: str = "", non_root: bool = False) -> Iterator[Pool]:
     """A pool on an engine of its own, and nothing of both afterwards."""
-    engine = DockerEngine()
+    engine = DockerEngine(in_memory=True)
     pool = Pool(engine, release, extra=extra, non_root=non_root)
     try:
         engine.start()

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from scripts import kubernetes_programs
-from tests.servers.docker_engine import busybox_archive, find, free_subnet, unmount_below
+from tests.servers.docker_engine import busybox_archive, find, free_subnet, unmount
 from tests.servers.kubernetes import Cluster, Process
 
 BUSYBOX_IMAGE = "localhost/busybox:1.36"
@@ -131,7 +131,7 @@ class Node:
                     self._ctr("-n", "k8s.io", "tasks", "rm", "-f", task)
             with suppress(AttributeError):
                 getattr(self, process).stop()
-        unmount_below(self.directory)
+        unmount(self.directory)
         subprocess.run([find("ip") or "ip", "link", "del", self.bridge], check=False, capture_output=True)
         for root in (CGROUPS, *CGROUPS.glob("*/")):
             for folder in sorted((root / self._cgroup).rglob("*/"), reverse=True):

@@ -16,7 +16,7 @@ from interlink_common.podrunner.config import ImageRules
 from interlink_common.testing.lifecycle_cases import pod, sh
 from tests.live.podrunner.worker import NOBODY, Job, Node, ended, entry
 from tests.servers import apptainer, docker_registry, podman
-from tests.servers.docker_engine import unmount_below
+from tests.servers.docker_engine import unmount
 from tests.servers.docker_registry import PASSWORD, USERNAME, DockerRegistry
 
 StartJob = Callable[..., Job]
@@ -48,7 +48,7 @@ def rules(node: Node, registry: DockerRegistry, scratch: Path) -> Iterator[Image
     cache.mkdir()
     cache.chmod(0o777)
     yield replace(node.config.images, cache_directory=str(cache), insecure_registries=(registry.server,))
-    unmount_below(scratch)
+    unmount(scratch)
 
 
 def one(container: Container, **fields: object) -> Workload:
