@@ -65,11 +65,11 @@ class PluginClient:
             pod.create_failed(answer.text, now=self._clock())
             judge_sentence(answer.text)
             raise CallError("create", answer.status_code, answer.text)
-        told = _json(answer)
-        if not isinstance(told, dict) or told.get("PodUID") != pod.uid or not isinstance(told.get("PodJID"), str):
+        body = _json(answer)
+        if not isinstance(body, dict) or body.get("PodUID") != pod.uid or not isinstance(body.get("PodJID"), str):
             raise JudgeError(0, f"create must be answered with this PodUID and a PodJID, so that it is not sent again, not {answer.text}")
-        pod.created(told["PodUID"], told["PodJID"])
-        return str(told["PodJID"])
+        pod.created(body["PodUID"], body["PodJID"])
+        return str(body["PodJID"])
 
     async def status(self, pod: VirtualPod) -> str:
         """GET /status for one pod; returns its phase. An ended pod is not asked for; no answer, or none of 200, keeps the last state."""
@@ -141,8 +141,8 @@ class PluginClient:
         answer = await self.send("GET", "/status", [])
         if answer.status_code != 200:
             raise CallError("ping", answer.status_code, answer.text)
-        told = _json(answer)
-        return told if isinstance(told, dict) else {}
+        body = _json(answer)
+        return body if isinstance(body, dict) else {}
 
     async def send(self, method: str, path: str, body: object) -> httpx.Response:
         """Any call, judged by nobody: `body` is sent as JSON, or as it is if it is bytes."""

@@ -25,14 +25,14 @@ _ANNOTATION = re.compile(r"metadata\.annotations\[['\"]?(.+?)['\"]?\]")
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
-def expand(value: str, known: Mapping[str, str]) -> str:
+def expand(value: str, variables: Mapping[str, str]) -> str:
     """`$(NAME)` and `$$` as the kubelet does it (third_party/forked/golang/expansion): an unknown name stays as written."""
 
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
         if name is None:
             return "$"
-        return known.get(name, match.group(0))
+        return variables.get(name, match.group(0))
 
     return _REFERENCE.sub(one, value)
 
@@ -115,10 +115,10 @@ def _keyed(source: Document, manifests: Manifests) -> tuple[str, Document, str |
     return None
 
 
-def _final_value(variable: Document, pod: Document, manifests: Manifests, known: Mapping[str, str]) -> str | None:
+def _final_value(variable: Document, pod: Document, manifests: Manifests, variables: Mapping[str, str]) -> str | None:
     source = variable.get("valueFrom")
     if not source:
-        return expand(variable.get("value") or "", known)
+        return expand(variable.get("value") or "", variables)
     keyed = _keyed(source, manifests)
     if keyed is not None:
         kind, reference, value = keyed

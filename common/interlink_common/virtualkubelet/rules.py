@@ -87,9 +87,9 @@ def _names(entries: list[Document] | None) -> list[str]:
 
 def _shape(case: Case) -> Iterator[Fault]:
     for key in ("name", "namespace"):
-        told, expected = case.answer.get(key), case.pod["metadata"][key]
-        if told != expected:
-            yield 0, f"{key} is {told!r}, so the virtual kubelet does not find pod {expected!r}"
+        found, expected = case.answer.get(key), case.pod["metadata"][key]
+        if found != expected:
+            yield 0, f"{key} is {found!r}, so the virtual kubelet does not find pod {expected!r}"
     if not isinstance(case.answer.get("JID"), str):
         yield 0, f"JID is {case.answer.get('JID')!r}, not text"
     for key in ("containers", "initContainers"):
@@ -149,9 +149,9 @@ def _point_3_4(case: Case) -> Iterator[Fault]:
             continue
         if "exitCode" not in terminated:
             yield 3, f"{entry['name']} is terminated without exitCode"
-        told = terminated.get("reason") or ""
-        if told not in ("", "Completed", "Error") and not told.startswith("Error: ") and not terminated.get("message"):
-            yield 4, f"{entry['name']}: the reason {told} is lost, and message is empty"
+        reason = terminated.get("reason") or ""
+        if reason not in ("", "Completed", "Error") and not reason.startswith("Error: ") and not terminated.get("message"):
+            yield 4, f"{entry['name']}: the reason {reason} is lost, and message is empty"
 
 
 def _point_5_6(case: Case) -> Iterator[Fault]:
@@ -200,7 +200,7 @@ def _point_8(case: Case) -> Iterator[Fault]:
 
 
 def _point_9(case: Case) -> Iterator[Fault]:
-    """Condemns the end of one attempt told as the end of the container, where restartPolicy promises another attempt."""
+    """Condemns the end of one attempt shown as the end of the container, where restartPolicy promises another attempt."""
     policy = case.spec.get("restartPolicy")
     if policy == "Never" or case.spec.get("activeDeadlineSeconds") is not None:
         return
@@ -220,9 +220,9 @@ def _point_11(case: Case) -> Iterator[Fault]:
         name, running = entry["name"], _state(entry, "running")
         yield from ((11, f"{name}: {what}") for what in _bad_times(entry))
         if "restartCount" not in entry:
-            yield 11, f"{name}: restartCount is not told"
-        told = (running or {}).get("startedAt") and entry.get("containerID") and entry.get("image")
-        if running is not None and not told and name not in case.not_offloaded:
+            yield 11, f"{name}: restartCount is missing"
+        filled = (running or {}).get("startedAt") and entry.get("containerID") and entry.get("image")
+        if running is not None and not filled and name not in case.not_offloaded:
             yield 11, f"{name} is running without startedAt, containerID and image"
         if entry.get("restartCount") and not (entry.get("lastState") or {}).get("terminated"):
             yield 11, f"{name}: restartCount is {entry['restartCount']} and lastState is empty"
@@ -231,9 +231,9 @@ def _point_11(case: Case) -> Iterator[Fault]:
 def _bad_times(entry: Document) -> Iterator[str]:
     for group in ("state", "lastState"):
         for kind, fields in (("running", ("startedAt",)), ("terminated", ("startedAt", "finishedAt"))):
-            told = (entry.get(group) or {}).get(kind) or {}
+            state = (entry.get(group) or {}).get(kind) or {}
             for field in fields:
-                value = told.get(field)
+                value = state.get(field)
                 if value is not None and not (isinstance(value, str) and _TIME.fullmatch(value)):
                     yield f"{group}.{kind}.{field} is {value!r}"
 
