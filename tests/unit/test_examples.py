@@ -11,7 +11,7 @@ import pytest
 
 from interlink_common.backend import Backend
 from interlink_common.cli import configuration
-from interlink_common.tracking.intake import admit
+from interlink_common.tracking.requests import read_create
 from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
 from interlink_common.virtualkubelet.manifests import load_manifests
 from interlink_docker.backend import DockerBackend
@@ -33,7 +33,7 @@ def test_the_demo_runs_every_pod() -> None:
 def test_pod(file: Path, skip: bool, backend: type[Backend], tmp_path: Path) -> None:
     settings = backend.settings_type(state_dir=tmp_path, skip_downward_api_resolution=skip)
     pod = VirtualPod.admit(load_manifests(file.read_text()), NodeOptions(skip_downward_api_resolution=skip), now=0)
-    workload = admit(json.dumps(pod.create_body()).encode(), backend(settings), settings)
+    workload = read_create(json.dumps(pod.create_body()).encode(), backend(settings), settings)
     assert (workload.name, workload.warnings) == (file.stem, ())
     assert {container.image for container in workload.all_containers} <= set(IMAGES)
 

@@ -17,7 +17,7 @@ from interlink_common.cli.masking import masked, secret_values
 from interlink_common.cli.options import ConfigFile, Namespace, Set, choose
 from interlink_common.errors import BadRequest
 from interlink_common.model.codec import to_json
-from interlink_common.tracking.intake import admit
+from interlink_common.tracking.requests import read_create
 from interlink_common.virtualkubelet.bodies import NodeOptions
 
 
@@ -48,7 +48,7 @@ def translate(
     options = NodeOptions(skip_downward_api_resolution=settings.skip_downward_api_resolution)
     pod = admitted(manifests, options, now=time.time())
     backend = chosen.backend()
-    workload = admit(json.dumps(pod.create_body()).encode(), backend, settings)
+    workload = read_create(json.dumps(pod.create_body()).encode(), backend, settings)
     secrets = secret_values(manifests)
     neutral: Any = masked(json.loads(to_json(workload)), secrets)
     plan: Any = masked(backend.plan(workload), secrets)

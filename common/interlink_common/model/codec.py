@@ -162,6 +162,8 @@ def _decoder(hint: Any) -> Function:
         return lambda value: {key: decode_value(item) for key, item in _expect(value, dict).items()}
     if hint is bytes:
         return _decode_bytes
+    if hint is float:
+        return lambda value: float(value) if type(value) is int else _expect(value, float)
     return lambda value: _expect(value, hint)
 
 

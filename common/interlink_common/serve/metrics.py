@@ -12,7 +12,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from interlink_common.backend import Gauge
-from interlink_common.tracking.pods import Pod, Registry
+from interlink_common.tracking.pods import PodRecord
+from interlink_common.tracking.registry import Registry
 
 ROUTES = frozenset({"/create", "/status", "/getLogs", "/delete"})
 LATENCY_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120)
@@ -68,14 +69,18 @@ class _NodeCollector(Collector):
         self._node = registry
 
     def collect(self) -> Iterator[Metric]:
-        pods = list(self._node.pods.values())
+        records = list(self._node.pods.values())
         states = GaugeMetricFamily("interlink_pods", "Pods on record.", labels=["state"])
-        for state, count in sorted(Counter(map(_state, pods)).items()):
+        for state, count in sorted(Counter(map(_state, records)).items()):
             states.add_metric([state], count)
         yield states
-        orphans = sum(pod.orphan for pod in pods)
+        orphans = sum(record.is_orphan for record in records)
         yield GaugeMetricFamily("interlink_orphans", "Pods that interLink no longer asks for.", value=orphans)
         yield GaugeMetricFamily("interlink_backend_up", "1 while the backend answers.", value=float(self._node.backend.up.is_set()))
+        ended = CounterMetricFamily("interlink_pods_ended", "Pods that ended: succeeded, failed, or removed before.", labels=["result"])
+        for result in ("succeeded", "failed", "removed"):
+            ended.add_metric([result], self._node.counters[f"pods_{result}"])
+        yield ended
         for name, text in (
             ("submit_retries", "Submits repeated."),
             ("cancel_retries", "Cancels repeated."),
@@ -98,5 +103,5 @@ class _BackendCollector(Collector):
         yield from families.values()
 
 
-def _state(pod: Pod) -> str:
-    return "finished" if pod.wanted and pod.finished else pod.intent.value
+def _state(record: PodRecord) -> str:
+    return "finished" if record.wanted and record.finished else record.intent.value

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlink_common.serve.metrics import Metrics
-from interlink_common.tracking.pods import Registry
+from interlink_common.tracking.registry import Registry
 
 
 def telemetry_app(registry: Registry, metrics: Metrics) -> ASGIApp:

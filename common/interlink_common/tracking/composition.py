@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
-from interlink_common.tracking.pods import rfc3339
 
 UNKNOWN = "ContainerStatusUnknown"
 ABNORMAL_EXIT_CODE = 137
@@ -57,7 +57,7 @@ def compose(
     told = {c.name: c for c in (*report.init_containers, *report.containers)}
     inits = {name: told[name].state if name in told else Waiting("PodInitializing") for name in subject.init_containers}
     mains = {name: told[name].state if name in told else Waiting(UNKNOWN, "the backend tells nothing of it") for name in subject.containers}
-    failed = next((name for name, state in inits.items() if _failed(state)), "")
+    failed = next((name for name, state in inits.items() if has_failed(state)), "")
     if report.finished:
         _settle_ended(mains, inits, failed, not_offloaded)
     else:
@@ -84,7 +84,8 @@ def compose_waiting(subject: Subject, reason: str, message: str = "", warnings: 
     )
 
 
-def _failed(state: ContainerState) -> bool:
+def has_failed(state: ContainerState) -> bool:
+    """Whether a container ended, and not well."""
     return isinstance(state, Terminated) and _exit_code(state) != 0
 
 
@@ -98,11 +99,11 @@ def _settle_ended(
 ) -> None:
     """(2, 5) Everything ends terminated; after a failed init container, non-zero, or the pod would never count as failed."""
     for name, state in mains.items():
-        if failed_init and not _failed(state):
+        if failed_init and not has_failed(state):
             mains[name] = Terminated(ABNORMAL_EXIT_CODE, message=f"not started: init container {failed_init} failed")
         elif not isinstance(state, Terminated):
             mains[name] = Terminated(0) if name in not_offloaded else Terminated(ABNORMAL_EXIT_CODE, UNKNOWN, "its end was not seen")
-    nothing_succeeded = all(_failed(state) for state in mains.values())
+    nothing_succeeded = all(has_failed(state) for state in mains.values())
     for name, state in inits.items():
         if not isinstance(state, Terminated):
             why = f"init container {failed_init} failed" if failed_init else "the pod had ended"
@@ -131,7 +132,7 @@ def _settle_alive(
     if offloaded and all(isinstance(state, Terminated) for state in offloaded.values()):
         last = max(offloaded, key=lambda name: getattr(offloaded[name], "finished_at", None) or 0.0)
         mains[last] = _completing(offloaded[last])
-    inits.update({name: _completing(state) for name, state in inits.items() if _failed(state)})
+    inits.update({name: _completing(state) for name, state in inits.items() if has_failed(state)})
     for states in (inits, mains):
         for name, state in states.items():
             if isinstance(state, Waiting) and sidecar_trouble:
@@ -161,7 +162,7 @@ def _sidecar_trouble(subject: Subject, report: PodReport) -> str:
 def _unsafe_if_unseen(inits: list[ContainerState]) -> bool:
     """(7) An init entry that is new to the virtual kubelet overwrites the first one's exit code, and it crashes if the first has none."""
     ended = [isinstance(state, Terminated) for state in inits]
-    return any(_failed(state) for state in inits) or (any(ended) and not ended[0])
+    return any(has_failed(state) for state in inits) or (any(ended) and not ended[0])
 
 
 def _status(
@@ -207,6 +208,11 @@ def _state(state: ContainerState, notes: str, frozen: str) -> dict[str, Any]:
 def _text(*parts: str) -> str:
     """Joined; what is no Unicode text (lone surrogates of undecodable bytes) becomes a question mark."""
     return " ".join(part for part in parts if part).encode("utf-8", "replace").decode()
+
+
+def rfc3339(unix_seconds: float) -> str:
+    """RFC 3339 in UTC with whole seconds, as metav1.Time is written."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def entry_of(subject: Subject, containers: list[dict[str, Any]], init_containers: list[dict[str, Any]]) -> bytes:

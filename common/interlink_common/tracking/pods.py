@@ -1,18 +1,17 @@
-"""What the virtual node keeps in memory: one small `Pod` per record, and the `Registry` that every part of tracking shares.
+"""`PodRecord`: what is known of one pod, and the only place where that changes.
 
-Workloads stay on disk (a pod's ConfigMaps may be megabytes); a `Pod` holds only what a status answer needs.
+Its methods are what can happen to a pod. They keep together what belongs together: whatever a status shows drops the answer that was
+built before it, and a pod's end is reported once. A test finds any other module that assigns an attribute.
+Workloads stay on disk (a pod's ConfigMaps may be megabytes); a record holds only what a status answer needs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
@@ -29,29 +28,31 @@ class Intent(StrEnum):
     """interLink (or the collector) deleted it; the backend may still have it."""
     ABORTING = "aborting"
     """Its create failed; the backend may have something of it. Unlike DELETING it leaves no tombstone."""
-    DELETED = "deleted"
-    """A tombstone: this UID is never created again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A prebuilt status answer for one shape of request. `frozen_epoch`: the outage it speaks of, 0 for none.
+class CachedAnswer:
+    """A prebuilt status answer for one shape of request. `outage`: number of the outage that it mentions, 0 for none.
 
     `hold_back`: not to be shown before the virtual kubelet has seen all init containers.
     """
 
     containers: tuple[str, ...]
     init_containers: tuple[str, ...]
-    frozen_epoch: int
+    outage: int
     wire: bytes
     hold_back: bool
 
 
-@dataclass(slots=True, eq=False)
-class Pod:
-    """One pod on record. Times are unix seconds, except `asked_at`, which is on the registry's contact clock.
+def _nobody(_record: PodRecord) -> None:
+    """Hears of a pod's end where nothing else does."""
 
-    `observed`: false between a restart and the backend's first word of this pod, while `report` may be older than what interLink knows.
+
+@dataclass(slots=True, eq=False)
+class PodRecord:
+    """One pod on record. Read the attributes; change them by the methods only.
+
+    Times are unix seconds, except `requested_at`, which is on the registry's contact clock.
     """
 
     uid: str
@@ -63,22 +64,25 @@ class Pod:
     not_offloaded: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     report: PodReport | None = None
-    observed: bool = True
+    is_restored: bool = False
+    """Read from the disk, and the backend has not reported it since: interLink may know a newer state than `report`."""
     created_at: float = 0.0
     finished_at: float | None = None
-    asked_at: float = 0.0
-    orphan: bool = False
-    trouble: str = ""
+    requested_at: float = 0.0
+    is_orphan: bool = False
+    """interLink has stopped to ask for it."""
+    postponed_because: str = ""
     """Why an accepted pod is not submitted yet, for its waiting message."""
-    entry: Entry | None = None
+    cached: CachedAnswer | None = None
     creating: asyncio.Task[None] | None = None
     submitting: asyncio.Task[None] | None = None
-    gone: asyncio.Event | None = None
-    hurried: asyncio.Event | None = None
-    """There while the backend is removing the pod; set when less grace was asked for meanwhile."""
+    _on_ended: Callable[[PodRecord], None] = _nobody
+    _removed: asyncio.Event | None = None
+    _less_grace: asyncio.Event | None = None
 
     @classmethod
-    def of(cls, workload: Workload, *, created_at: float) -> Pod:
+    def of(cls, workload: Workload, *, created_at: float, requested_at: float) -> PodRecord:
+        """The record of a pod that is being created."""
         return cls(
             uid=workload.uid,
             namespace=workload.namespace,
@@ -87,6 +91,7 @@ class Pod:
             not_offloaded=frozenset(workload.not_offloaded) | frozenset(workload.not_offloaded_init),
             warnings=workload.warnings,
             created_at=created_at,
+            requested_at=requested_at,
         )
 
     @property
@@ -99,107 +104,121 @@ class Pod:
 
     @property
     def wire_jid(self) -> str:
-        """The id told to interLink: the backend's, or the UID while (or if) there was none to tell."""
+        """The id that interLink is given: the backend's, or the UID while (or if) there is none."""
         return self.jid or self.uid
 
+    def report_end_to(self, on_ended: Callable[[PodRecord], None]) -> None:
+        """`on_ended` is called when the pod has finished, or is removed before that; after a kill of this process perhaps again."""
+        self._on_ended = on_ended
 
-def rfc3339(unix_seconds: float) -> str:
-    """RFC 3339 in UTC with whole seconds, as metav1.Time is written."""
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def requested(self, contact_seconds: float) -> None:
+        """interLink asked for the pod's status."""
+        self.requested_at = contact_seconds
+        self.is_orphan = False
+
+    def unrequested(self) -> None:
+        """interLink no longer asks for the pod."""
+        self.is_orphan = True
+
+    def cache(self, answer: CachedAnswer) -> None:
+        """Keeps a status answer until something happens to the pod."""
+        self.cached = answer
+
+    def create_by(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs the pod's create, which is in `creating` until it ends."""
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self.creating = None
+
+        self.creating = _guarded(f"create-{self.uid}", work, ended)
+        return self.creating
+
+    def submit_by(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs a submit to the backend, which is in `submitting` until it ends."""
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self.submitting = None
+
+        self.submitting = _guarded(f"submit-{self.uid}", work, ended)
+        return self.submitting
+
+    def submitted(self, jid: str) -> None:
+        """The backend has the pod. One that was deleted meanwhile stays so."""
+        self.jid, self.postponed_because = jid, ""
+        if self.intent is Intent.CREATING:
+            self.intent = Intent.ACTIVE
+        self.cached = None
+
+    def postponed(self, reason: str) -> None:
+        """The backend could not take the pod now; it is submitted again later."""
+        self.postponed_because = reason
+        self.cached = None
+
+    def adopted(self, jid: str) -> None:
+        """The backend has a pod whose record was lost."""
+        self.submitted(jid)
+        self.is_restored = True
+
+    def observed(self, report: PodReport, now: float) -> bool:
+        """The backend reported the pod. False if that tells nothing new; a pod that has finished stays as it is."""
+        self.is_restored = False
+        if self.finished or self.report == report:
+            return False
+        self._replace_report(report, now)
+        return True
+
+    def failed(self, report: PodReport, now: float) -> None:
+        """The backend refused a pod that we had accepted; `report` is its end."""
+        self._replace_report(report, now)
+
+    def aborting(self) -> None:
+        """The pod's create failed; what it left is to be removed."""
+        self.intent = Intent.ABORTING
+        self.grace_seconds = 0
+
+    def removing(self, grace_seconds: int) -> bool:
+        """The pod is to be removed. True if it was not yet; then the removal must be begun.
+
+        One that is being removed goes faster if there is less grace now (kubectl delete, then --force); never slower.
+        """
+        is_new = self.wanted
+        if is_new or grace_seconds < self.grace_seconds:
+            self.grace_seconds = grace_seconds
+            if self._less_grace is not None:
+                self._less_grace.set()
+        self.intent = Intent.DELETING
+        return is_new
+
+    def removed(self) -> None:
+        """The backend has nothing of the pod any more. Ends what follows its logs."""
+        if self._removed is not None:
+            self._removed.set()
+        if self.intent is Intent.DELETING and self.jid is not None and not self.finished:
+            self._on_ended(self)
+
+    def removed_event(self) -> asyncio.Event:
+        """Set when the pod is removed."""
+        if self._removed is None:
+            self._removed = asyncio.Event()
+        return self._removed
+
+    def less_grace_event(self) -> asyncio.Event:
+        """Set when a pod that is being removed is given less grace; whoever waits for it clears it."""
+        if self._less_grace is None:
+            self._less_grace = asyncio.Event()
+        return self._less_grace
+
+    def _replace_report(self, report: PodReport, now: float) -> None:
+        self.report = report
+        self.cached = None
+        if report.finished:
+            self.finished_at = now
+            self._on_ended(self)
 
 
-_OUTAGE = re.compile(r" ?the \S+ backend is unreachable since \S+(?: \(.*?\))?; this is the last known state")
-
-
-def without_outage(message: str) -> str:
-    """A waiting message without what `BackendState.sentence` once added to it."""
-    return _OUTAGE.sub("", message)
-
-
-class BackendState:
-    """Whether the backend answers. While it does not, every pod keeps its last state and says since when."""
-
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
-        self._name = name
-        self._clock = clock
-        self._outages = 0
-        self.down_since: float | None = None
-        self.cause = ""
-        """Why, in the backend's own words."""
-        self.epoch = 0
-        """Number of the present outage and cause, 0 while the backend answers: prebuilt answers of another epoch are stale."""
-        self.up = asyncio.Event()
-        """Set while the backend answers; not yet set before its first answer."""
-        self.known = asyncio.Event()
-        """Set once it has answered, or failed to, for the first time."""
-
-    def lost(self, cause: str = "") -> None:
-        self.up.clear()
-        self.known.set()
-        if self.down_since is None:
-            self.down_since = self._clock()
-        elif cause == self.cause:
-            return
-        self.cause = cause
-        self._outages += 1
-        self.epoch = self._outages
-
-    def back(self) -> None:
-        self.down_since = None
-        self.epoch = 0
-        self.up.set()
-        self.known.set()
-
-    @property
-    def sentence(self) -> str:
-        """What waiting messages say of an outage, "" while the backend answers."""
-        if self.down_since is None:
-            return ""
-        cause = f" ({self.cause})" if self.cause else ""
-        return f"the {self._name} backend is unreachable since {rfc3339(self.down_since)}{cause}; this is the last known state"
-
-
-class ContactClock:
-    """Counts seconds during which interLink was in contact: gaps over a minute count as one minute.
-
-    A pod that was not asked for during N contact seconds is an orphan; time in which interLink or we were down counts nearly nothing.
-    """
-
-    LONGEST_GAP_SECONDS = 60.0
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._last_call = monotonic()
-        self.seconds = 0.0
-
-    def call(self) -> float:
-        """Notes a call of interLink's; returns the clock's reading."""
-        now = self._monotonic()
-        self.seconds += min(now - self._last_call, self.LONGEST_GAP_SECONDS)
-        self._last_call = now
-        return self.seconds
-
-
-@dataclass(eq=False)
-class Registry:
-    """All pods by UID, the graves of the deleted ones, and what the background work has to do."""
-
-    backend: BackendState
-    contact: ContactClock
-    clock: Callable[[], float] = time.time
-    pods: dict[str, Pod] = field(default_factory=dict)
-    tombstones: dict[str, float] = field(default_factory=dict)
-    """UID -> unix time of the deletion."""
-    todo: asyncio.Queue[Pod] = field(default_factory=asyncio.Queue)
-    """Pods whose intent asks for background work: a submit to repeat, or a removal."""
-    recovered: bool = False
-    """True after the first complete look at the backend; before it, an unknown UID may simply not be adopted yet."""
-    counters: Counter[str] = field(default_factory=Counter)
-    """submit_retries, cancel_retries, adopted, orphans_collected; metrics read them."""
-
-    def remove(self, pod: Pod) -> None:
-        """Forgets a pod and ends what follows its logs."""
-        if self.pods.get(pod.uid) is pod:
-            del self.pods[pod.uid]
-        if pod.gone is not None:
-            pod.gone.set()
+def _guarded(name: str, work: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]) -> asyncio.Task[None]:
+    """A task whose exception is for whoever awaits it; if nobody does, it is not reported as forgotten."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return task

@@ -17,10 +17,10 @@ from interlink_common.contract.sentences import sentence
 from interlink_common.errors import ConfigurationError, Temporary
 from interlink_common.model.codec import from_json, to_json
 from interlink_common.model.workload import Workload
+from interlink_common.tracking.housekeeping import Housekeeping
 from interlink_common.tracking.node import VirtualNode
-from interlink_common.tracking.pods import Intent, Pod
+from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.removals import bare_workload
-from interlink_common.tracking.sweeps import Sweeps
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class RecordedJobs(Sequence[Job]):
 
     def __init__(self, node: VirtualNode) -> None:
         self._records = node.records
-        self._pods = [pod for pod in node.registry.pods.values() if pod.wanted and pod.jid is not None]
+        self._pods = [record for record in node.registry.pods.values() if record.wanted and record.jid is not None]
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -48,9 +48,10 @@ class RecordedJobs(Sequence[Job]):
             return self._jobs(self._pods[index])
         return self._jobs([self._pods[index]])[0]
 
-    def _jobs(self, pods: list[Pod]) -> list[Job]:
-        texts = self._records.workloads_json([pod.uid for pod in pods])
-        return [Job(pod.uid, pod.jid or "", from_json(text) if text else bare_workload(pod)) for pod, text in zip(pods, texts, strict=True)]
+    def _jobs(self, pods: list[PodRecord]) -> list[Job]:
+        texts = self._records.workloads_json([record.uid for record in pods])
+        workloads = [from_json(text) if text else bare_workload(record) for record, text in zip(pods, texts, strict=True)]
+        return [Job(record.uid, record.jid or "", workload) for record, workload in zip(pods, workloads, strict=True)]
 
 
 class Reconciler:
@@ -61,26 +62,26 @@ class Reconciler:
         self._registry = node.registry
         self._records = node.records
         self._tasks = Tasks()
-        self._sweeps = Sweeps(node)
+        self._housekeeping = Housekeeping(node)
         self._started = False
 
     def start(self) -> None:
         """Begins at once and returns; the backend need not be there."""
-        for pod in self._registry.pods.values():
-            if pod.intent is not Intent.ACTIVE:
-                self._registry.todo.put_nowait(pod)
+        for record in self._registry.pods.values():
+            if record.intent is not Intent.ACTIVE:
+                self._registry.todo.put_nowait(record)
         self._tasks.forever("observe", self._observe)
         self._tasks.forever("todo", self._work)
         self._tasks.forever("reports", self._write_reports)
         self._tasks.forever("inventory", self._look_again)
         self._tasks.forever("capacity", self._refresh_capacity)
-        self._tasks.forever("sweeps", self._sweeps.run)
+        self._tasks.forever("housekeeping", self._housekeeping.run)
 
     async def close(self) -> None:
         """Ends the background work and lets go of the backend. What is not done is done after the next start."""
         await self._tasks.close()
         pods = list(self._registry.pods.values())
-        running = [task for pod in pods for task in (pod.creating, pod.submitting) if task is not None]
+        running = [task for record in pods for task in (record.creating, record.submitting) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -117,20 +118,13 @@ class Reconciler:
         self._registry.backend.back()
 
     def _apply(self, observation: Observation) -> None:
-        pod = self._registry.pods.get(observation.pod_uid)
-        if pod is None:
+        record = self._registry.pods.get(observation.pod_uid)
+        if record is None:
             return
-        pod.observed = True
-        if pod.report == observation.report:
-            return
-        if pod.finished:
-            log.warning("state after the end of a pod ignored", pod_uid=pod.uid)
-            return
-        pod.report = observation.report
-        pod.entry = None
-        if pod.finished:
-            pod.finished_at = self._registry.clock()
-        self._records.note_report(pod)
+        if record.observed(observation.report, self._registry.clock()):
+            self._records.note_report(record)
+        elif record.finished and record.report != observation.report:
+            log.warning("a state that the backend reported after the end of a pod is ignored", pod_uid=record.uid)
 
     async def _recover(self) -> None:
         """Compares the backend's jobs with the records, both ways."""
@@ -144,10 +138,10 @@ class Reconciler:
 
     async def _reconcile(self, job: FoundJob, before: set[str]) -> None:
         registry = self._registry
-        pod = registry.pods.get(job.pod_uid)
-        if pod is not None:
-            if pod.intent is Intent.CREATING and pod.creating is None and pod.submitting is None:
-                await self._node.submissions.found(pod, job.jid)
+        record = registry.pods.get(job.pod_uid)
+        if record is not None:
+            if record.intent is Intent.CREATING and record.creating is None and record.submitting is None:
+                await self._node.submissions.take_over(record, job.jid)
         elif job.pod_uid in registry.tombstones:
             log.warning("job of a deleted pod found", pod_uid=job.pod_uid, jid=job.jid)
             await self._node.remove(job.pod_uid, 0)
@@ -159,20 +153,19 @@ class Reconciler:
         workload = job.workload or Workload(job.pod_uid, "", "", containers=())
         if job.workload is not None:
             await self._node.backend.adopt(Job(job.pod_uid, job.jid, workload), complete=False)
-        pod = Pod.of(workload, created_at=self._registry.clock())
-        pod.intent, pod.jid, pod.asked_at = Intent.ACTIVE, job.jid, self._registry.contact.seconds
-        pod.observed = False
-        self._registry.pods[pod.uid] = pod
-        await self._records.insert(pod, to_json(workload) if job.workload else None)
+        record = PodRecord.of(workload, created_at=self._registry.clock(), requested_at=self._registry.contact.seconds)
+        record.adopted(job.jid)
+        self._registry.add(record)
+        await self._records.insert(record, to_json(workload) if job.workload else None)
         self._registry.counters["adopted"] += 1
-        log.warning("job without a record adopted", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=job.jid)
+        log.warning("job without a record adopted", pod_uid=record.uid, namespace=record.namespace, pod=record.name, jid=job.jid)
 
     async def _work(self) -> None:
-        pod = await self._registry.todo.get()
-        if pod.wanted:
-            self._tasks.once(f"resubmit-{pod.uid}", self._node.submissions.until_done(pod))
+        record = await self._registry.todo.get()
+        if record.wanted:
+            self._tasks.once(f"resubmit-{record.uid}", self._node.submissions.until_done(record))
         else:
-            self._tasks.once(f"remove-{pod.uid}", self._node.removals.until_done(pod))
+            self._tasks.once(f"remove-{record.uid}", self._node.removals.until_done(record))
 
     async def _write_reports(self) -> None:
         await self._records.changed.wait()

@@ -14,8 +14,9 @@ from interlink_common.faultpoints import CANCELLED, fault_point
 from interlink_common.model.codec import from_json
 from interlink_common.model.workload import Workload
 from interlink_common.tracking.inventory import Inventory
-from interlink_common.tracking.pods import Intent, Pod, Registry
+from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
+from interlink_common.tracking.registry import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -36,81 +37,81 @@ class Removals:
         self._submit_patience_seconds = submit_patience_seconds
         self._slots = asyncio.Semaphore(CONCURRENT_CANCELS)
 
-    async def until_done(self, pod: Pod) -> None:
+    async def until_done(self, record: PodRecord) -> None:
         """Repeats the removal with back-off until the backend has nothing of the pod, then buries the record."""
-        await self._end_submit(pod)
+        await self._end_submit(record)
         delays = backoff_delays()
         while True:
             await self._registry.backend.up.wait()
             delay = next(delays)
             try:
                 async with self._slots:
-                    await self._remove(pod)
+                    await self._remove(record)
                 return
             except Temporary as error:
                 delay = error.retry_after_seconds or delay
-                log.warning("cancel failed and is repeated", pod_uid=pod.uid, error=str(error), delay_seconds=round(delay, 1))
+                log.warning("cancel failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
             except Exception as error:
-                log.error("cancel failed and is repeated", pod_uid=pod.uid, error=str(error), exc_info=not isinstance(error, PluginError))
+                is_bug = not isinstance(error, PluginError)
+                log.error("cancel failed and is repeated", pod_uid=record.uid, error=str(error), exc_info=is_bug)
             self._registry.counters["cancel_retries"] += 1
             await asyncio.sleep(delay)
 
-    async def _end_submit(self, pod: Pod) -> None:
+    async def _end_submit(self, record: PodRecord) -> None:
         """Waits for a submit under way to tell its JID; one that hangs is abandoned: what it left is found in the inventory."""
-        for task in (pod.creating, pod.submitting):
+        for task in (record.creating, record.submitting):
             if task is not None:
                 await asyncio.wait({task}, timeout=self._submit_patience_seconds)
-        if pod.submitting is not None:
-            pod.submitting.cancel()
-            await asyncio.wait({pod.submitting}, timeout=self._submit_patience_seconds)
+        if record.submitting is not None:
+            record.submitting.cancel()
+            await asyncio.wait({record.submitting}, timeout=self._submit_patience_seconds)
 
-    async def _remove(self, pod: Pod) -> None:
-        job = await self._job(pod)
+    async def _remove(self, record: PodRecord) -> None:
+        job = await self._job(record)
         if job is not None:
-            await self._cancel(pod, job)
+            await self._cancel(record, job)
         fault_point(CANCELLED)
         now = self._registry.clock()
-        if pod.intent is Intent.ABORTING:
-            await self._records.erase(pod.uid)
+        if record.intent is Intent.ABORTING:
+            await self._records.erase(record.uid)
         else:
-            await self._records.bury(pod.uid, now)
-            self._registry.tombstones[pod.uid] = now
-        self._registry.remove(pod)
-        log.info("pod removed", pod_uid=pod.uid, namespace=pod.namespace, pod=pod.name, jid=job.jid if job else None)
+            await self._records.bury(record.uid, now)
+            self._registry.tombstones[record.uid] = now
+        self._registry.remove(record)
+        log.info("pod removed", pod_uid=record.uid, namespace=record.namespace, pod=record.name, jid=job.jid if job else None)
 
-    async def _cancel(self, pod: Pod, job: Job) -> None:
+    async def _cancel(self, record: PodRecord, job: Job) -> None:
         """The backend is asked once, and once more whenever less grace was asked for meanwhile. Raises what the first answer raises."""
-        pod.hurried = asyncio.Event()
+        less_grace = record.less_grace_event()
         calls: set[asyncio.Task[Any]] = set()
         try:
             while not any(call.done() for call in calls):
-                pod.hurried.clear()
-                calls.add(asyncio.create_task(self._backend.cancel(job, pod.grace_seconds), name=f"cancel-{pod.uid}"))
-                hurried = asyncio.create_task(pod.hurried.wait(), name=f"hurry-{pod.uid}")
+                less_grace.clear()
+                calls.add(asyncio.create_task(self._backend.cancel(job, record.grace_seconds), name=f"cancel-{record.uid}"))
+                hurry = asyncio.create_task(less_grace.wait(), name=f"less-grace-{record.uid}")
                 try:
-                    await asyncio.wait({*calls, hurried}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({*calls, hurry}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    hurried.cancel()
+                    hurry.cancel()
             for call in calls:
                 if call.done():
                     call.result()
         finally:
-            pod.hurried = None
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
 
-    async def _job(self, pod: Pod) -> Job | None:
+    async def _job(self, record: PodRecord) -> Job | None:
         """The pod's job, with the Workload on record, else the one that the job tells of; None if there is no job."""
-        found = await self._inventory.find(pod.uid) if pod.jid is None else None
-        jid = pod.jid or (found.jid if found else None)
+        found = await self._inventory.find(record.uid) if record.jid is None else None
+        jid = record.jid or (found.jid if found else None)
         if jid is None:
             return None
-        text = await self._records.workload_json(pod.uid)
-        told = found.workload if found else None
-        return Job(pod.uid, jid, from_json(text) if text else told or bare_workload(pod))
+        text = await self._records.workload_json(record.uid)
+        described = found.workload if found else None
+        return Job(record.uid, jid, from_json(text) if text else described or bare_workload(record))
 
 
-def bare_workload(pod: Pod) -> Workload:
+def bare_workload(record: PodRecord) -> Workload:
     """All that is known of a pod whose job was found without its record."""
-    return Workload(pod.uid, pod.name, pod.namespace, containers=(), grace_seconds=pod.grace_seconds)
+    return Workload(record.uid, record.name, record.namespace, containers=(), grace_seconds=record.grace_seconds)

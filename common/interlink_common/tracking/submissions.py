@@ -6,8 +6,6 @@ A submit runs in a task of its own, so that neither a slow backend nor a client 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 
@@ -19,8 +17,9 @@ from interlink_common.model.codec import from_json
 from interlink_common.model.report import ContainerReport, PodReport, Terminated, Waiting
 from interlink_common.model.workload import Workload
 from interlink_common.tracking.inventory import Inventory
-from interlink_common.tracking.pods import Intent, Pod, Registry
+from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
+from interlink_common.tracking.registry import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -37,100 +36,79 @@ class Submissions:
         self._registry = registry
         self._inventory = inventory
 
-    def begin(self, pod: Pod, workload: Workload) -> asyncio.Task[None]:
-        """Starts a submit and remembers it in `pod.submitting` until it ended; the task raises what the backend raised."""
-        return self._remembered(pod, self._submit(pod, workload))
+    def begin(self, record: PodRecord, workload: Workload) -> asyncio.Task[None]:
+        """Starts a submit; the task raises what the backend raises."""
+        return record.submit_by(self._submit(record, workload))
 
-    def found(self, pod: Pod, jid: str) -> asyncio.Task[None]:
+    def take_over(self, record: PodRecord, jid: str) -> asyncio.Task[None]:
         """As `begin`, for a pod that the backend turned out to have: its answer is not on record, so this process may not know the job."""
-        return self._remembered(pod, self._found(pod, jid))
+        return record.submit_by(self._take_over(record, jid))
 
-    def _remembered(self, pod: Pod, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"submit-{pod.uid}")
-        pod.submitting = task
-
-        def ended(task: asyncio.Task[None]) -> None:
-            pod.submitting = None
-            if not task.cancelled():
-                task.exception()
-
-        task.add_done_callback(ended)
-        return task
-
-    async def _submit(self, pod: Pod, workload: Workload) -> None:
+    async def _submit(self, record: PodRecord, workload: Workload) -> None:
         jid = await self._backend.submit(workload)
         fault_point(SUBMITTED)
-        await self.answered(pod, jid)
+        await self._note_jid(record, jid)
 
-    async def _found(self, pod: Pod, jid: str) -> None:
-        text = await self._records.workload_json(pod.uid)
+    async def _take_over(self, record: PodRecord, jid: str) -> None:
+        text = await self._records.workload_json(record.uid)
         if text is not None:
-            await self._backend.adopt(Job(pod.uid, jid, from_json(text)), complete=True)
-        await self.answered(pod, jid)
+            await self._backend.adopt(Job(record.uid, jid, from_json(text)), complete=True)
+        await self._note_jid(record, jid)
 
-    async def answered(self, pod: Pod, jid: str) -> None:
-        """Records the JID; a pod that was deleted meanwhile stays so."""
-        pod.jid, pod.trouble = jid, ""
-        if pod.intent is Intent.CREATING:
-            pod.intent = Intent.ACTIVE
-        pod.entry = None
-        await self._records.update(pod)
+    async def _note_jid(self, record: PodRecord, jid: str) -> None:
+        record.submitted(jid)
+        await self._records.update(record)
         fault_point(JID_STORED)
 
-    def postponed(self, pod: Pod, error: Temporary) -> None:
-        """Has the pod's waiting message say why it is not submitted yet."""
-        pod.trouble, pod.entry = f"not submitted yet: {error}", None
-
-    async def until_done(self, pod: Pod) -> None:
+    async def until_done(self, record: PodRecord) -> None:
         """Submits an accepted pod until the backend has it, refuses it, or it is deleted."""
-        if pod.submitting is not None:
-            await asyncio.wait({pod.submitting})
+        if record.submitting is not None:
+            await asyncio.wait({record.submitting})
         delays = backoff_delays()
-        while pod.intent is Intent.CREATING and not pod.finished:
+        while record.intent is Intent.CREATING and not record.finished:
             await self._registry.backend.up.wait()
             delay = next(delays)
             try:
-                await self._once(pod)
+                await self._try_once(record)
             except Temporary as error:
                 delay = error.retry_after_seconds or delay
-                self.postponed(pod, error)
+                record.postponed(f"not submitted yet: {error}")
                 self._registry.counters["submit_retries"] += 1
-                log.warning("submit failed and is repeated", pod_uid=pod.uid, error=str(error), delay_seconds=round(delay, 1))
+                log.warning("submit failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
             except Permanent as error:
-                await self._fail(pod, str(error))
+                await self._fail(record, str(error))
                 return
             except Exception:
                 self._registry.counters["submit_retries"] += 1
-                log.exception("submit failed and is repeated", pod_uid=pod.uid)
-            if pod.intent is Intent.CREATING:
+                log.exception("submit failed and is repeated", pod_uid=record.uid)
+            if record.intent is Intent.CREATING:
                 await asyncio.sleep(delay)
 
-    async def _once(self, pod: Pod) -> None:
-        found = await self._inventory.find(pod.uid)
-        if pod.intent is not Intent.CREATING or pod.submitting is not None:
+    async def _try_once(self, record: PodRecord) -> None:
+        found = await self._inventory.find(record.uid)
+        if record.intent is not Intent.CREATING or record.submitting is not None:
             return
         if found is not None:
-            await self.found(pod, found.jid)
+            await self.take_over(record, found.jid)
             return
-        text = await self._records.workload_json(pod.uid)
-        if text is not None and pod.intent is Intent.CREATING:
+        text = await self._records.workload_json(record.uid)
+        if text is not None and record.intent is Intent.CREATING:
             workload = from_json(text)
             self._backend.admit(workload)
-            await self.begin(pod, workload)
+            await self.begin(record, workload)
 
-    async def _fail(self, pod: Pod, sentence: str) -> None:
+    async def _fail(self, record: PodRecord, sentence: str) -> None:
         """An accepted pod that the backend then refused fails with the backend's sentence."""
-        text = await self._records.workload_json(pod.uid)
+        text = await self._records.workload_json(record.uid)
         workload = from_json(text) if text else None
         ended = Terminated(REFUSED_EXIT_CODE, "Refused", sentence)
-        pod.report = PodReport(
+        report = PodReport(
             containers=tuple(ContainerReport(c.name, ended, image=c.image) for c in (workload.containers if workload else ())),
             init_containers=tuple(
                 ContainerReport(c.name, Waiting("PodInitializing")) for c in (workload.init_containers if workload else ())
             ),
             finished=True,
         )
-        pod.finished_at = self._registry.clock()
-        pod.entry = None
-        self._records.note_report(pod)
-        log.warning("the backend refused an accepted pod", pod_uid=pod.uid, error=sentence)
+        record.failed(report, self._registry.clock())
+        self._records.note_report(record)
+        log.warning("the backend refused an accepted pod", pod_uid=record.uid, error=sentence)

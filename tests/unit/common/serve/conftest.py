@@ -45,7 +45,7 @@ def start(tmp_path: Path) -> Any:
         settings = PluginSettings(state_dir=tmp_path / "state", listen=f"unix://{tmp_path}/p.sock", **changes)
         site = Site()
         async with running_node(ScriptedBackend(settings, site), settings) as node, PluginClient(settings.listen) as client:
-            await node.registry.backend.known.wait()
+            await node.registry.backend.tried.wait()
             listener = bind(settings.listen)
             server = Server(create_app(node))
             serving = asyncio.create_task(server.serve(sockets=[listener.socket]))

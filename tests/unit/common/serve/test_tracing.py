@@ -16,7 +16,7 @@ from interlink_common.serve.edge import Edge
 from interlink_common.serve.metrics import Metrics
 from interlink_common.serve.tracing import Tracer, tracer_for
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.tracking.pods import BackendState, ContactClock, Registry
+from interlink_common.tracking.registry import BackendState, ContactClock, Registry
 
 
 def test_no_endpoint_no_tracer() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from interlink_common.contract.statuses import PodStatusEntry
 from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.tracking.composition import Subject, compose, compose_waiting
-from interlink_common.tracking.pods import BackendState, ContactClock, Intent, Pod, Registry
+from interlink_common.tracking.pods import Intent, PodRecord
+from interlink_common.tracking.registry import BackendState, ContactClock, Registry
 from interlink_common.tracking.statuses import answer, parse_status
 from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.judge import judge_status
@@ -184,14 +185,14 @@ def test_no_report_ever_crashes_the_kubelet_or_ends_a_pod_that_has_not(rounds: l
     }
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "n", "annotations": annotations}, "spec": spec}
     pod = VirtualPod.admit(from_documents([document]), now=0)
-    record = Pod(pod.uid, "default", "n", Intent.ACTIVE, "j")
+    record = PodRecord(pod.uid, "default", "n", Intent.ACTIVE, "j")
     registry = Registry(BackendState("b", float), ContactClock(), pods={pod.uid: record}, recovered=True)
     for parts, finished in rounds:
         reports = {n: said(n, s, ready=ready, started=ready, image="x", container_id="c") for n, (s, ready) in parts.items()}
-        record.report = PodReport(
-            tuple(reports[n] for n in names[0] if n in reports), tuple(reports[n] for n in names[1] if n in reports), finished
+        record.observed(
+            PodReport(tuple(reports[n] for n in names[0] if n in reports), tuple(reports[n] for n in names[1] if n in reports), finished),
+            now=0.0,
         )
-        record.entry = None
         for _ in range(2):
             judge_status(pod, answer(registry, parse_status(json.dumps(pod.status_body()).encode())))
         assert not pod.ended or finished
@@ -205,7 +206,7 @@ def _restart_in_an_outage(pod: VirtualPod, registry: Registry) -> None:
     """Before the backend has told of the pod again, nothing of it changes but words on the outage, and they are there once."""
     record = registry.pods[pod.uid]
     before = states_without_messages(pod)
-    record.observed = False
+    record.is_restored = True
     for outage in range(3):
         if outage != 1:
             registry.backend.back()
@@ -213,7 +214,7 @@ def _restart_in_an_outage(pod: VirtualPod, registry: Registry) -> None:
         judge_status(pod, answer(registry, parse_status(json.dumps(pod.status_body()).encode())))
         assert states_without_messages(pod) == before
         assert all(text.count("unreachable") <= 1 for text in json.dumps(pod.status).split("{"))
-    record.observed = True
+    record.is_restored = False
     registry.backend.back()
 
 
@@ -227,7 +228,7 @@ def states_without_messages(pod: VirtualPod) -> Any:
 def test_a_failed_init_is_held_back_until_all_inits_were_seen(kit: Any) -> None:
     pod = kit.pod(inits={"i": kit.script(), "k": kit.script()})
     report = PodReport((said("main", Terminated(1)),), (said("i", Terminated(0)), said("k", Terminated(4))), finished=True)
-    record = Pod(pod.uid, "default", "p", Intent.ACTIVE, "j", report=report)
+    record = PodRecord(pod.uid, "default", "p", Intent.ACTIVE, "j", report=report)
     registry = Registry(BackendState("b", float), ContactClock(), pods={pod.uid: record}, recovered=True)
 
     def ask() -> bytes:
@@ -243,16 +244,16 @@ def test_a_failed_init_is_held_back_until_all_inits_were_seen(kit: Any) -> None:
 
 def test_an_unchanged_pod_is_answered_with_the_same_bytes(kit: Any) -> None:
     pod = kit.pod()
-    record = Pod(pod.uid, "default", "p", Intent.ACTIVE, "j", report=PodReport((ok("main"),)))
+    record = PodRecord(pod.uid, "default", "p", Intent.ACTIVE, "j", report=PodReport((ok("main"),)))
     registry = Registry(BackendState("b", float), ContactClock(), pods={pod.uid: record}, recovered=True)
     asked = parse_status(json.dumps(pod.status_body()).encode())
     answer(registry, asked)
-    first = record.entry
+    first = record.cached
     answer(registry, asked)
-    assert record.entry is first
+    assert record.cached is first
     registry.backend.lost()
     answer(registry, asked)
-    assert record.entry is not first
+    assert record.cached is not first
     twice = json.loads(answer(registry, asked * 2))
     assert [entry["UID"] for entry in twice] == [pod.uid] * 2
 

@@ -67,6 +67,21 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, *, refusal: str = "") -> Counte
     return calls
 
 
+async def test_the_end_of_a_pod_is_reported_once(world: Any, kit: Any) -> None:
+    async with world.plugin() as node:
+        good, bad, endless = kit.pod("a", script=kit.script()), kit.pod("b", script=kit.script(exit_codes=(3,))), kit.pod("c")
+        for pod, phase in ((good, "Succeeded"), (bad, "Failed"), (endless, "Running")):
+            await kit.create(node, pod)
+            await kit.until_phase(node, pod, phase)
+        assert node.registry.counters == {"pods_succeeded": 1, "pods_failed": 1}
+        for pod in (good, bad, endless):
+            await kit.delete(node, pod)
+        await kit.eventually(lambda: not node.registry.pods)
+        assert node.registry.counters == {"pods_succeeded": 1, "pods_failed": 1, "pods_removed": 1}
+    async with world.plugin() as node:
+        assert not node.registry.counters
+
+
 async def test_a_second_delete_with_less_grace_hurries_the_first(world: Any, kit: Any) -> None:
     async with world.plugin() as node:
         pod = kit.pod(script=kit.script(seconds=None, stop_seconds=3600))

@@ -16,8 +16,8 @@ from interlink_common.model.workload import Workload
 from interlink_common.serve.server import running_node
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.tracking import reconciler
-from interlink_common.tracking.pods import Intent, Pod
-from interlink_common.tracking.sweeps import TOMBSTONE_SECONDS, Sweeps
+from interlink_common.tracking.housekeeping import TOMBSTONE_SECONDS, Housekeeping
+from interlink_common.tracking.pods import Intent, PodRecord
 
 
 async def test_a_restart_picks_up_what_ran_and_what_ended(world: Any, kit: Any) -> None:
@@ -229,21 +229,21 @@ async def test_the_collector_acts_on_pods_nobody_asks_for(world: Any, kit: Any, 
         for pod in (lost, asked):
             await kit.create(node, pod)
         record = node.registry.pods[lost.uid]
-        sweeps = Sweeps(node)
+        sweeps = Housekeeping(node)
         clock.now += 100_000
-        await sweeps.sweep()
-        assert not record.orphan, "nobody called in that time"
+        await sweeps.run_once()
+        assert not record.is_orphan, "nobody called in that time"
         clock.pass_by(690, node)
         kit.status(node, asked)
-        await sweeps.sweep()
-        assert record.orphan is orphan
-        assert not node.registry.pods[asked.uid].orphan
+        await sweeps.run_once()
+        assert record.is_orphan is orphan
+        assert not node.registry.pods[asked.uid].is_orphan
         if mode == "delete":
             await kit.eventually(lambda: lost.uid not in node.registry.pods)
         assert len(world.site.jobs) == 1 + left
         if mode == "warn":
             kit.status(node, lost)
-            assert not record.orphan
+            assert not record.is_orphan
 
 
 async def test_ended_pods_are_kept_or_retired(world: Any, kit: Any) -> None:
@@ -251,11 +251,11 @@ async def test_ended_pods_are_kept_or_retired(world: Any, kit: Any) -> None:
         pod = kit.pod(script=kit.script())
         await kit.create(node, pod)
         await kit.eventually(lambda: node.registry.pods[pod.uid].finished)
-        sweeps, record = Sweeps(node), node.registry.pods[pod.uid]
-        await sweeps.sweep()
+        sweeps, record = Housekeeping(node), node.registry.pods[pod.uid]
+        await sweeps.run_once()
         assert record.intent is Intent.ACTIVE
         record.finished_at -= 61
-        await sweeps.sweep()
+        await sweeps.run_once()
         await kit.eventually(lambda: world.site.jobs == {})
 
 
@@ -264,10 +264,10 @@ async def test_tombstones_are_forgotten(world: Any, kit: Any) -> None:
         pod = kit.pod()
         await kit.delete(node, pod)
         await kit.eventually(lambda: pod.uid in node.registry.tombstones)
-        await Sweeps(node).sweep()
+        await Housekeeping(node).run_once()
         assert pod.uid in node.registry.tombstones
         node.registry.tombstones[pod.uid] -= TOMBSTONE_SECONDS + 1
-        await Sweeps(node).sweep()
+        await Housekeeping(node).run_once()
         assert node.registry.tombstones == {}
 
 
@@ -297,7 +297,7 @@ async def test_a_burst_of_states_lets_the_event_loop_do_other_work(world: Any, k
 
     async with running_node(Bursting(world.settings(), world.site), world.settings()) as node:
         for number in range(count):
-            node.registry.pods[f"uid-{number}"] = Pod(f"uid-{number}", intent=Intent.ACTIVE, jid="j")
+            node.registry.pods[f"uid-{number}"] = PodRecord(f"uid-{number}", intent=Intent.ACTIVE, jid="j")
         await kit.eventually(lambda: len(turns) == 3)
         node.registry.pods.clear()
     assert turns[0] > 10

@@ -15,9 +15,9 @@ from interlink_common.model.report import ContainerReport, PodReport, Running, T
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend, Site
 from interlink_common.tracking.composition import Subject
-from interlink_common.tracking.echo import echo
+from interlink_common.tracking.last_known import last_known_entry
 from interlink_common.tracking.node import VirtualNode
-from interlink_common.tracking.pods import Intent, Pod
+from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
 from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.judge import judge_status
@@ -28,7 +28,7 @@ ASKED = json.dumps([{"metadata": {"uid": UID, "name": "p", "namespace": "n"}, "s
 
 async def test_a_pod_not_yet_heard_of_since_the_restart_is_left_out(tmp_path: Path) -> None:
     records = Records(tmp_path)
-    await records.insert(Pod(UID, "n", "p", Intent.ACTIVE, "job-1"), None)
+    await records.insert(PodRecord(UID, "n", "p", Intent.ACTIVE, "job-1"), None)
     await records.close()
     records = Records(tmp_path)
     settings = PluginSettings(state_dir=tmp_path)
@@ -36,8 +36,8 @@ async def test_a_pod_not_yet_heard_of_since_the_restart_is_left_out(tmp_path: Pa
         node = VirtualNode(ScriptedBackend(settings, Site()), records, settings)
         node.registry.recovered = True
         assert node.status(ASKED) == b"[]"
-        pod = node.registry.pods[UID]
-        pod.report, pod.observed = PodReport((ContainerReport("main", Running(1.0), ready=True, started=True),)), True
+        record = node.registry.pods[UID]
+        record.observed(PodReport((ContainerReport("main", Running(1.0), ready=True, started=True),)), now=0.0)
         assert "running" in json.loads(node.status(ASKED))[0]["containers"][0]["state"]
     finally:
         await records.close()
@@ -49,14 +49,16 @@ OUTAGE = f"the scripted backend is unreachable since 1970-01-01T00:00:00Z ({CAUS
 
 async def test_in_an_outage_the_states_of_the_request_stand_and_those_that_wait_say_since_when(world: Any, kit: Any) -> None:
     """One container runs and one waits for its next attempt; the record of ours is older than what interLink knows."""
-    pod: VirtualPod = kit.pod(containers=[{"name": name, "image": "i"} for name in ("main", "side")])
+    pod: VirtualPod = kit.pod(
+        containers=[{"name": name, "image": "i", "command": kit.script(seconds=None).command()} for name in ("main", "side")]
+    )
     failed = Terminated(1, "Error", "", 1.0, 2.0)
     main = ContainerReport("main", Running(3.0), ready=True, started=True, image="i", container_id="x://1")
     side = ContainerReport("side", Waiting("CrashLoopBackOff", "back-off 10s"), failed, image="i", container_id="x://2")
     async with world.plugin() as node:
         await kit.create(node, pod)
         record = node.registry.pods[pod.uid]
-        record.report, record.entry = PodReport((main, side)), None
+        record.observed(PodReport((main, side)), now=0.0)
         kit.status(node, pod)
         before = pod.container_status("main"), pod.container_status("side")
     world.site.set_reachable(False)
@@ -93,7 +95,7 @@ FAILED = {"name": "i", "state": {"terminated": {"exitCode": 3}}}
 )
 def test_where_the_request_tells_too_little_or_nothing_waits_the_pod_is_left_out(statuses: Any, inits: Any) -> None:
     texts = [text if isinstance(text, str) else json.dumps(text) for text in (statuses, inits)]
-    assert echo(Subject("u", "n", "p", "j", ("a", "b"), ("i",)), texts[0].encode(), texts[1].encode(), OUTAGE) is None
+    assert last_known_entry(Subject("u", "n", "p", "j", ("a", "b"), ("i",)), texts[0].encode(), texts[1].encode(), OUTAGE) is None
 
 
 async def test_settings_that_are_wrong_are_told_and_may_be_put_right(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

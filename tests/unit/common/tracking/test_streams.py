@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from interlink_common.errors import NotFound
-from interlink_common.tracking.streams import MAX_BUFFERED_CHUNKS, until
+from interlink_common.tracking.node import MAX_BUFFERED_CHUNKS, until
 
 
 async def numbers(count: int, closed: list[str]) -> AsyncIterator[bytes]:

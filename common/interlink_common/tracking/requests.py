@@ -33,7 +33,7 @@ def read_delete(body: bytes) -> Deletion:
     return Deletion(metadata.uid, metadata.namespace, metadata.name, min(max(grace_seconds, 0), MAX_GRACE_SECONDS))
 
 
-def admit(body: bytes, backend: Backend, settings: PluginSettings) -> Workload:
+def read_create(body: bytes, backend: Backend, settings: PluginSettings) -> Workload:
     """The Workload of a create body, with its warnings. Raises BadRequest, or Refused where policy or the backend say no."""
     workload = translate_checked(
         parse_create(body),

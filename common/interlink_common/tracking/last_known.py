@@ -1,7 +1,7 @@
-"""What interLink itself knows of a pod, told back with a word on the outage. Pure.
+"""A status answer made of what interLink knew before our restart, with the outage in the messages. Pure.
 
-After a restart our own record of a pod may be older than what interLink was told by the process before. While the backend is away nobody
-can say more, so the states of the request stand, and only the messages of those that wait change.
+After a restart our record of a pod may be older than the last answer that the former process gave. While the backend can't be reached
+nobody knows more, so the answer repeats the states in the request, and changes only the messages of containers that wait.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 
 from interlink_common.tracking.composition import Subject, entry_of
-from interlink_common.tracking.pods import without_outage
+from interlink_common.tracking.registry import without_outage
 
 Status = dict[str, Any]
 _decoder = msgspec.json.Decoder(list[dict[str, Any]] | None)
 
 
-def echo(subject: Subject, statuses: bytes, init_statuses: bytes, outage: str) -> bytes | None:
-    """The wire entry with the v1.ContainerStatuses of the request (JSON), or None where that could do harm or would tell nothing new.
+def last_known_entry(subject: Subject, statuses: bytes, init_statuses: bytes, outage: str) -> bytes | None:
+    """The wire entry with the v1.ContainerStatuses of the request (JSON), or None where that could do harm or would say nothing new.
 
-    It could where a container has no status yet (2, 7), where one init container failed (5), and where all others ended: the pod
-    would then end for ever (9). It tells nothing new where no container waits, because no other state carries a message.
+    It could do harm where a container has no status yet (2, 7), where an init container failed (5), and where all main containers ended:
+    the pod would then end for ever (9). It says nothing new where no container waits, because no other state carries a message.
     """
     try:
         mains, inits = _named(statuses, subject.containers), _named(init_statuses, subject.init_containers)
