@@ -31,7 +31,7 @@ POD = Workload("0266151f-3486-47f5-8383-9fcc9877a359", "p", "default", (MAIN,), 
     [
         (
             lambda path: DockerBackend(DockerSettings(state_dir=path, instance="i", volumes={"host_path_allow": ["/ok"]})),
-            "docker.planning.container_config",
+            "docker.planning.attempt_config",
         ),
         (
             lambda path: KueueBackend(KueueSettings(state_dir=path, instance="i", volumes={"host_path_allow": ["/ok"]})),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from interlink_common.model.workload import Container, Security, Workload
@@ -11,19 +10,17 @@ from interlink_docker.settings import DockerSettings
 Json = dict[str, Any]
 
 
-def user_and_confinement(
-    workload: Workload, container: Container, settings: DockerSettings, image_user: str, seccomp_profiles: Mapping[str, str]
-) -> tuple[str, Json]:
-    """Config.User, and the members of HostConfig that confine. `seccomp_profiles`: JSON text by the name a pod uses."""
+def confinement(workload: Workload, container: Container, settings: DockerSettings, seccomp_profile: str) -> Json:
+    """The members of HostConfig that confine. `seccomp_profile`: the JSON text of the profile that the container names, if any."""
     security = container.security
     groups = [*security.supplemental_groups, *([] if workload.fs_group is None else [workload.fs_group])]
-    return engine_user(security, image_user), {
+    return {
         "Privileged": security.privileged,
         "ReadonlyRootfs": security.read_only_root_filesystem,
         "CapAdd": list(security.capabilities_add),
         "CapDrop": list(security.capabilities_drop),
         "GroupAdd": [str(group) for group in dict.fromkeys(groups)],
-        "SecurityOpt": security_options(security, settings, seccomp_profiles),
+        "SecurityOpt": security_options(security, settings, seccomp_profile),
     }
 
 
@@ -35,7 +32,7 @@ def engine_user(security: Security, image_user: str) -> str:
     return f"{user}:{security.run_as_group}"
 
 
-def security_options(security: Security, settings: DockerSettings, seccomp_profiles: Mapping[str, str]) -> list[str]:
+def security_options(security: Security, settings: DockerSettings, seccomp_profile: str) -> list[str]:
     """The engine's default profiles stay unless the pod names others; the engine takes a seccomp profile as JSON text."""
     options = []
     forced = settings.security.no_new_privileges and not security.privileged
@@ -45,7 +42,7 @@ def security_options(security: Security, settings: DockerSettings, seccomp_profi
     if security.seccomp_type == "Unconfined":
         options.append("seccomp=unconfined")
     elif security.seccomp_type == "Localhost":
-        options.append(f"seccomp={seccomp_profiles[security.seccomp_profile]}")
+        options.append(f"seccomp={seccomp_profile}")
     if security.apparmor_profile == "Unconfined":
         options.append("apparmor=unconfined")
     elif security.apparmor_profile not in {"", "RuntimeDefault", "runtime/default"}:

@@ -9,7 +9,7 @@ from interlink_common.model.workload import Workload
 from interlink_docker import labels
 from interlink_docker.references import mirrored, parse
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import container_config, network_config, sandbox_config
+from interlink_docker.translate import AttemptSpec, attempt_config, network_config, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
 
 
@@ -22,17 +22,15 @@ def planned(workload: Workload, settings: DockerSettings, *, as_root: bool, secc
         network = network_config(workload, settings, planned_image(settings.network.image, settings))
         found.append({"name": labels.network_name(workload.uid), **network})
     for container in workload.all_containers:
-        config = container_config(
+        spec = AttemptSpec(
             workload,
             container,
-            0,
-            0.0,
-            mounts=planned_mounts(workload, container, settings, as_root=as_root),
-            settings=settings,
+            attempt=0,
             image=planned_image(container.image, settings),
-            seccomp_profiles=seccomp_profiles,
+            mounts=tuple(planned_mounts(workload, container, settings, as_root=as_root)),
+            seccomp_profile=seccomp_profiles.get(container.security.seccomp_profile, ""),
         )
-        found.append({"name": labels.container_name(workload.uid, container.name, 0), **config})
+        found.append({"name": labels.container_name(workload.uid, container.name, 0), **attempt_config(spec, settings)})
     return found
 
 

@@ -22,7 +22,7 @@ from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
 from interlink_docker.reach import address_of
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import container_config, sandbox_config
+from interlink_docker.translate import AttemptSpec, attempt_config, sandbox_config
 from interlink_docker.volumes import Volumes
 
 EXEC_OUTPUT_BYTES = 10 * 1024
@@ -80,19 +80,18 @@ class DockerRuntime:
     async def start(self, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
         """An attempt that the engine created but could not start stays: `attempts` reports it as ended, as the kubelet does."""
         name = labels.container_name(workload.uid, container.name, attempt)
-        config = container_config(
+        spec = AttemptSpec(
             workload,
             container,
             attempt,
-            backoff_seconds,
-            mounts=await self.volumes.mounts(workload, container, attempt),
-            settings=self._settings,
             image=str(self.images.reference(container.image)),
+            mounts=tuple(await self.volumes.mounts(workload, container, attempt)),
+            backoff_seconds=backoff_seconds,
             image_user=await self._image_user(container),
-            seccomp_profiles=self._seccomp_profiles,
+            seccomp_profile=self._seccomp_profile(container),
         )
         try:
-            await self._create(name, config, container.image)
+            await self._create(name, attempt_config(spec, self._settings), container.image)
         except EngineRefusal as error:
             if not error.is_conflict:
                 raise StartError("CreateContainerError", error.words) from error
@@ -119,6 +118,16 @@ class DockerRuntime:
         if objection:
             raise StartError("CreateContainerConfigError", objection)
         return user
+
+    def _seccomp_profile(self, container: Container) -> str:
+        """The text of the profile that the container names; the operator may have removed it since the pod was admitted."""
+        security = container.security
+        if security.seccomp_type != "Localhost":
+            return ""
+        if security.seccomp_profile not in self._seccomp_profiles:
+            words = f"the seccomp profile {security.seccomp_profile} is no longer in the settings (security.seccomp_profiles)"
+            raise StartError("CreateContainerConfigError", words)
+        return self._seccomp_profiles[security.seccomp_profile]
 
     async def _start_created(self, workload: Workload, name: str) -> None:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from interlink_common.model.workload import Container, Dns, EmptyDirVolume, Mount, Resources, Workload
 from interlink_docker import labels
-from interlink_docker.confinement import user_and_confinement
+from interlink_docker.confinement import confinement, engine_user
 from interlink_docker.locations import (
     EngineVolume,
     Location,
@@ -129,47 +130,50 @@ def dns_config(dns: Dns, settings: DockerSettings) -> Json:
     }
 
 
-def container_config(
-    workload: Workload,
-    container: Container,
-    attempt: int,
-    backoff_seconds: float,
-    *,
-    mounts: Sequence[Json],
-    settings: DockerSettings,
-    image: str,
-    image_user: str = "",
-    seccomp_profiles: Mapping[str, str] | None = None,
-) -> Json:
-    """Body of POST /containers/create for one attempt.
+@dataclass(frozen=True)
+class AttemptSpec:
+    """One attempt of a container, with all that had to be looked up for it.
 
-    `mounts` come from `mount_config`; `image` is the name after the mirror map; `image_user` is the image's own USER, needed only
-    when the pod sets a group without a user.
+    `image` is the name after the mirror map; `image_user` is the image's own USER, needed only when the pod sets a group without a user.
+    `mounts` come from `mount_config`. `seccomp_profile` is the JSON text of the operator's profile that the container names, if any.
     """
+
+    workload: Workload
+    container: Container
+    attempt: int
+    image: str
+    mounts: tuple[Json, ...] = ()
+    backoff_seconds: float = 0.0
+    image_user: str = ""
+    seccomp_profile: str = ""
+
+
+def attempt_config(spec: AttemptSpec, settings: DockerSettings) -> Json:
+    """Body of POST /containers/create for one attempt."""
+    workload, container = spec.workload, spec.container
     sandbox = f"container:{labels.sandbox_name(workload.uid)}"
-    user, confinement = user_and_confinement(workload, container, settings, image_user, seccomp_profiles or {})
     host: Json = {
         "NetworkMode": "host" if workload.host_network else sandbox,
         "IpcMode": "host" if workload.host_ipc else sandbox,
         "LogConfig": log_config(settings),
-        "Mounts": list(mounts),
+        "Mounts": list(spec.mounts),
         "PidsLimit": settings.limits.pids,
         "RestartPolicy": {"Name": "no"},
         **resource_limits(container, settings),
-        **confinement,
+        **confinement(workload, container, settings, spec.seccomp_profile),
     }
     if workload.host_pid:
         host["PidMode"] = "host"
     elif workload.share_process_namespace:
         host["PidMode"] = sandbox
     config: Json = {
-        "Image": image,
+        "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in container.env.items()],
-        "Labels": labels.container_labels(settings.instance, workload, container, attempt, backoff_seconds),
+        "Labels": labels.container_labels(settings.instance, workload, container, spec.attempt, spec.backoff_seconds),
         "Tty": container.tty,
         "OpenStdin": container.stdin,
         "StdinOnce": container.stdin_once,
-        "User": user,
+        "User": engine_user(container.security, spec.image_user),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
     }

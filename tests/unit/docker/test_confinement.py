@@ -21,7 +21,7 @@ from tests.unit.docker.pods import settings
     ],
 )
 def test_apparmor(profile: str, options: list[str]) -> None:
-    assert security_options(Security(apparmor_profile=profile), settings(), {}) == options
+    assert security_options(Security(apparmor_profile=profile), settings(), "") == options
 
 
 @pytest.mark.parametrize("escalation", [None, True, False])
@@ -33,5 +33,5 @@ def test_apparmor(profile: str, options: list[str]) -> None:
 )
 def test_no_new_privileges(allowed: dict[str, Any], expected: list[bool], privileged: bool, escalation: bool | None) -> None:
     """`expected`: without and with privileged."""
-    options = security_options(Security(privileged=privileged, allow_privilege_escalation=escalation), settings(security=allowed), {})
+    options = security_options(Security(privileged=privileged, allow_privilege_escalation=escalation), settings(security=allowed), "")
     assert options == (["no-new-privileges"] if expected[privileged] or escalation is False else [])

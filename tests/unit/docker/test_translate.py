@@ -25,7 +25,7 @@ from interlink_common.model.workload import (
 )
 from interlink_docker.locations import locate
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import container_config, dns_config, network_config, resource_limits, sandbox_config
+from interlink_docker.translate import AttemptSpec, attempt_config, dns_config, network_config, resource_limits, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
 from tests.unit.docker.pods import MAIN, UID, pod, settings
 
@@ -41,7 +41,8 @@ PAUSE = "registry.k8s.io/pause:3.10"
 
 
 def translated(workload: Workload, container: Container, chosen: DockerSettings | None = None, **more: Any) -> dict[str, Any]:
-    return container_config(workload, container, 2, 20.0, mounts=[], settings=chosen or settings(), image=container.image, **more)
+    spec = AttemptSpec(workload, container, 2, container.image, backoff_seconds=20.0, **more)
+    return attempt_config(spec, chosen or settings())
 
 
 def test_least_container() -> None:
@@ -107,7 +108,7 @@ def test_full_container() -> None:
     )
     workload = pod(container, fs_group=3000, share_process_namespace=True)
     chosen = settings(limits={"enforce_storage_quota": True, "pids": 100})
-    config = translated(workload, container, chosen, seccomp_profiles={"tight.json": '{"defaultAction": "SCMP_ACT_ERRNO"}'})
+    config = translated(workload, container, chosen, seccomp_profile='{"defaultAction": "SCMP_ACT_ERRNO"}')
     host = config.pop("HostConfig")
     del config["Labels"]
     assert config == {
