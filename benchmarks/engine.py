@@ -22,7 +22,7 @@ from interlink_common.lifecycle.interface import AttemptStatus
 from interlink_common.lifecycle.memory import PodMemory, to_checkpoint
 from interlink_common.model.workload import Container, Workload
 from interlink_docker.backend import DockerBackend
-from interlink_docker.memories import Memories
+from interlink_docker.checkpoints import Checkpoints
 from interlink_docker.settings import DockerSettings, EngineSettings
 from tests.servers.docker_engine import BUSYBOX_IMAGE, PAUSE_IMAGE, DockerEngine
 from tests.servers.docker_plugin import DockerPlugin
@@ -148,14 +148,14 @@ def logs(engine: DockerEngine, plugin: RawClient, socket_path: str, rounds: int 
 
 async def restart_lag(engine: DockerEngine, state_dir: Path, count: int = 2_000) -> dict[str, Any]:
     """The event loop's lag while the backend takes on pods that have ended, until it has told of each."""
-    memories = Memories(settings := DockerSettings(state_dir=state_dir, engine=EngineSettings(url=engine.url)))
+    checkpoints = Checkpoints(settings := DockerSettings(state_dir=state_dir, engine=EngineSettings(url=engine.url)))
     jobs = []
     for number in range(count):
         uid = f"ended-{number}"
         ended = AttemptStatus(
             "main", 0, "exited", id=f"docker://{number}", started_at=1.0, finished_at=2.0, exit_code=0, reason="Completed"
         )
-        await memories.save(uid, to_checkpoint(PodMemory(started_at=1.0, finished=True, attempts=(ended,))))
+        await checkpoints.save(uid, to_checkpoint(PodMemory(started_at=1.0, finished=True, attempts=(ended,))))
         jobs.append(Job(uid, uid, Workload(uid, uid, "default", (Container("main", BUSYBOX_IMAGE),))))
     lags: list[float] = []
     backend = DockerBackend(settings)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
-from typing import Any
+from concurrent.futures import Executor
+from typing import Any, TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 def backoff_delays(first_seconds: float = 1.0, limit_seconds: float = 30.0) -> Iterator[float]:
@@ -31,6 +35,23 @@ class Breather:
         self._done += 1
         if self._done % self._steps == 0:
             await asyncio.sleep(0)
+
+
+async def in_thread(function: Callable[[], Answer], pool: Executor | None = None) -> Answer:
+    """What the function returns or raises. A thread can't be interrupted, so a cancelled call still waits until the function has ended.
+
+    Otherwise what comes after it, such as a removal, could overtake what the thread still does.
+    """
+    running = asyncio.get_running_loop().run_in_executor(pool, function)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):  # cancelled once more
+                await asyncio.wait({running})
+        if not running.cancelled():
+            running.exception()  # retrieved for nobody: the caller has left
+        raise
 
 
 class Tasks:

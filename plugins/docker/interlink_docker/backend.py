@@ -1,4 +1,4 @@
-"""The Docker backend: the library's six verbs on an agent that decides and an engine that does."""
+"""The Docker backend: the library's six verbs over the node agent, which runs pods on a Docker engine."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from interlink_common.backend import (
     Support,
     in_slices,
 )
+from interlink_common.background import in_thread
 from interlink_common.errors import BackendUnavailable, ConfigurationError, NotFound
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.translation.names import SAFE_UID, require_safe_uid
 from interlink_docker import check, labels, policy
+from interlink_docker.checkpoints import Checkpoint, Checkpoints
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.events import Events
 from interlink_docker.images import read_credentials
 from interlink_docker.logs import read_log
-from interlink_docker.memories import Memories, Remembered
 from interlink_docker.planning import planned
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
-from interlink_docker.threads import in_thread
 from interlink_docker.volumes import locations
 
 
@@ -97,17 +97,17 @@ class DockerBackend(Backend):
             self._engine,
             self._settings.instance,
             self._settings.engine,
-            on_pod=self._changed,
-            on_found=self._found_engine,
-            on_lost=self._lost_engine,
+            on_pod=self._on_pod_event,
+            on_connected=self._on_engine_connected,
+            on_lost=self._on_engine_lost,
         )
         self._agent: NodeAgent | None = None
-        self._memories = Memories(self._settings)
+        self._checkpoints = Checkpoints(self._settings)
         self._jobs: dict[str, Workload] = {}
-        self._retired: set[str] = set()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._stopped_sandboxes: set[str] = set()
+        self._stopping_sandboxes: set[asyncio.Task[None]] = set()
         self._lost = asyncio.Event()
-        self._lost_words = ""
+        self._lost_reason = ""
 
     @property
     def agent(self) -> NodeAgent:
@@ -123,47 +123,47 @@ class DockerBackend(Backend):
             raise BackendUnavailable(str(error)) from error
         if self._agent is None:
             resync_seconds = self._settings.engine.resync_seconds
-            self._agent = NodeAgent(self._runtime, save=self._memories.save, clock=time.time, resync_seconds=resync_seconds)
+            self._agent = NodeAgent(self._runtime, save=self._checkpoints.save, clock=time.time, resync_seconds=resync_seconds)
         async for some in in_slices(jobs):
-            remembered = await self._remembered(job.pod_uid for job in some)
+            checkpoints = await self._read_checkpoints(job.pod_uid for job in some)
             for job in some:
-                self._take(job.workload, remembered[job.pod_uid])
+                self._hand_to_agent(job.workload, checkpoints[job.pod_uid])
         self._events.start()
 
     async def close(self) -> None:
         await self._events.close()
         if self._agent is not None:
             await self._agent.close()
-        for task in self._retiring:
+        for task in self._stopping_sandboxes:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*self._stopping_sandboxes, return_exceptions=True)
         await self._runtime.close()
         await self._engine.close()
 
-    async def _remembered(self, uids: Iterable[str]) -> dict[str, Remembered]:
-        """What the agent remembered of those pods. Raises Refused."""
+    async def _read_checkpoints(self, uids: Iterable[str]) -> dict[str, Checkpoint]:
+        """The last checkpoint of each of those pods, by UID. Raises Refused."""
         wanted = list(uids)
         for uid in wanted:
             require_safe_uid(uid)
-        return await in_thread(lambda: {uid: self._memories.read(uid) for uid in wanted})
+        return await in_thread(lambda: {uid: self._checkpoints.read(uid) for uid in wanted})
 
-    def _take(self, workload: Workload, remembered: Remembered) -> None:
-        """Hands a pod to the agent; once. A pod whose containers are not known is left alone."""
+    def _hand_to_agent(self, workload: Workload, checkpoint: Checkpoint) -> None:
+        """Hands a pod to the agent, once. A stub without containers is not handed over."""
         if workload.uid not in self._jobs and workload.containers:
-            self.agent.add(workload, remembered.text, remembered.adopted)
+            self.agent.add(workload, checkpoint.text, checkpoint.adopted)
             self._jobs[workload.uid] = workload
 
-    def _changed(self, uid: str, container_id: str) -> None:
+    def _on_pod_event(self, uid: str, container_id: str) -> None:
         if uid in self._jobs:
-            self._runtime.look_again(uid, container_id)
+            self._runtime.note_event(uid, container_id)
             self.agent.wake(uid)
 
-    def _found_engine(self) -> None:
+    def _on_engine_connected(self) -> None:
         self._lost.clear()
         self.agent.wake_all()
 
-    def _lost_engine(self, words: str) -> None:
-        self._lost_words = words
+    def _on_engine_lost(self, reason: str) -> None:
+        self._lost_reason = reason
         self._lost.set()
 
     def admit(self, workload: Workload) -> None:
@@ -174,17 +174,17 @@ class DockerBackend(Backend):
         return planned(workload, self._settings, as_root=self._as_root, seccomp_profiles=self._seccomp_profiles)
 
     async def submit(self, workload: Workload) -> str:
-        self._take(workload, (await self._remembered([workload.uid]))[workload.uid])
+        self._hand_to_agent(workload, (await self._read_checkpoints([workload.uid]))[workload.uid])
         return labels.sandbox_name(workload.uid)
 
     async def inventory(self) -> Sequence[FoundJob]:
-        """What the agent has, and whatever carries a pod's UID on the engine; the sandbox's labels tell of the pod."""
+        """The pods that the agent runs, and every other UID on the engine's labels; the sandbox's labels hold a stub of its pod."""
         try:
             rows = await self._engine.containers(labels.ours(self._settings.instance))
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
         running = {row["Labels"].get(labels.POD_UID) for row in rows if row["State"] == "running"}
-        self._retired.update(uid for uid in self._jobs if uid not in running and self._is_finished(uid))
+        self._stopped_sandboxes.update(uid for uid in self._jobs if uid not in running and self._is_finished(uid))
         workloads: dict[str, Workload | None] = dict(self._jobs)
         for row in rows:
             uid = row["Labels"].get(labels.POD_UID, "")
@@ -196,11 +196,11 @@ class DockerBackend(Backend):
         uid = job.pod_uid
         require_safe_uid(uid)
         if not complete and uid not in self._jobs:
-            await self._memories.mark_adopted(uid)
-        self._take(job.workload, (await self._remembered([uid]))[uid])
+            await self._checkpoints.mark_adopted(uid)
+        self._hand_to_agent(job.workload, (await self._read_checkpoints([uid]))[uid])
 
     async def observe(self) -> AsyncIterator[Observation]:
-        """What the agent reports, until the engine is lost."""
+        """Yields the agent's reports until the connection to the engine is lost."""
         reports = aiter(self.agent.reports())
         lost = asyncio.create_task(self._lost.wait(), name="docker engine lost")
         try:
@@ -209,12 +209,12 @@ class DockerBackend(Backend):
                 try:
                     await asyncio.wait({following, lost}, return_when=asyncio.FIRST_COMPLETED)
                     if lost.done():
-                        raise BackendUnavailable(self._lost_words)
+                        raise BackendUnavailable(self._lost_reason)
                     uid, report = following.result()
                 finally:
                     following.cancel()
                 if report.finished:
-                    self._retire(uid)
+                    self._stop_sandbox(uid)
                 yield Observation(uid, report)
         finally:
             lost.cancel()
@@ -223,33 +223,33 @@ class DockerBackend(Backend):
         report = self.agent.report(uid)
         return report is not None and report.finished
 
-    def _retire(self, uid: str) -> None:
-        """Ends the sandbox of a pod that has ended: once, and beside the observation of all others."""
-        if uid not in self._retired:
-            self._retired.add(uid)
-            task = asyncio.create_task(self._runtime.retire(uid), name=f"pod {uid} retirement")
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+    def _stop_sandbox(self, uid: str) -> None:
+        """Stops the sandbox of a pod that has ended, once, in the background: the reports of other pods do not wait for it."""
+        if uid not in self._stopped_sandboxes:
+            self._stopped_sandboxes.add(uid)
+            task = asyncio.create_task(self._runtime.stop_sandbox(uid), name=f"pod {uid} sandbox stop")
+            self._stopping_sandboxes.add(task)
+            task.add_done_callback(self._stopping_sandboxes.discard)
 
     async def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
         try:
-            attempt = await self._attempt(job.pod_uid, query)
+            attempt = await self._inspect_attempt(job.pod_uid, query)
             read_bytes = 0
             async for chunk in read_log(self._engine, attempt["Id"], query, tty=bool(attempt["Config"].get("Tty"))):
                 read_bytes += len(chunk)
                 yield chunk
             is_whole = query.limit_bytes is not None and read_bytes >= query.limit_bytes
-            if query.follow and not is_whole and not await self._ended(attempt["Id"]):
+            if query.follow and not is_whole and not await self._has_ended(attempt["Id"]):
                 raise BackendUnavailable("the engine ended the log before the container ended")
         except RuntimeUnavailable as error:
             raise BackendUnavailable(str(error)) from error
         except EngineRefusal as error:
             raise NotFound(f"container {query.container} has no log: {error.words}") from error
 
-    async def _attempt(self, uid: str, query: LogQuery) -> dict[str, Any]:
-        """The inspected attempt that the query means. Raises NotFound."""
+    async def _inspect_attempt(self, uid: str, query: LogQuery) -> dict[str, Any]:
+        """The engine's inspect of the attempt whose log the query asks for. Raises NotFound."""
         if query.previous:
-            return await self._engine.inspect(self._former_id(uid, query.container))
+            return await self._engine.inspect(self._previous_attempt_id(uid, query.container))
         rows = await self._engine.containers(
             {**labels.ours(self._settings.instance, labels.CONTAINER_ROLE, uid), labels.CONTAINER: query.container}
         )
@@ -259,18 +259,18 @@ class DockerBackend(Backend):
         newest = max(rows, key=lambda row: int(row["Labels"].get(labels.ATTEMPT, "0")))
         return await self._engine.inspect(newest["Id"])
 
-    def _former_id(self, uid: str, container: str) -> str:
-        """Of the attempt that the status calls lastState.terminated. Raises NotFound, and BackendUnavailable before the first look."""
+    def _previous_attempt_id(self, uid: str, container: str) -> str:
+        """The container id of the status's lastState.terminated. Raises NotFound, or BackendUnavailable before the pod's first report."""
         report = self.agent.report(uid)
         if report is None:
             raise BackendUnavailable("the engine has not yet told of the pod; try again later")
         entries = (*report.init_containers, *report.containers)
-        former = next((entry.last_state for entry in entries if entry.name == container), None)
-        if former is None or not former.container_id:
+        previous = next((entry.last_state for entry in entries if entry.name == container), None)
+        if previous is None or not previous.container_id:
             raise NotFound(f"previous terminated container {container} in the pod is not found")
-        return former.container_id.removeprefix("docker://")
+        return previous.container_id.removeprefix("docker://")
 
-    async def _ended(self, container_id: str) -> bool:
+    async def _has_ended(self, container_id: str) -> bool:
         try:
             return not (await self._engine.inspect(container_id))["State"]["Running"]
         except EngineRefusal as error:
@@ -278,13 +278,13 @@ class DockerBackend(Backend):
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         try:
-            remembered = await self._remembered([job.pod_uid])
-            self._take(job.workload, remembered[job.pod_uid])
+            checkpoints = await self._read_checkpoints([job.pod_uid])
+            self._hand_to_agent(job.workload, checkpoints[job.pod_uid])
             await self.agent.remove(job.workload, grace_seconds)
         except (RuntimeUnavailable, EngineRefusal) as error:
             raise BackendUnavailable(str(error)) from error
         self._jobs.pop(job.pod_uid, None)
-        self._retired.discard(job.pod_uid)
+        self._stopped_sandboxes.discard(job.pod_uid)
 
     async def capacity(self) -> NodeCapacity:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.backend import CheckResult, Verdict
-from interlink_docker import cvmfs, reach
+from interlink_docker import cvmfs, reachability
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.files import private_directory
 from interlink_docker.images import Images
@@ -139,7 +139,7 @@ async def pins(engine: Engine, settings: DockerSettings, *, as_root: bool) -> Ch
 
 
 async def pod_network(engine: Engine, settings: DockerSettings) -> CheckResult:
-    objection = await reach.objection(engine, settings)
+    objection = await reachability.objection(engine, settings)
     if objection:
         detail = f"{objection}: httpGet, tcpSocket and grpc probes fail"
         remedy = "Run the plugin on the engine's host, or route the network of the pods (sandbox.network) to it"

@@ -21,10 +21,10 @@ import requests
 import urllib3
 
 from interlink_common.agent.runtime import RuntimeUnavailable
+from interlink_common.background import in_thread
 from interlink_common.contract.sentences import sentence
 from interlink_docker.settings import EngineSettings
 from interlink_docker.stream import Endpoint, EngineStream
-from interlink_docker.threads import in_thread
 
 Answer = TypeVar("Answer")
 Json = dict[str, Any]

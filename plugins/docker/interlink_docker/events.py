@@ -1,4 +1,4 @@
-"""The engine's event stream: says at once which pod changed. While it is silent the engine is asked whether it is still there."""
+"""Follows the engine's event stream, which says at once which pod changed, and pings the engine while the stream is silent."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from interlink_docker.stream import EngineStream
 log = logging.getLogger(__name__)
 
 ACTIONS = ("start", "die", "oom", "destroy", "pause", "unpause")
-"""What can change a state that we report."""
+"""Events that can change a state that we report."""
 
 
 class Events:
-    """Follows the stream for ever, reconnecting.
+    """Follows the stream and reconnects for ever.
 
-    `on_pod` gets the UID of a pod that has a new state; `on_found` follows every connection, `on_lost` (with words) every loss.
+    `on_pod` gets the UID and the container id of an event. `on_connected` is called after every connection, `on_lost`, with a reason,
+    after every loss.
     """
 
     def __init__(
@@ -33,14 +34,14 @@ class Events:
         settings: EngineSettings,
         *,
         on_pod: Callable[[str, str], None],
-        on_found: Callable[[], None],
+        on_connected: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._instance = instance
         self._settings = settings
-        self._heard_at = 0.0
-        self._on_pod, self._on_found, self._on_lost = on_pod, on_found, on_lost
+        self._last_event_at = 0.0
+        self._on_pod, self._on_connected, self._on_lost = on_pod, on_connected, on_lost
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,22 +58,22 @@ class Events:
         while True:
             try:
                 await self._read_stream()
-                words = "the engine closed its event stream"
+                reason = "the engine closed its event stream"
             except TimeoutError:
-                words = f"the engine did not answer within {self._settings.timeout_seconds:g} s"
+                reason = f"the engine did not answer within {self._settings.timeout_seconds:g} s"
             except (RuntimeUnavailable, EngineRefusal, OSError, EOFError, ValueError) as error:
-                words = str(error) or type(error).__name__
-            log.warning("lost the engine: %s", words)
-            self._on_lost(words)
+                reason = str(error) or type(error).__name__
+            log.warning("lost the engine: %s", reason)
+            self._on_lost(reason)
             await asyncio.sleep(self._settings.retry_seconds)
 
     async def _read_stream(self) -> None:
-        """No event is asked for again: whatever happened meanwhile is seen by looking at every pod after a reconnection."""
+        """Dispatches events until the stream ends. Missed events are not requested: after a reconnection every pod is synced."""
         async with asyncio.timeout(self._settings.timeout_seconds):
             stream = await self._engine.stream("GET", "/events", query={"filters": event_filters(self._instance)})
         async with stream:
-            self._on_found()
-            tasks = [asyncio.create_task(work, name="docker events") for work in (self._tell(stream), self._ask_in_silence())]
+            self._on_connected()
+            tasks = [asyncio.create_task(work, name="docker events") for work in (self._dispatch(stream), self._ping_in_silence())]
             try:
                 for ended in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
                     ended.result()
@@ -81,19 +82,19 @@ class Events:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell(self, stream: EngineStream) -> None:
+    async def _dispatch(self, stream: EngineStream) -> None:
         async for event in stream.documents():
-            self._heard_at = time.monotonic()
+            self._last_event_at = time.monotonic()
             actor = event.get("Actor", {})
             uid = (actor.get("Attributes") or {}).get(labels.POD_UID)
             if uid:
                 self._on_pod(uid, actor.get("ID", ""))
 
-    async def _ask_in_silence(self) -> None:
-        """Ends with an error when the engine hangs: it keeps its connections then, and says nothing on them."""
+    async def _ping_in_silence(self) -> None:
+        """Ends with an error when the engine hangs: it then keeps its connections open and sends nothing on them."""
         while True:
             await asyncio.sleep(self._settings.ping_seconds)
-            if time.monotonic() - self._heard_at >= self._settings.ping_seconds:
+            if time.monotonic() - self._last_event_at >= self._settings.ping_seconds:
                 async with asyncio.timeout(self._settings.timeout_seconds):
                     await self._engine.ping()
 

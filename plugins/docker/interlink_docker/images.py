@@ -1,4 +1,4 @@
-"""Pulls images: one pull per image however many pods wait for it, with its progress in words and the engine's own words on failure."""
+"""Pulls images: one pull per image, however many pods wait for it, with its progress and, on failure, the engine's own message."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MIB = 1024 * 1024
 
 @dataclass
 class Progress:
-    """Layers of one pull, as the engine tells of them."""
+    """The layers of one pull, as the engine reports them."""
 
     layers: dict[str, tuple[int, int]] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
 
-    def note(self, document: dict[str, Any]) -> None:
-        """Takes one line of POST /images/create."""
+    def update(self, document: dict[str, Any]) -> None:
+        """Updates the layers from one line of the answer to POST /images/create."""
         layer, status = document.get("id"), document.get("status", "")
         if not layer or status.startswith("Pulling from"):
             return
@@ -66,7 +66,7 @@ class Images:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.concurrent_pulls)
         self._pulls: dict[tuple[str, tuple[RegistryCredential, ...]], Pull] = {}
-        self._believed: set[str] = set()
+        self._known_present: set[str] = set()
 
     def reference(self, image: str) -> Reference:
         """The full name to use for an image of a pod. Raises StartError InvalidImageName."""
@@ -76,17 +76,17 @@ class Images:
             raise StartError("InvalidImageName", sentence(str(error))) from None
 
     async def ensure(self, image: str, policy: str, credentials: Sequence[RegistryCredential]) -> None:
-        """Makes the image be there as imagePullPolicy says (the operator's override wins).
+        """Pulls the image if imagePullPolicy says so (the operator's override wins).
 
-        Raises StartError: ErrImagePull with the engine's words, ErrImageNeverPull, InvalidImageName.
+        Raises StartError: ErrImagePull with the engine's message, ErrImageNeverPull, InvalidImageName.
         """
         reference = self.reference(image)
         policy = self._settings.pull_policy or policy
-        if policy != "Always" and (str(reference) in self._believed or await self.present(reference)):
+        if policy != "Always" and (str(reference) in self._known_present or await self.present(reference)):
             return
         if policy == "Never":
             raise StartError("ErrImageNeverPull", f"Container image {reference} is not present with pull policy of Never")
-        logins = (*matching(credentials, reference), *matching(self._of_operator(), reference))
+        logins = (*matching(credentials, reference), *matching(self._operator_credentials(), reference))
         key = (str(reference), logins)
         if key not in self._pulls:
             progress = Progress()
@@ -100,15 +100,15 @@ class Images:
             await self._engine.image(str(reference))
         except EngineRefusal as error:
             if error.is_missing:
-                self._believed.discard(str(reference))
+                self._known_present.discard(str(reference))
                 return False
             raise StartError("ErrImagePull", error.words) from None
-        self._believed.add(str(reference))
+        self._known_present.add(str(reference))
         return True
 
     def forget(self, image: str) -> None:
-        """The engine said that it has the image no more; the next `ensure` looks again."""
-        self._believed.discard(str(self.reference(image)))
+        """The engine no longer has the image; the next `ensure` asks it again."""
+        self._known_present.discard(str(self.reference(image)))
 
     async def user(self, image: str) -> str:
         """The image's own USER, "" if it has none."""
@@ -118,14 +118,14 @@ class Images:
             raise StartError("CreateContainerConfigError", error.words) from None
 
     def progress(self, image: str) -> str:
-        """Words on a pull of this image that is under way, "" if none is."""
+        """The progress of a pull of this image in words, "" if there is none."""
         try:
             wanted = str(self.reference(image))
         except StartError:
             return ""
         return next((pull.progress.words() for (reference, _), pull in self._pulls.items() if reference == wanted), "")
 
-    def _of_operator(self) -> tuple[RegistryCredential, ...]:
+    def _operator_credentials(self) -> tuple[RegistryCredential, ...]:
         path = self._settings.credentials_file
         return read_credentials(path) if path else ()
 
@@ -147,7 +147,7 @@ class Images:
                 async for document in answer.documents():
                     if "error" in document:
                         raise StartError("ErrImagePull", f"failed to pull image {reference}: {sentence(str(document['error']))}")
-                    progress.note(document)
+                    progress.update(document)
         except EngineRefusal as error:
             raise StartError("ErrImagePull", f"failed to pull image {reference}: {error.words}") from None
         except (OSError, EOFError, ValueError) as error:
@@ -165,8 +165,8 @@ class Images:
 
 def auth_header(login: RegistryCredential) -> str:
     """X-Registry-Auth of the engine's API: URL-safe base64 of a JSON object."""
-    told = {"username": login.username, "password": login.password, "serveraddress": login.server}
-    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
+    login_fields = {"username": login.username, "password": login.password, "serveraddress": login.server}
+    return base64.urlsafe_b64encode(json.dumps(login_fields).encode()).decode()
 
 
 def read_credentials(path: Path) -> tuple[RegistryCredential, ...]:

@@ -8,7 +8,7 @@ from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_common.backend import LogQuery
 from interlink_common.logselect import unix_nanoseconds
 from interlink_docker.client import Engine
-from interlink_docker.frames import Cursor, Lines, entries_of, tail_start
+from interlink_docker.multiplexed import Cursor, LogLines, split_entries, tail_start
 
 EXACT_TAIL_LINES = 10_000
 """Above this many lines the engine's own count is good enough: it counts a line longer than 16 KiB more than once."""
@@ -29,7 +29,7 @@ async def read_log(engine: Engine, container_id: str, query: LogQuery, *, tty: b
 
 async def _selected(engine: Engine, container_id: str, query: LogQuery, *, tty: bool) -> AsyncIterator[bytes]:
     asked, skip_entries = await _request(engine, container_id, query, tty=tty)
-    lines = Lines(stamped=query.timestamps, skip_entries=skip_entries, tty=tty)
+    lines = LogLines(stamped=query.timestamps, skip_entries=skip_entries, tty=tty)
     async with await engine.stream("GET", f"/containers/{container_id}/logs", query=asked) as stream:
         try:
             while chunk := await stream.read():
@@ -61,7 +61,7 @@ async def _start_of_tail(engine: Engine, container_id: str, tail_lines: int, *, 
     wanted = tail_lines + 1
     while True:
         query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(wanted)}
-        entries = entries_of(await engine.read(f"/containers/{container_id}/logs", query), tty=tty)
+        entries = split_entries(await engine.read(f"/containers/{container_id}/logs", query), tty=tty)
         cursor = tail_start(entries, tail_lines, is_whole_log=len(entries) < wanted)
         if cursor is not None:
             return cursor

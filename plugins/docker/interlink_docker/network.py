@@ -1,7 +1,7 @@
-"""interLink's network scripts for a pod: the mesh and the tunnels, carried by a container of ours in the pod's network namespace.
+"""interLink's network scripts for a pod: a container of ours runs the mesh and the tunnels in the pod's network namespace.
 
 The mesh script expects to make a network namespace and to run the pod in it. Here the sandbox is that namespace already, so the script
-meets an `unshare` and a `mount` of ours (network_scripts/bin) that carry it out in place. Both scripts are shell texts; the only shell
+finds an `unshare` and a `mount` of ours (network_scripts/bin) that act in place. Both scripts are shell texts; the only shell
 that sees them is this container's.
 """
 
@@ -15,27 +15,27 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.background import in_thread
 from interlink_common.contract.sentences import sentence
 from interlink_common.model.workload import File, Workload
 from interlink_docker import files, labels
 from interlink_docker.client import Engine, EngineRefusal
-from interlink_docker.frames import payload_of
 from interlink_docker.images import Images
 from interlink_docker.locations import network_directory, network_ready_file
+from interlink_docker.multiplexed import demultiplexed
 from interlink_docker.settings import DockerSettings
 from interlink_docker.states import moment
-from interlink_docker.threads import in_thread
 from interlink_docker.translate import network_config
 
-LOOK_SECONDS = 0.25
-TOLD_LINES, TOLD_CHARACTERS = 5, 160
+POLL_SECONDS = 0.25
+SHOWN_LINES, SHOWN_CHARACTERS = 5, 160
 
 
 @cache
 def our_scripts() -> tuple[File, ...]:
     def below(place: Traversable, prefix: str) -> list[File]:
         found = []
-        for entry in sorted(place.iterdir(), key=lambda one: one.name):
+        for entry in sorted(place.iterdir(), key=lambda entry: entry.name):
             name = prefix + entry.name
             found += below(entry, name + "/") if entry.is_dir() else [File(name, 0o755, entry.read_bytes())]
         return found
@@ -45,8 +45,8 @@ def our_scripts() -> tuple[File, ...]:
 
 def pod_scripts(workload: Workload) -> tuple[File, ...]:
     """The annotations' texts. They hold keys of the mesh and of the tunnel."""
-    told = {"mesh": workload.network.mesh_script, "tunnel": workload.network.tunnel_commands}
-    return tuple(File(name, 0o600, text.encode()) for name, text in told.items() if text)
+    scripts = {"mesh": workload.network.mesh_script, "tunnel": workload.network.tunnel_commands}
+    return tuple(File(name, 0o600, text.encode()) for name, text in scripts.items() if text)
 
 
 class PodNetwork:
@@ -60,7 +60,7 @@ class PodNetwork:
     async def prepare(self, workload: Workload) -> None:
         """Starts the pod's network container, if it has one, in the running sandbox; returns when the mesh stands.
 
-        Raises StartError with what the container said last when it ended or took longer than `network.ready_seconds`.
+        Raises StartError with the last lines of the container's log when it ended or took longer than `network.ready_seconds`.
         """
         if not (self._settings.network.image and workload.network.has_scripts):
             return
@@ -78,7 +78,7 @@ class PodNetwork:
             await self._engine.remove(labels.network_name(uid))
 
     async def _start(self, workload: Workload, name: str) -> None:
-        if await self._joined(workload, name):
+        if await self._runs_in_current_sandbox(workload, name):
             return
         await self._engine.remove(name)
         await in_thread(lambda: self._write(workload))
@@ -87,8 +87,8 @@ class PodNetwork:
         await self._engine.create(name, network_config(workload, self._settings, str(self._images.reference(image))))
         await self._engine.start(name)
 
-    async def _joined(self, workload: Workload, name: str) -> bool:
-        """Whether it runs in the sandbox of now: one that was started again has another network namespace."""
+    async def _runs_in_current_sandbox(self, workload: Workload, name: str) -> bool:
+        """Whether it runs in the current sandbox: a sandbox that was started again has another network namespace."""
         try:
             mine = (await self._engine.inspect(name))["State"]
         except EngineRefusal as error:
@@ -107,22 +107,22 @@ class PodNetwork:
         try:
             async with asyncio.timeout(self._settings.network.ready_seconds):
                 while not await in_thread(lambda: is_written(ready)):
-                    told = await self._engine.inspect(name)
-                    if told["RestartCount"] or not told["State"]["Running"]:
-                        raise StartError("CreateContainerError", f"the mesh network was not set up: {await self._last_words(name)}")
-                    await asyncio.sleep(LOOK_SECONDS)
+                    inspected = await self._engine.inspect(name)
+                    if inspected["RestartCount"] or not inspected["State"]["Running"]:
+                        raise StartError("CreateContainerError", f"the mesh network was not set up: {await self._last_log_lines(name)}")
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            words = await self._last_words(name)
+            words = await self._last_log_lines(name)
             await self._engine.remove(name)
             raise StartError("CreateContainerError", f"the mesh network was not set up in time: {words}") from None
         except StartError:
             await self._engine.remove(name)
             raise
 
-    async def _last_words(self, name: str) -> str:
-        query = {"stdout": "1", "stderr": "1", "tail": str(TOLD_LINES)}
-        text = payload_of(await self._engine.read(f"/containers/{name}/logs", query)).decode(errors="replace")
-        return sentence(text[-TOLD_CHARACTERS:])
+    async def _last_log_lines(self, name: str) -> str:
+        query = {"stdout": "1", "stderr": "1", "tail": str(SHOWN_LINES)}
+        text = demultiplexed(await self._engine.read(f"/containers/{name}/logs", query)).decode(errors="replace")
+        return sentence(text[-SHOWN_CHARACTERS:])
 
 
 def is_written(path: Path) -> bool:

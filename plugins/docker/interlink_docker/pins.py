@@ -9,12 +9,12 @@ import secrets
 from functools import partial
 from pathlib import Path
 
+from interlink_common.background import in_thread
 from interlink_docker import files, labels, subpaths
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.images import Images
 from interlink_docker.locations import as_engine_sees
 from interlink_docker.settings import DockerSettings
-from interlink_docker.threads import in_thread
 from interlink_docker.translate import bind
 
 log = logging.getLogger(__name__)

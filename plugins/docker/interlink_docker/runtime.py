@@ -1,4 +1,4 @@
-"""The agent's runtime on a Docker engine: it does what it is told and reports what is there; every decision is the agent's."""
+"""The agent's runtime on a Docker engine: it performs the agent's actions and reports attempts; it decides nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from interlink_common.agent.runtime import SANDBOX, AttemptStatus, ExecResult, R
 from interlink_common.model.workload import Container, Workload
 from interlink_docker import labels, states
 from interlink_docker.client import Engine, EngineRefusal
-from interlink_docker.frames import payload_of
 from interlink_docker.images import Images
 from interlink_docker.listing import Listing
+from interlink_docker.multiplexed import demultiplexed
 from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
-from interlink_docker.reach import address_of
+from interlink_docker.reachability import address_of
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import AttemptSpec, attempt_config, sandbox_config
 from interlink_docker.volumes import Volumes
@@ -42,7 +42,7 @@ class DockerRuntime:
         self.volumes = Volumes(engine, settings, as_root=as_root)
         self.network = PodNetwork(engine, self.images, settings)
         self._listing = Listing(engine, settings.instance)
-        self._known: dict[str, dict[str, tuple[str, AttemptStatus]]] = {}
+        self._reported: dict[str, dict[str, tuple[str, AttemptStatus]]] = {}
         self._changed: dict[str, set[str]] = {}
         self._addresses: dict[str, str] = {}
 
@@ -101,7 +101,7 @@ class DockerRuntime:
         await self._start_created(workload, name)
 
     async def _create(self, name: str, config: dict[str, Any], image: str) -> None:
-        """An image that was there a moment ago is not looked for again, only when the engine misses it."""
+        """Creates a container. Its image was there a moment ago, so it is looked for again only if the engine has no such image."""
         try:
             await self._engine.create(name, config)
         except EngineRefusal as error:
@@ -157,7 +157,7 @@ class DockerRuntime:
                 raise RuntimeUnavailable(f"the engine can not signal a container: {error.words}") from error
 
     async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
-        """Past the timeout the command is killed if the engine's processes are ours to see; the engine itself can't."""
+        """Past the timeout the plugin kills the command, if it can see the engine's processes: the engine's API has no call for it."""
         try:
             exec_id = await self._engine.create_exec(labels.container_name(workload.uid, container, attempt), command)
             try:
@@ -174,7 +174,7 @@ class DockerRuntime:
         body = {"Detach": False, "Tty": False}
         async with await self._engine.stream("POST", f"/exec/{exec_id}/start", body=body) as answer:
             try:
-                return payload_of(await answer.read_all(EXEC_OUTPUT_BYTES))
+                return demultiplexed(await answer.read_all(EXEC_OUTPUT_BYTES))
             except OSError as error:
                 raise RuntimeUnavailable("the engine went away during an exec") from error
 
@@ -191,17 +191,17 @@ class DockerRuntime:
             self._addresses[workload.uid] = address_of(networks)
         return self._addresses[workload.uid]
 
-    def look_again(self, uid: str, container_id: str) -> None:
-        """An event told of this container. A list may still show its state of before: the engine tells of an end first, and then
-        updates what its lists are read from; an inspect waits until both are done."""
+    def note_event(self, uid: str, container_id: str) -> None:
+        """Has the container inspected at the next sync. A list may still show its old state: the engine sends the event of an end before
+        it updates what its lists are read from, and an inspect waits for both."""
         self._changed.setdefault(uid, set()).add(container_id)
 
     async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:
-        """A running or ended attempt never changes but by its state, so it is inspected once per state.
+        """A running or ended attempt changes only with its state, so it is inspected once per state.
 
-        A sandbox that is not there at all is told as ended: the agent makes a new one before it starts anything.
+        A missing sandbox is reported as ended: the agent makes a new one before it starts anything.
         """
-        known = self._known.get(workload.uid, {})
+        known = self._reported.get(workload.uid, {})
         now_known: dict[str, tuple[str, AttemptStatus]] = {}
         changed = self._changed.pop(workload.uid, set())
         for row in await self._listing.of_pod(workload.uid):
@@ -220,13 +220,13 @@ class DockerRuntime:
             if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
                 now_known[row["Id"]] = (row["State"], states.sandbox_status(inspected))
             elif (found := states.attempt_status(inspected)) is not None:
-                now_known[row["Id"]] = (row["State"], await self._completed(workload, found))
-        self._known[workload.uid] = now_known
-        told = sorted((found for _, found in now_known.values()), key=lambda one: (one.container, one.attempt))
-        return tuple(told) if any(one.container == SANDBOX for one in told) else (states.NO_SANDBOX, *told)
+                now_known[row["Id"]] = (row["State"], await self._with_termination_details(workload, found))
+        self._reported[workload.uid] = now_known
+        statuses = sorted((found for _, found in now_known.values()), key=lambda status: (status.container, status.attempt))
+        return tuple(statuses) if any(status.container == SANDBOX for status in statuses) else (states.NO_SANDBOX, *statuses)
 
-    async def _completed(self, workload: Workload, found: AttemptStatus) -> AttemptStatus:
-        """Completes what is told of an end: the termination message, and whether the engine was its cause."""
+    async def _with_termination_details(self, workload: Workload, found: AttemptStatus) -> AttemptStatus:
+        """Adds to an ended attempt its termination message, and the engine as the cause where it was."""
         if found.state != "exited" or found.message:
             return found
         try:
@@ -243,11 +243,11 @@ class DockerRuntime:
             except EngineRefusal:
                 framed = b""
             tty = workload.container(found.container).tty
-            message = (framed if tty else payload_of(framed))[-FALLBACK_BYTES:].decode(errors="replace")
+            message = (framed if tty else demultiplexed(framed))[-FALLBACK_BYTES:].decode(errors="replace")
         return dataclasses.replace(found, message=message or found.message)
 
-    async def retire(self, uid: str) -> None:
-        """Ends the sandbox of a pod that has ended: its address, host ports and tmpfs are free again. Logs stay."""
+    async def stop_sandbox(self, uid: str) -> None:
+        """Stops the sandbox of a pod that has ended: its address, host ports and tmpfs are free again. Logs stay."""
         with contextlib.suppress(EngineRefusal, RuntimeUnavailable):
             await self.network.remove(uid)
             await self._engine.kill(labels.sandbox_name(uid), "SIGKILL")
@@ -260,7 +260,7 @@ class DockerRuntime:
                 await self.volumes.forget_message(workload.uid, container, attempt)
 
     async def storage_excess(self, workload: Workload) -> str:
-        """emptyDir sizeLimit, and ephemeral-storage limits by what a container wrote to its own file system."""
+        """Checks emptyDir sizeLimit, and ephemeral-storage limits by what a container wrote to its own file system."""
         over = await self.volumes.over_limit(workload)
         limits = {c.name: c.limits.ephemeral_storage_bytes for c in workload.all_containers if c.limits.ephemeral_storage_bytes}
         if over or not limits:
@@ -281,7 +281,7 @@ class DockerRuntime:
         await self.remove_uid(workload.uid)
 
     async def remove_uid(self, uid: str) -> None:
-        """Removes what is labelled with the UID, and its files. The sandbox goes last: it is how the rest is found."""
+        """Removes everything that is labelled with the UID, and its files. The sandbox goes last: its labels let the pod be adopted."""
         mine = labels.ours(self._settings.instance, uid=uid)
         found = await self._engine.containers(mine)
         is_sandbox = {row["Id"]: row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE for row in found}
@@ -296,7 +296,7 @@ class DockerRuntime:
             await self.volumes.remove(uid)
         except OSError as error:
             raise RuntimeUnavailable(f"the files of the pod can not be removed: {error.strerror}") from error
-        for per_pod in (self._known, self._changed, self._addresses):
+        for per_pod in (self._reported, self._changed, self._addresses):
             per_pod.pop(uid, None)
 
     async def _remove_container(self, container_id: str) -> None:

@@ -100,7 +100,7 @@ def network_config(workload: Workload, settings: DockerSettings, image: str) -> 
         "Image": image,
         "Labels": labels.pod_labels(settings.instance, labels.NETWORK_ROLE, workload),
         "User": "0",
-        "Entrypoint": ["sh", f"{NETWORK_SCRIPTS}/carry.sh"],
+        "Entrypoint": ["sh", f"{NETWORK_SCRIPTS}/main.sh"],
         "Cmd": [],
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.background import in_thread
 from interlink_common.errors import Refused
 from interlink_common.model.workload import (
     Container,
@@ -28,7 +29,6 @@ from interlink_docker.labels import sandbox_name
 from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
 from interlink_docker.pins import Pins
 from interlink_docker.settings import DockerSettings
-from interlink_docker.threads import in_thread
 from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
 
 Json = dict[str, Any]

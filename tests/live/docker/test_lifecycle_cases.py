@@ -30,10 +30,10 @@ async def agent(engine: DockerEngine, tmp_path: Path) -> AsyncIterator[NodeAgent
     agent = NodeAgent(runtime, save=saved.__setitem__, timing=SHORT, resync_seconds=3600)
 
     def changed(uid: str, container_id: str) -> None:
-        runtime.look_again(uid, container_id)
+        runtime.note_event(uid, container_id)
         agent.wake(uid)
 
-    events = Events(client, node.settings.instance, node.settings.engine, on_pod=changed, on_found=agent.wake_all, on_lost=pytest.fail)
+    events = Events(client, node.settings.instance, node.settings.engine, on_pod=changed, on_connected=agent.wake_all, on_lost=pytest.fail)
     events.start()
     yield agent
     await events.close()

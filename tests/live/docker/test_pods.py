@@ -25,7 +25,7 @@ from interlink_common.model.workload import (
     Port,
     Security,
 )
-from interlink_docker import mounts, reach
+from interlink_docker import mounts, reachability
 from interlink_docker.client import Engine
 from interlink_docker.runtime import DockerRuntime
 from tests.live.docker.conftest import StartNode
@@ -237,14 +237,14 @@ async def test_a_success_is_one_also_after_a_lost_state_directory(node: Node) ->
 
 
 async def test_the_end_of_a_sandbox_holds_up_no_other_pod_and_comes_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    retire, begun, go_on = DockerRuntime.retire, [], asyncio.Event()
+    retire, begun, go_on = DockerRuntime.stop_sandbox, [], asyncio.Event()
 
     async def slow(runtime: DockerRuntime, uid: str) -> None:
         begun.append(uid)
         await go_on.wait()
         await retire(runtime, uid)
 
-    monkeypatch.setattr(DockerRuntime, "retire", slow)
+    monkeypatch.setattr(DockerRuntime, "stop_sandbox", slow)
     pods = [a_pod(shell("exit 0")), a_pod(shell("exit 0"))]
     for pod in pods:
         await node.run(pod)
@@ -399,7 +399,7 @@ async def test_check_proves_that_pods_are_reached(
     """An engine elsewhere: its addresses are somebody else's here, or nobody's."""
     node = await start_node(sandbox={"network": "" if address else "none"})
     if address:
-        monkeypatch.setattr(reach, "address_of", lambda networks: address)
+        monkeypatch.setattr(reachability, "address_of", lambda networks: address)
     found = await row(node, "pod network")
     assert (found.verdict, words in found.detail) == (Verdict.WARNING, True), found
 

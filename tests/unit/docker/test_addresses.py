@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interlink_docker.reach import address_of
+from interlink_docker.reachability import address_of
 
 NONE = {"IPAddress": "", "GlobalIPv6Address": ""}
 V4, V6 = NONE | {"IPAddress": "192.0.2.2"}, NONE | {"GlobalIPv6Address": "2001:db8::2"}

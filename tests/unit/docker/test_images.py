@@ -26,10 +26,10 @@ def test_progress_in_words() -> None:
         {"status": "Downloading", "progressDetail": {"current": 3 * MIB, "total": 10 * MIB}, "id": "a"},
     ]
     for document in documents:
-        progress.note(document)
+        progress.update(document)
     assert progress.words() == "1 of 2 layers, 3 of 10 MiB"
-    progress.note({"status": "Pull complete", "progressDetail": {}, "id": "a"})
-    progress.note({"status": "Digest: sha256:1"})
+    progress.update({"status": "Pull complete", "progressDetail": {}, "id": "a"})
+    progress.update({"status": "Digest: sha256:1"})
     assert progress.words() == "2 of 2 layers, 10 of 10 MiB"
 
 

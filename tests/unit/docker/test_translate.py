@@ -272,7 +272,7 @@ def test_network_container(network: Network, host: dict[str, Any]) -> None:
         "Image": "docker.io/library/tools:latest",
         "Labels": {**POD_LABELS, "interlink.eu/role": "network"},
         "User": "0",
-        "Entrypoint": ["sh", "/interlink.eu/network/carry.sh"],
+        "Entrypoint": ["sh", "/interlink.eu/network/main.sh"],
         "Cmd": [],
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,

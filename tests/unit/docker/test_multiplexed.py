@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlink_docker.frames import CUT_BYTES, STAMP, Cursor, Frames, Lines, entries_of, payload_of, tail_start
+from interlink_docker.multiplexed import CUT_BYTES, STAMP, Cursor, LogLines, MultiplexedEntries, demultiplexed, split_entries, tail_start
 
 
 def frame(payload: bytes, stream: int = 1) -> bytes:
@@ -25,18 +25,18 @@ entries = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), m
 @given(entries, st.integers(1, 30))
 def test_any_chunking_gives_the_same_entries(found: list[tuple[int, bytes]], size: int) -> None:
     framed = b"".join(frame(payload, stream) for stream, payload in found)
-    frames = Frames()
+    frames = MultiplexedEntries()
     cut = [entry for start in range(0, len(framed), size) for entry in frames.feed(framed[start : start + size])]
     assert cut == found
-    assert payload_of(framed) == b"".join(payload for _, payload in found)
+    assert demultiplexed(framed) == b"".join(payload for _, payload in found)
 
 
 @given(entries, st.integers(1, 30))
 def test_no_byte_is_lost_and_lines_stay_together(found: list[tuple[int, bytes]], size: int) -> None:
     framed = b"".join(frame(payload, stream) for stream, payload in found)
-    lines = Lines()
+    lines = LogLines()
     out = b"".join(lines.feed(framed[start : start + size]) for start in range(0, len(framed), size)) + lines.end()
-    assert sorted(out) == sorted(payload_of(framed))
+    assert sorted(out) == sorted(demultiplexed(framed))
     for stream in (1, 2):
         whole = b"".join(payload for number, payload in found if number == stream)
         for line in whole.split(b"\n")[:-1]:
@@ -51,34 +51,34 @@ def test_a_cut_line_comes_out_whole_with_its_first_timestamp() -> None:
         + frame(stamp(4) + b" end\n")
         + frame(stamp(5) + b" rest")
     )
-    lines = Lines(stamped=True)
+    lines = LogLines(stamped=True)
     out = lines.feed(framed) + lines.end()
     assert out == stamp(2) + b" other\n" + stamp(1) + b" start middle end\n" + stamp(5) + b" rest"
 
 
 def test_entries_are_skipped() -> None:
-    assert Lines(skip_entries=2).feed(frame(b"a\n") + frame(b"b\n") + frame(b"c\n")) == b"c\n"
+    assert LogLines(skip_entries=2).feed(frame(b"a\n") + frame(b"b\n") + frame(b"c\n")) == b"c\n"
 
 
 def test_tail_begins_at_the_beginning_of_a_line() -> None:
     framed = frame(stamp(1) + b" one\n") + frame(stamp(2) + b" tw") + frame(stamp(3) + b" o\n")
-    assert tail_start(entries_of(framed), 1, is_whole_log=True) == Cursor(stamp(2).decode(), 0)
-    assert tail_start(entries_of(framed), 2, is_whole_log=True) == Cursor("", 0)
-    assert tail_start(entries_of(framed), 1, is_whole_log=False) == Cursor(stamp(2).decode(), 0)
-    assert tail_start(entries_of(framed), 2, is_whole_log=False) is None
+    assert tail_start(split_entries(framed), 1, is_whole_log=True) == Cursor(stamp(2).decode(), 0)
+    assert tail_start(split_entries(framed), 2, is_whole_log=True) == Cursor("", 0)
+    assert tail_start(split_entries(framed), 1, is_whole_log=False) == Cursor(stamp(2).decode(), 0)
+    assert tail_start(split_entries(framed), 2, is_whole_log=False) is None
 
 
 def test_tail_counts_entries_of_the_same_moment() -> None:
     framed = b"".join(frame(stamp(second) + b" x\n") for second in (1, 2, 2, 2))
-    assert tail_start(entries_of(framed), 1, is_whole_log=False) == Cursor(stamp(2).decode(), 2)
+    assert tail_start(split_entries(framed), 1, is_whole_log=False) == Cursor(stamp(2).decode(), 2)
     same = b"".join(frame(stamp(2) + b" x\n") for _ in range(4))
-    assert tail_start(entries_of(same), 1, is_whole_log=False) is None
-    assert tail_start(entries_of(same), 1, is_whole_log=True) == Cursor(stamp(2).decode(), 3)
+    assert tail_start(split_entries(same), 1, is_whole_log=False) is None
+    assert tail_start(split_entries(same), 1, is_whole_log=True) == Cursor(stamp(2).decode(), 3)
 
 
 def test_tail_survives_timestamps_out_of_order() -> None:
     framed = frame(stamp(1) + b" a\n") + frame(stamp(5) + b" b\n") + frame(stamp(6) + b" c\n", 2) + frame(stamp(4) + b" d\n")
-    assert tail_start(entries_of(framed), 2, is_whole_log=True) == Cursor(stamp(4).decode(), 1)
+    assert tail_start(split_entries(framed), 2, is_whole_log=True) == Cursor(stamp(4).decode(), 1)
 
 
 def as_the_engine_cuts(lines: list[bytes], *, stamped: bool) -> tuple[bytes, int]:
@@ -101,16 +101,16 @@ lengths = st.lists(st.one_of(st.integers(0, 50), st.integers(CUT_BYTES - 2, CUT_
 def test_lines_of_a_tty_come_out_whole(sizes: list[int], last: int, chunk: int, stamped: bool) -> None:
     lines = [*(b"x" * size + b"\r\n" for size in sizes), b"x" * last]
     log, count = as_the_engine_cuts(lines, stamped=stamped)
-    joining = Lines(stamped=stamped, tty=True)
+    joining = LogLines(stamped=stamped, tty=True)
     out = b"".join(joining.feed(log[start : start + chunk]) for start in range(0, len(log), chunk)) + joining.end()
     without = re.sub(rb"(?m)^" + STAMP.pattern, b"", out)
     assert without == b"".join(lines)
     if stamped:
-        assert len(entries_of(log, tty=True)) == count
+        assert len(split_entries(log, tty=True)) == count
         assert out.count(b"Z ") == len([line for line in lines if line])
 
 
 def test_a_tty_line_whose_bytes_the_engine_replaced() -> None:
     """U+FFFD has three bytes, so the engine's cut is somewhere behind; the line stays whole."""
     line = stamp(1) + b" " + "\ufffd".encode() * CUT_BYTES + stamp(2) + b" rest\n" + stamp(3) + b" next\n"
-    assert [payload[-6:] for _, payload in entries_of(line, tty=True)] == [b" rest\n", b" next\n"]
+    assert [payload[-6:] for _, payload in split_entries(line, tty=True)] == [b" rest\n", b" next\n"]

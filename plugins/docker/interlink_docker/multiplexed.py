@@ -1,4 +1,4 @@
-"""The engine's log framing, undone in bulk: frames to whole lines. Pure.
+"""The engine's multiplexed log streams as whole lines. Pure.
 
 Docker Engine API, "Attach to a container": `[stream, 0, 0, 0, size as four big-endian bytes]`, then the payload. One frame is one
 log entry. The engine cuts a line longer than 16 KiB into several entries, only the last of which ends in a newline; entries of the
@@ -21,7 +21,7 @@ HELD_BYTES = 1024 * 1024
 """A line longer than this comes out in pieces rather than grow in memory."""
 
 
-class Frames:
+class MultiplexedEntries:
     """Cuts a stream of bytes into (stream number, payload)."""
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Frames:
         self._rest = data[position:]
 
     def end(self) -> Iterator[tuple[int, bytes]]:
-        """What was cut off in the middle is no entry."""
+        """Yields nothing: an entry that was cut off is dropped."""
         return iter(())
 
 
-class TtyEntries:
+class RawEntries:
     """Cuts a tty's log into (1, payload) where the engine did: after a newline, or where CUT_BYTES of text came without one."""
 
     def __init__(self, *, stamped: bool) -> None:
@@ -61,7 +61,7 @@ class TtyEntries:
         self._rest = data[position:]
 
     def _end_of_entry(self, data: bytes, position: int) -> int:
-        """0: not there yet. A text whose bytes the engine had to replace is longer than what it cut, so the next timestamp must follow."""
+        """0 if it has not arrived. A text whose bytes the engine had to replace is longer than what it cut: a timestamp must follow."""
         cut = position + self._head + CUT_BYTES
         newline = data.find(b"\n", position, cut)
         if newline < 0 and len(data) >= cut + self._head:
@@ -78,7 +78,7 @@ class TtyEntries:
         return iter([(1, rest)] if rest else [])
 
 
-class Lines:
+class LogLines:
     """Turns framed bytes into whole lines, of both streams in the order in which the lines ended.
 
     `stamped`: the entries carry timestamps, of which each line keeps its first. The first `skip_entries` entries are left out.
@@ -86,7 +86,7 @@ class Lines:
     """
 
     def __init__(self, *, stamped: bool = False, skip_entries: int = 0, tty: bool = False) -> None:
-        self._entries = TtyEntries(stamped=stamped) if tty else Frames()
+        self._entries = RawEntries(stamped=stamped) if tty else MultiplexedEntries()
         self._skip = skip_entries
         self._stamped = stamped
         self._held: dict[int, bytes] = {}
@@ -113,7 +113,7 @@ class Lines:
                 held[stream] = b""
 
     def end(self) -> bytes:
-        """What was still waiting for its newline."""
+        """The lines that never got their newline."""
         rest = b"".join((*self._lines(self._entries.end()), *self._held.values()))
         self._held.clear()
         return rest
@@ -127,9 +127,9 @@ class Cursor:
     skip: int
 
 
-def entries_of(stamped: bytes, *, tty: bool = False) -> list[tuple[int, bytes]]:
+def split_entries(stamped: bytes, *, tty: bool = False) -> list[tuple[int, bytes]]:
     """(stream, payload) of a finite, timestamped answer."""
-    cutter = TtyEntries(stamped=True) if tty else Frames()
+    cutter = RawEntries(stamped=True) if tty else MultiplexedEntries()
     return [*cutter.feed(stamped), *cutter.end()]
 
 
@@ -157,6 +157,6 @@ def tail_start(entries: Sequence[tuple[int, bytes]], tail_lines: int, *, is_whol
     return Cursor(oldest.decode("ascii"), sum(stamp >= oldest for stamp in stamps[:first]))
 
 
-def payload_of(framed: bytes) -> bytes:
+def demultiplexed(framed: bytes) -> bytes:
     """Both streams of a finished answer, headers removed, in the order they came."""
-    return b"".join(payload for _, payload in Frames().feed(framed))
+    return b"".join(payload for _, payload in MultiplexedEntries().feed(framed))

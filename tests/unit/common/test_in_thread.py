@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from interlink_docker.threads import in_thread
+from interlink_common.background import in_thread
 
 
 async def test_a_cancelled_call_ends_after_its_thread() -> None:

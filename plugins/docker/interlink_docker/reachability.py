@@ -14,10 +14,10 @@ from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.images import Images
 from interlink_docker.settings import DockerSettings
 
-KNOCKS = 20
-"""So many that what arrives by chance is less."""
+CONNECTIONS = 20
+"""So many that the packets that arrive by chance are fewer."""
 ANSWER_SECONDS = 5.0
-NO_PORT = 9
+CLOSED_PORT = 9
 
 
 def address_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
@@ -29,7 +29,7 @@ def address_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 async def objection(engine: Engine, settings: DockerSettings) -> str:
-    """ "" or why nothing of ours arrives at a container in the pods' network. Raises RuntimeUnavailable."""
+    """ "" or why the plugin can't reach a container in the pods' network. Raises RuntimeUnavailable."""
     name = f"interlink-probe-{secrets.token_hex(8)}"
     config = {
         "Image": str(Images(engine, settings.images).reference(settings.sandbox.image)),
@@ -41,10 +41,10 @@ async def objection(engine: Engine, settings: DockerSettings) -> str:
         await engine.create(name, config)
         await engine.start(name)
         address = address_of((await engine.inspect(name))["NetworkSettings"]["Networks"])
-        before = await packets(engine, name)
+        before = await received_packets(engine, name)
         async with asyncio.timeout(ANSWER_SECONDS):
-            await asyncio.gather(*(knock(address) for _ in range(KNOCKS)))
-        arrived = await packets(engine, name) - before
+            await asyncio.gather(*(connect_to_closed_port(address) for _ in range(CONNECTIONS)))
+        arrived = await received_packets(engine, name) - before
     except TimeoutError:
         return f"nothing answers at {address}"
     except OSError as error:
@@ -53,17 +53,17 @@ async def objection(engine: Engine, settings: DockerSettings) -> str:
         return error.words
     finally:
         await engine.remove(name)
-    return "" if arrived >= KNOCKS else f"something else than the pod answers at {address}"
+    return "" if arrived >= CONNECTIONS else f"something else than the pod answers at {address}"
 
 
-async def knock(address: str) -> None:
-    """At a port where nobody listens. Raises OSError if there is no way."""
+async def connect_to_closed_port(address: str) -> None:
+    """Connects to a port where nobody listens. Raises OSError if there is no route."""
     with contextlib.suppress(ConnectionRefusedError):
-        _, writer = await asyncio.open_connection(address, NO_PORT)
+        _, writer = await asyncio.open_connection(address, CLOSED_PORT)
         writer.close()
 
 
-async def packets(engine: Engine, name: str) -> int:
-    """What a container received, by the engine's count."""
-    told = json.loads(await engine.read(f"/containers/{name}/stats", {"stream": "false", "one-shot": "true"}))
-    return sum(int(network["rx_packets"]) for network in (told.get("networks") or {}).values())
+async def received_packets(engine: Engine, name: str) -> int:
+    """How many packets a container received, by the engine's count."""
+    stats = json.loads(await engine.read(f"/containers/{name}/stats", {"stream": "false", "one-shot": "true"}))
+    return sum(int(network["rx_packets"]) for network in (stats.get("networks") or {}).values())

@@ -1,4 +1,4 @@
-"""What the agent remembers of each pod, a file each: durable before the agent acts on it, and never what a pod is lost for."""
+"""The agent's checkpoint of each pod, a file each: durable before the agent acts on it. A damaged file never costs a pod."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from interlink_common.background import in_thread
 from interlink_common.lifecycle.memory import from_checkpoint
 from interlink_docker.files import private_directory
 from interlink_docker.locations import pod_directory
 from interlink_docker.settings import DockerSettings
-from interlink_docker.threads import in_thread
 
 log = logging.getLogger(__name__)
 
-MEMORY, DAMAGED, ADOPTED = "memory.json", "memory.damaged", "adopted"
+CHECKPOINT, DAMAGED, ADOPTED = "memory.json", "memory.damaged", "adopted"
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """`text` is what the agent saved last, "" if nothing. `adopted`: all that is known of the pod is what its labels tell."""
+class Checkpoint:
+    """`text` is what the agent saved last, "" if nothing. `adopted`: the pod is known only from its labels."""
 
     text: str = ""
     adopted: bool = False
 
 
-class Memories:
-    """`read` blocks and is called in a thread; the writers wait for the disk without the event loop, and finish when cancelled."""
+class Checkpoints:
+    """`read` blocks and is called in a thread; the writers write in threads, and finish when cancelled."""
 
     def __init__(self, settings: DockerSettings) -> None:
         self._settings = settings
 
-    def read(self, uid: str) -> Remembered:
-        """A file that can't be understood is set aside: what the agent then knows of the pod is what the engine tells it."""
+    def read(self, uid: str) -> Checkpoint:
+        """Reads a pod's checkpoint. A file that can't be parsed is set aside; the agent then knows of the pod what the engine reports."""
         directory = pod_directory(self._settings, uid)
         adopted = (directory / ADOPTED).exists()
         try:
-            text = (directory / MEMORY).read_text()
+            text = (directory / CHECKPOINT).read_text()
             if not text:
                 raise ValueError("it is empty")
             from_checkpoint(text)
         except FileNotFoundError:
-            return Remembered("", adopted)
+            return Checkpoint("", adopted)
         except ValueError as error:
-            log.warning("the memory of pod %s is damaged (%s) and set aside; the engine is asked instead", uid, error)
-            (directory / MEMORY).replace(directory / DAMAGED)
-            return Remembered("", adopted)
-        return Remembered(text, adopted)
+            log.warning("the checkpoint of pod %s is damaged (%s) and was set aside; the engine is asked instead", uid, error)
+            (directory / CHECKPOINT).replace(directory / DAMAGED)
+            return Checkpoint("", adopted)
+        return Checkpoint(text, adopted)
 
     async def save(self, uid: str, text: str) -> None:
         """Durable when it returns."""
-        path = pod_directory(self._settings, uid) / MEMORY
+        path = pod_directory(self._settings, uid) / CHECKPOINT
         await in_thread(lambda: write_durably(path, text))
 
     async def mark_adopted(self, uid: str) -> None:
-        """As `save`; in a file of its own, so that a pod that can't be started is not started, whatever becomes of the other."""
+        """Marks a pod whose containers can't be started; durable as `save`. A file of its own: the mark outlives a damaged checkpoint."""
         path = pod_directory(self._settings, uid) / ADOPTED
         await in_thread(lambda: write_durably(path, ""))
 
