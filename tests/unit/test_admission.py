@@ -35,7 +35,7 @@ POD = Workload("0266151f-3486-47f5-8383-9fcc9877a359", "p", "default", (MAIN,), 
         ),
         (
             lambda path: KueueBackend(KueueSettings(state_dir=path, instance="i", volumes={"host_path_allow": ["/ok"]})),
-            "kueue.backend.objects",
+            "kueue.backend.build_objects",
         ),
         (
             lambda path: HTCondorBackend(HTCondorSettings(state_dir=path, instance="i", runner={"host_path_allow": ["/ok"]})),
