@@ -1,1 +1,4 @@
-"""The files of a batch job that carries a pod. Pure: `build` makes them in memory."""
+"""The files of a batch job that runs a pod. Pure: they are made in memory.
+
+Open `bundle` first.
+"""

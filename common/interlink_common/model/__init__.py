@@ -1,2 +1,5 @@
-"""The ground floor: what a pod means (`workload`), what became of it (`report`), both as JSON (`codec`); what the operator offers
-(`site`, `images`; keys of its maps: `patterns`). Travels to worker nodes."""
+"""The ground floor: plain values that every other package uses. It travels to worker nodes: standard library only, Python 3.9.
+
+Open `workload` first: what a pod means. `report` is what became of it, `codec` turns both into JSON. `site`, `images` and `patterns` are
+what the operator offers to pods.
+"""

@@ -1,5 +1,7 @@
 """The contract suite: what interLink expects of every plugin, as pytest tests that a plugin's author runs against their own.
 
+Open `pods` first: the tests of create and status. `logs` and `calls` have the others, `base` what they share.
+
 ::
 
     class TestMyPlugin(PluginContract):
@@ -15,8 +17,8 @@
         def capabilities(self):                     # what is not declared is skipped, by name
             return MyBackend.capabilities
 
-It needs pytest-asyncio in auto mode. Every status answer in every test passes the judge (`judge`), so a test fails also for
-what it did not ask. It does not test what only a real backend can show: files, resources, networks, users.
+It needs pytest-asyncio in auto mode. Every status answer in every test passes `interlink_common.virtualkubelet.judge`, so a test also
+fails for what it did not ask. The suite does not test what only a real backend can show: files, resources, networks, users.
 """
 
 from __future__ import annotations
