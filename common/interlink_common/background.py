@@ -1,27 +1,87 @@
-"""Background tasks that are named and guarded: an exception is logged with the task's name, and never ends the work in silence."""
+"""What waits, repeats and shares in the background: tasks that are named and guarded, back-off, and one call for all who ask.
+
+Back-off is no library's (tenacity): its loops end with a result, and most of ours never end but begin again from the shortest pause as
+soon as something works; and the backend's own hint, `Temporary.retry_after_seconds`, goes before any pause of ours.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
+
+from interlink_common.errors import Temporary
 
 log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 
-def backoff_delays(first_seconds: float = 1.0, limit_seconds: float = 30.0) -> Iterator[float]:
-    """Doubling delays in seconds up to the limit, each with 0 to 20 percent of jitter taken off."""
-    delay = first_seconds
-    while True:
-        yield delay * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
-        delay = min(delay * 2, limit_seconds)
+class Backoff:
+    """Pauses between tries that fail, each twice as long as the one before, up to a limit; 0 to 20 percent of jitter are taken off."""
+
+    def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
+        self._first_seconds = self._next_seconds = first_seconds
+        self._limit_seconds = limit_seconds
+
+    def reset(self) -> None:
+        """Something worked: the next pause is the shortest again."""
+        self._next_seconds = self._first_seconds
+
+    def next_seconds(self, error: BaseException | None = None) -> float:
+        """How long to wait after this error; the backend's own hint counts, if it has given one."""
+        seconds = self._next_seconds * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
+        self._next_seconds = min(self._next_seconds * 2, self._limit_seconds)
+        hint = error.retry_after_seconds if isinstance(error, Temporary) else None
+        return hint or seconds
+
+    async def pause(self, error: BaseException | None = None) -> None:
+        await asyncio.sleep(self.next_seconds(error))
+
+
+class SharedCall(Generic[Key, Result]):
+    """One call for all who asked before it began: whoever asks while one is under way shares the next. Two never run at once.
+
+    `call` gets the keys that those who share it gave, so that it may ask for less than everything.
+    """
+
+    def __init__(self, name: str, call: Callable[[AbstractSet[Key]], Awaitable[Result]]) -> None:
+        self._name = name
+        self._call = call
+        self._keys: set[Key] = set()
+        self._last: asyncio.Task[Result] | None = None
+        """The newest that has begun."""
+        self._next: asyncio.Task[Result] | None = None
+
+    async def __call__(self, *keys: Key) -> Result:
+        """What the call returns or raises, as of now or later."""
+        self._keys.update(keys)
+        if self._next is None:
+            self._next = asyncio.create_task(self._run(self._last), name=self._name)
+            self._next.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._next)
+
+    async def _run(self, before: asyncio.Task[Result] | None) -> Result:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        keys, self._keys = self._keys, set()
+        self._last, self._next = self._next, None
+        return await self._call(keys)
+
+    async def close(self) -> None:
+        """Ends calls under way."""
+        tasks = [task for task in (self._last, self._next) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Breather:
@@ -113,11 +173,11 @@ async def _logged(name: str, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _restarted(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    delays = backoff_delays()
+    backoff = Backoff()
     while True:
         try:
             await work()
-            delays = backoff_delays()
+            backoff.reset()
         except Exception:
             log.exception("background task failed and is restarted", task=name)
-            await asyncio.sleep(next(delays))
+            await backoff.pause()

@@ -12,7 +12,7 @@ from typing import overload
 import structlog
 
 from interlink_common.backend import FoundJob, Job, Observation
-from interlink_common.background import Breather, Tasks, backoff_delays
+from interlink_common.background import Backoff, Breather, Tasks
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import ConfigurationError, Temporary
 from interlink_common.model.codec import from_json, to_json
@@ -90,7 +90,7 @@ class Reconciler:
 
     async def _observe(self) -> None:
         """Connect, recover, watch; on any loss freeze, wait and begin again."""
-        delays = backoff_delays()
+        backoff = Backoff()
         while True:
             try:
                 if not self._started:
@@ -100,7 +100,7 @@ class Reconciler:
                 self._back()
                 breathe = Breather()
                 async for observation in self._node.backend.observe():
-                    delays = backoff_delays()
+                    backoff.reset()
                     self._apply(observation)
                     await breathe()
                 log.warning("the backend ended its observation; it is begun again")
@@ -110,7 +110,7 @@ class Reconciler:
             except Exception:
                 self._registry.backend.lost()
                 raise
-            await asyncio.sleep(next(delays))
+            await backoff.pause()
 
     def _back(self) -> None:
         if self._registry.backend.down_since is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from interlink_common.backend import Backend, Job
-from interlink_common.background import backoff_delays
+from interlink_common.background import Backoff
 from interlink_common.errors import PluginError, Temporary
 from interlink_common.faultpoints import CANCELLED, fault_point
 from interlink_common.model.codec import from_json
@@ -40,20 +40,20 @@ class Removals:
     async def until_done(self, record: PodRecord) -> None:
         """Repeats the removal with back-off until the backend has nothing of the pod, then buries the record."""
         await self._end_submit(record)
-        delays = backoff_delays()
+        backoff = Backoff()
         while True:
             await self._registry.backend.up.wait()
-            delay = next(delays)
             try:
                 async with self._slots:
                     await self._remove(record)
                 return
-            except Temporary as error:
-                delay = error.retry_after_seconds or delay
-                log.warning("cancel failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
             except Exception as error:
-                is_bug = not isinstance(error, PluginError)
-                log.error("cancel failed and is repeated", pod_uid=record.uid, error=str(error), exc_info=is_bug)
+                delay = backoff.next_seconds(error)
+                if isinstance(error, Temporary):
+                    log.warning("cancel failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
+                else:
+                    exc_info = not isinstance(error, PluginError)
+                    log.error("cancel failed and is repeated", pod_uid=record.uid, error=str(error), exc_info=exc_info)
             self._registry.counters["cancel_retries"] += 1
             await asyncio.sleep(delay)
 

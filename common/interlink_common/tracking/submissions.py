@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from interlink_common.backend import Backend, Job
-from interlink_common.background import backoff_delays
+from interlink_common.background import Backoff
 from interlink_common.errors import Permanent, Temporary
 from interlink_common.faultpoints import JID_STORED, SUBMITTED, fault_point
 from interlink_common.model.codec import from_json
@@ -64,17 +64,17 @@ class Submissions:
         """Submits an accepted pod until the backend has it, refuses it, or it is deleted."""
         if record.submitting is not None:
             await asyncio.wait({record.submitting})
-        delays = backoff_delays()
+        backoff = Backoff()
         while record.intent is Intent.CREATING and not record.finished:
             await self._registry.backend.up.wait()
-            delay = next(delays)
+            failure: Exception | None = None
             try:
                 await self._try_once(record)
             except Temporary as error:
-                delay = error.retry_after_seconds or delay
+                failure = error
                 record.postponed(f"not submitted yet: {error}")
                 self._registry.counters["submit_retries"] += 1
-                log.warning("submit failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
+                log.warning("submit failed and is repeated", pod_uid=record.uid, error=str(error))
             except Permanent as error:
                 await self._fail(record, str(error))
                 return
@@ -82,7 +82,7 @@ class Submissions:
                 self._registry.counters["submit_retries"] += 1
                 log.exception("submit failed and is repeated", pod_uid=record.uid)
             if record.intent is Intent.CREATING:
-                await asyncio.sleep(delay)
+                await backoff.pause(failure)
 
     async def _try_once(self, record: PodRecord) -> None:
         found = await self._inventory.find(record.uid)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from interlink_common.background import Tasks, backoff_delays
+from interlink_common.background import Backoff, Tasks
 from interlink_common.errors import BackendUnavailable
 from interlink_kueue import labels
 from interlink_kueue.client import ApiRefusal, Cluster
@@ -145,17 +145,17 @@ class Informers:
 
     async def _watch(self, followed: FollowedNamespace, path: str, query: dict[str, str] | None, updater: StoreUpdater) -> None:
         """Applies events for ever, and waits while the cluster is away."""
-        delays = backoff_delays(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
+        backoff = Backoff(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         while True:
             try:
                 async for event in list_and_watch(followed.cluster, path, query):
                     updater.apply(event)
                     if event.kind is EventKind.SYNCED:
-                        delays = backoff_delays(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
+                        backoff.reset()
                         self._mark_up(followed, path)
             except (BackendUnavailable, ApiRefusal) as error:
                 self._mark_down(followed, path, f"cluster {followed.cluster.name}, namespace {followed.store.namespace}: {error}")
-            await asyncio.sleep(next(delays))
+            await backoff.pause()
 
     def _mark_up(self, followed: FollowedNamespace, path: str) -> None:
         if path in followed.outages:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from interlink_common.background import Tasks, backoff_delays
+from interlink_common.background import Backoff, Tasks
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_kueue import creating, history, labels, policy
 from interlink_kueue.client import Cluster
@@ -149,11 +149,11 @@ class Upkeep:
 
 async def _until_done(action: Callable[[], Awaitable[object]]) -> None:
     """Repeats an action while the cluster is unavailable."""
-    delays = backoff_delays(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
+    backoff = Backoff(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
     while True:
         try:
             await action()
             return
         except BackendUnavailable as error:
             log.warning("repeated later", error=str(error))
-            await asyncio.sleep(error.retry_after_seconds or next(delays))
+            await backoff.pause(error)

@@ -1,10 +1,14 @@
-"""Background tasks by their names."""
+"""Background tasks by their names, pauses between tries, and calls that many share."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set as AbstractSet
 
-from interlink_common.background import Tasks
+import pytest
+
+from interlink_common.background import Backoff, SharedCall, Tasks
+from interlink_common.errors import BackendUnavailable
 
 
 async def test_a_task_is_found_and_ended_by_its_name() -> None:
@@ -24,3 +28,45 @@ async def test_a_task_is_found_and_ended_by_its_name() -> None:
     assert (tasks.is_running("one"), tasks.is_running("other")) == (False, True)
     await tasks.close()
     assert not tasks.is_running("other")
+
+
+def test_pauses_double_to_their_limit_and_begin_anew_and_a_hint_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    backoff = Backoff(1.0, 5.0)
+    assert [backoff.next_seconds() for _ in range(4)] == [1.0, 2.0, 4.0, 5.0]
+    backoff.reset()
+    assert backoff.next_seconds(ValueError()) == 1.0
+    assert backoff.next_seconds(BackendUnavailable("away", retry_after_seconds=0.5)) == 0.5
+    assert backoff.next_seconds(BackendUnavailable("away")) == 4.0
+
+
+async def test_a_call_is_shared_by_those_who_asked_before_it_began() -> None:
+    calls: list[AbstractSet[str]] = []
+    gate = asyncio.Event()
+
+    async def call(keys: AbstractSet[str]) -> int:
+        number = len(calls)
+        calls.append(keys)
+        await gate.wait()
+        if number == 1:
+            raise BackendUnavailable("away")
+        return number
+
+    shared = SharedCall("test", call)
+    first = asyncio.create_task(shared("a"))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(shared(key)) for key in "bcb"]
+    await asyncio.sleep(0.01)
+    later[0].cancel()
+    gate.set()
+    results = await asyncio.gather(first, *later, return_exceptions=True)
+    assert results[0] == 0
+    assert isinstance(results[1], asyncio.CancelledError)
+    assert all(isinstance(result, BackendUnavailable) for result in results[2:])
+    assert (await shared(), calls) == (2, [{"a"}, {"b", "c"}, set()])
+    gate.clear()
+    last = asyncio.create_task(shared("d"))
+    await asyncio.sleep(0.01)
+    await shared.close()
+    with pytest.raises(asyncio.CancelledError):
+        await last

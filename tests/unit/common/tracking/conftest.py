@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interlink_common.background import Backoff
 from interlink_common.serve.server import running_node
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend, Site
@@ -108,9 +108,4 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off without the waiting."""
-
-    def delays(*_: float) -> Iterator[float]:
-        return repeat(0.01)
-
-    for module in ("background", "tracking.reconciler", "tracking.submissions", "tracking.removals"):
-        monkeypatch.setattr(f"interlink_common.{module}.backoff_delays", delays)
+    monkeypatch.setattr(Backoff, "next_seconds", lambda *_: 0.01)
