@@ -92,7 +92,7 @@ def answer_error(status: int, body: bytes, retry_after: str | None = None) -> Ap
         return ApiRefusal(413, "RequestEntityTooLarge", sentence(message))
     if status in OVERLOADED or status in UNCERTAIN:
         seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
-        return BackendUnavailable(f"the remote cluster can not do it now: {sentence(message) or status}", retry_after_seconds=seconds)
+        return BackendUnavailable(f"the remote cluster cannot do it now: {sentence(message) or status}", retry_after_seconds=seconds)
     return ApiRefusal(status, reason, sentence(message) or f"the remote cluster answered {status}")
 
 
@@ -193,7 +193,7 @@ class Cluster:
                     self._credentials = await asyncio.to_thread(load, self._settings)
                     self._http = self._open(self._credentials)
                 except FOREIGN_ERRORS as error:
-                    raise BackendUnavailable(f"the credentials of cluster {self.name} can not be loaded: {sentence(str(error))}") from error
+                    raise BackendUnavailable(f"the credentials of cluster {self.name} cannot be loaded: {sentence(str(error))}") from error
 
     def _open(self, credentials: Credentials) -> httpx.AsyncClient:
         configuration = credentials.configuration

@@ -50,7 +50,7 @@ async def _create_pod(cluster: Cluster, namespace: str, objects: RunObjects) -> 
     try:
         if queue and labels.KUEUE_GATE not in scheduling_gates(pod):
             raise Refused(
-                f"queue {queue} can not be used: Kueue does not manage pods in the remote namespace {namespace},"
+                f"queue {queue} cannot be used: Kueue does not manage pods in the remote namespace {namespace},"
                 " so the pod would run at once; its pod integration and webhook must cover that namespace"
             )
         await create_owned_objects(cluster, namespace, objects, pod)
@@ -94,7 +94,7 @@ async def _read_existing(cluster: Cluster, path: str, objects: RunObjects) -> Js
     try:
         existing = await cluster.call("GET", f"{path}/{name}")
     except ApiRefusal as error:
-        raise BackendUnavailable(f"the remote pod {name} exists, and can not be read: {error}") from error
+        raise BackendUnavailable(f"the remote pod {name} exists, and cannot be read: {error}") from error
     if existing["metadata"].get("deletionTimestamp"):
         raise BackendUnavailable(f"the remote pod {name} of an earlier attempt is still being deleted", retry_after_seconds=1)
     wanted = objects.pod["metadata"]["labels"]
@@ -137,7 +137,7 @@ async def _add_owner_to_service(cluster: Cluster, path: str, wanted: Json, refer
             raise BackendUnavailable(f"the Service {name} of earlier pods is still being deleted", retry_after_seconds=1)
         await cluster.call("PATCH", path, body={"metadata": {"ownerReferences": [reference]}}, content_type=STRATEGIC_MERGE_PATCH)
     except ApiRefusal as error:
-        raise BackendUnavailable(f"the Service {name} can not be shared: {error}", retry_after_seconds=1) from error
+        raise BackendUnavailable(f"the Service {name} cannot be shared: {error}", retry_after_seconds=1) from error
 
 
 def _in_namespace(pod: Json, namespace: str) -> Json:
@@ -168,7 +168,7 @@ async def annotate(cluster: Cluster, ref: ObjectRef, annotations: dict[str, str]
         await cluster.call("PATCH", ref.path, body={"metadata": {"annotations": annotations}}, content_type=MERGE_PATCH)
     except ApiRefusal as error:
         if not error.is_missing:
-            raise BackendUnavailable(f"{ref.path} can not be annotated: {error}") from error
+            raise BackendUnavailable(f"{ref.path} cannot be annotated: {error}") from error
 
 
 def creation_error(error: ApiRefusal, namespace: str) -> Refused | BackendUnavailable:
@@ -182,7 +182,7 @@ def creation_error(error: ApiRefusal, namespace: str) -> Refused | BackendUnavai
     if error.is_missing and "namespaces" in message:
         return BackendUnavailable(f"the remote namespace {namespace} does not exist")
     if error.status == 403 and ("being terminated" in message or _SERVICE_ACCOUNT_RACE in message):
-        return BackendUnavailable(f"the remote namespace {namespace} can not take pods now: {message}")
+        return BackendUnavailable(f"the remote namespace {namespace} cannot take pods now: {message}")
     if error.status == 403 and "exceeded quota" in message:
         return BackendUnavailable(f"the quota of the remote namespace {namespace} is full: {_shorten(message)}", retry_after_seconds=10)
     return Refused(sentence(f"the remote cluster does not accept the pod: {_shorten(message)}"))

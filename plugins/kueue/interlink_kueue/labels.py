@@ -37,7 +37,7 @@ KUEUE_GATE, KUEUE_FINALIZER = f"{KUEUE}admission", f"{KUEUE}managed"
 
 JOB_NAME = "batch.kubernetes.io/job-name"
 
-CARRIER = "kueue.interlink.eu/carrier"
+REMOTE_KIND, OLD_REMOTE_KIND = "kueue.interlink.eu/remote-kind", "kueue.interlink.eu/carrier"
 CHOSEN_QUEUE = "kueue.interlink.eu/queue-name"
 ON_EVICTION = f"{PREFIX}on-eviction"
 """Annotations with which a pod overrides settings; see settings.queues, settings.tenants and settings.evictions."""

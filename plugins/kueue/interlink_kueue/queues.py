@@ -62,7 +62,7 @@ class Queues:
     async def require_covered(self, workload: Workload, namespace: str, queue: str, settings: KueueSettings) -> None:
         """Raises Refused if there is no Kueue, or if the queue does not cover a resource: Kueue would let the pod wait without a reason."""
         if not await self.version():
-            raise Refused(f"queue {queue} can not be used: there is no Kueue on the remote cluster")
+            raise Refused(f"queue {queue} cannot be used: there is no Kueue on the remote cluster")
         quota = await self.quota(namespace, queue)
         requested = {name for c in workload.all_containers for name in quantities(c.requests, settings.placement.resources)}
         if quota is not None and (missing := uncovered_resources(quota, requested)):

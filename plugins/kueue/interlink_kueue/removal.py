@@ -99,7 +99,7 @@ async def remove_finalizer(cluster: Cluster, pod_path: str) -> None:
         await cluster.call("PATCH", pod_path, body=patch, content_type=STRATEGIC_MERGE_PATCH)
     except ApiRefusal as error:
         if not error.is_missing:
-            raise BackendUnavailable(f"the finalizer of the remote pod can not be removed: {error}") from error
+            raise BackendUnavailable(f"the finalizer of the remote pod cannot be removed: {error}") from error
 
 
 async def delete_object(cluster: Cluster, path: str, grace_seconds: int | None = None, propagation: str = "") -> bool:
@@ -114,6 +114,6 @@ async def delete_object(cluster: Cluster, path: str, grace_seconds: int | None =
         answer = await cluster.call("DELETE", path, body=body)
     except ApiRefusal as error:
         if not error.is_missing:
-            raise BackendUnavailable(f"{path} can not be deleted: {error}") from error
+            raise BackendUnavailable(f"{path} cannot be deleted: {error}") from error
         return False
     return "deletionTimestamp" in (answer.get("metadata") or {})

@@ -18,7 +18,7 @@ NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 OnEviction = Literal["rerun", "fail"]
-Carrier = Literal["pod", "job"]
+RemoteKind = Literal["pod", "job"]
 
 
 class ClusterSettings(Group):
@@ -38,12 +38,14 @@ class ClusterSettings(Group):
 class TenantSettings(Group):
     """Where the pods of one virtual namespace run."""
 
+    renamed: ClassVar[dict[str, str]] = {"carrier": "remote_kind"}
+
     cluster: str = Field("default", description="Name of an entry of clusters.")
     namespace: str = Field("", description="Namespace there; {namespace} in it is the virtual one. Empty: that of the credentials.")
     queue: str = Field("", description="LocalQueue of that namespace. Empty: no queue, the pods run at once.")
     service_account: str = Field("", description="Account that the pods run under. Empty: the namespace's default, without a token.")
     image_pull_secrets: list[str] = Field(default_factory=list, description="Secrets of that namespace with registry logins.")
-    carrier: Carrier = Field(
+    remote_kind: RemoteKind = Field(
         "pod",
         description="What a queued pod becomes. pod: a Pod, with its exact states. job: a suspended Job, which Kueue itself starts again"
         " after an eviction; only for restartPolicy Never, other pods become a Pod.",
@@ -52,12 +54,16 @@ class TenantSettings(Group):
 
 
 class QueueSettings(Group):
-    """Kueue."""
+    """How pods go through Kueue's queues."""
+
+    renamed: ClassVar[dict[str, str]] = {"carrier_annotation": "remote_kind_annotation"}
 
     annotation: bool = Field(
         True, description="Let pods choose a LocalQueue of their namespace by the annotation kueue.interlink.eu/queue-name."
     )
-    carrier_annotation: bool = Field(False, description="Pods may choose by kueue.interlink.eu/carrier: pod or job; see tenants.")
+    remote_kind_annotation: bool = Field(
+        False, description="Let pods choose tenants.*.remote_kind by the annotation kueue.interlink.eu/remote-kind."
+    )
     borrowing: bool = Field(False, description="The node offers what the ClusterQueue may borrow, in addition to its nominal quota.")
     positions_seconds: float | None = Field(
         15.0, gt=0, description="How often the plugin asks the visibility API for the positions of waiting pods. null: never."
@@ -202,7 +208,7 @@ class KueueSettings(PluginSettings):
 
     def may_be_job(self, tenant: TenantSettings) -> bool:
         """Whether some of the tenant's pods may become a Job."""
-        return tenant.carrier == "job" or self.queues.carrier_annotation
+        return tenant.remote_kind == "job" or self.queues.remote_kind_annotation
 
     @field_validator("instance")
     @classmethod

@@ -16,7 +16,7 @@ from interlink_kueue import history, labels
 from interlink_kueue.containers import container_object
 from interlink_kueue.history import EndedRun
 from interlink_kueue.placement import place
-from interlink_kueue.settings import ANY, NAMESPACE, Carrier, KueueSettings, OnEviction
+from interlink_kueue.settings import ANY, NAMESPACE, KueueSettings, OnEviction, RemoteKind
 from interlink_kueue.volumes import carry, mounted
 
 Json = dict[str, Any]
@@ -41,7 +41,7 @@ class Target:
     service_account: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     group: Group | None = None
-    carrier: Carrier = "pod"
+    remote_kind: RemoteKind = "pod"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def choose_target(workload: Workload, settings: KueueSettings) -> Target:
         service_account=tenant.service_account,
         image_pull_secrets=tuple(tenant.image_pull_secrets),
         group=group,
-        carrier=_choose_carrier(workload, tenant.carrier, settings, may_be_job=may_be_job),
+        remote_kind=_choose_remote_kind(workload, tenant.remote_kind, settings, may_be_job=may_be_job),
     )
 
 
@@ -105,21 +105,23 @@ def _choose_queue(workload: Workload, default: str, settings: KueueSettings) -> 
     return chosen
 
 
-def _choose_carrier(workload: Workload, default: Carrier, settings: KueueSettings, *, may_be_job: bool) -> Carrier:
+def _choose_remote_kind(workload: Workload, default: RemoteKind, settings: KueueSettings, *, may_be_job: bool) -> RemoteKind:
     """Raises Refused where the pod chooses what is not possible."""
-    match workload.annotations.get(labels.CARRIER):
+    if labels.OLD_REMOTE_KIND in workload.annotations:
+        raise Refused(f"metadata.annotations {labels.OLD_REMOTE_KIND} was renamed: write {labels.REMOTE_KIND}")
+    match workload.annotations.get(labels.REMOTE_KIND):
         case None:
             return default if may_be_job else "pod"
         case "pod":
             return "pod"
-        case "job" if not settings.queues.carrier_annotation:
-            raise Refused(f"metadata.annotations {labels.CARRIER}: the operator does not let pods choose it")
+        case "job" if not settings.queues.remote_kind_annotation:
+            raise Refused(f"metadata.annotations {labels.REMOTE_KIND}: the operator does not let pods choose it")
         case "job" if may_be_job:
             return "job"
         case "job":
             needs = "a queue, no group, and restartPolicy Never"
-            raise Refused(f"metadata.annotations {labels.CARRIER}: to become a Job, a pod needs {needs}")
-    raise Refused(f"metadata.annotations {labels.CARRIER} must be pod or job")
+            raise Refused(f"metadata.annotations {labels.REMOTE_KIND}: to become a Job, a pod needs {needs}")
+    raise Refused(f"metadata.annotations {labels.REMOTE_KIND} must be pod or job")
 
 
 def _choose_on_eviction(workload: Workload, default: OnEviction) -> OnEviction:
@@ -182,7 +184,7 @@ def build_objects(
             "spec": spec,
         },
         owned,
-        as_job=target.carrier == "job",
+        as_job=target.remote_kind == "job",
     )
 
 

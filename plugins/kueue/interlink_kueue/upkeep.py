@@ -16,7 +16,7 @@ from interlink_kueue.index import Index
 from interlink_kueue.podview import Action, DueAction, PodView, RecordedPod, due_actions, rerun_task
 from interlink_kueue.remotepod import DELETED_REASON, RemoteRun, runs_before_next
 from interlink_kueue.removal import delete_object, delete_run, free_group, remove_finalizer
-from interlink_kueue.settings import Carrier, KueueSettings
+from interlink_kueue.settings import KueueSettings, RemoteKind
 from interlink_kueue.translate import build_objects, choose_target
 from interlink_kueue.workerclusters import WorkerClusters
 
@@ -119,7 +119,7 @@ class Upkeep:
             self._hints.pop(workload.uid, None)
         except (NotFound, Refused) as error:
             if objects.owned:
-                self._hints[workload.uid] = f"Its files can not be brought there: {error}"
+                self._hints[workload.uid] = f"Its files cannot be brought there: {error}"
         self._brought[workload.uid] = run.pod.uid
         self._index.report_change(workload.uid)
 
@@ -127,18 +127,18 @@ class Upkeep:
         """Creates the next run where the pod ran before. The ended run is removed when the next one is there."""
         workload, run_number = recorded.workload(), ended.pod.run_number + 1
         await asyncio.sleep(RERUN_SECONDS[min(ended.pod.run_number, len(RERUN_SECONDS) - 1)])
-        carrier: Carrier = "job" if ended.pod.job else "pod"
+        remote_kind: RemoteKind = "job" if ended.pod.job else "pod"
         reason = ended.pod.eviction or DELETED_REASON
 
         async def create() -> None:
             try:
                 policy.require_allowed(workload, self._settings.security)
                 target = choose_target(workload, self._settings)
-                target = replace(target, namespace=ended.pod.namespace, queue=ended.pod.queue, carrier=carrier)
+                target = replace(target, namespace=ended.pod.namespace, queue=ended.pod.queue, remote_kind=remote_kind)
                 objects = build_objects(workload, target, self._settings, run_number, runs_before_next(ended.pod))
                 created = await creating.create_run(self._clusters[ended.cluster], ended.pod.namespace, objects)
             except Refused as error:
-                self._refusals[workload.uid] = f"run {run_number} ended ({reason}), and the pod can not run again: {error}"
+                self._refusals[workload.uid] = f"run {run_number} ended ({reason}), and the pod cannot run again: {error}"
                 self._index.report_change(workload.uid)
                 return
             self._index.add_created(ended.cluster, created)

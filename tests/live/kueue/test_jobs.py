@@ -27,7 +27,7 @@ FAIL = {"interlink.eu/on-eviction": "fail"}
 
 @pytest_asyncio.fixture
 async def remote(start_remote: StartRemote, queue: str) -> Remote:
-    return await start_remote(tenants={"*": {"queue": queue, "carrier": "job"}})
+    return await start_remote(tenants={"*": {"queue": queue, "remote_kind": "job"}})
 
 
 def forever(on_term: str = "exit 0", **fields: Any) -> Workload:
@@ -158,7 +158,7 @@ async def test_a_plugin_that_starts_again_knows_its_jobs(remote: Remote, kueue: 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [creating.POD_CREATED, creating.FILES_CREATED, faultpoints.SUBMITTED])
 async def test_a_job_survives_a_kill_during_its_create(kubeconfig: Path, api: Api, tmp_path: Path, queue: str, fault: str) -> None:
-    settings = {"instance": queue, "tenants": {"*": {"queue": queue, "carrier": "job"}}}
+    settings = {"instance": queue, "tenants": {"*": {"queue": queue, "remote_kind": "job"}}}
     plugin = KubernetesPlugin(kubeconfig, api, NAMESPACE, tmp_path, settings)
     try:
         pod = virtual_pod("cat /cm/word; exit 5", restartPolicy="Never")
@@ -201,8 +201,8 @@ async def test_a_job_that_somebody_deletes_while_it_waits_to_run_again_has_faile
 
 
 async def test_a_pod_chooses_to_be_a_job_where_it_may(start_remote: StartRemote, queue: str) -> None:
-    chosen = {labels.CARRIER: "job"}
-    remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"carrier_annotation": True})
+    chosen = {labels.REMOTE_KIND: "job"}
+    remote = await start_remote(tenants={"*": {"queue": queue}}, queues={"remote_kind_annotation": True})
     pod = a_pod(shell("exit 0", requests=cpu(100)), annotations=chosen)
     assert ended(await remote.run(pod)).exit_code == 0
     assert names(remote, "jobs", pod)

@@ -111,7 +111,7 @@ async def test_without_credentials_a_pod_runs_and_says_what_is_lacking(start_man
         await remote.log(plain)
     filed = a_pod(shell("cat /cm/word", requests=cpu(100), mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
     await remote.submit(filed)
-    await remote.until_waiting(filed, "ContainerCreating", "Its files can not be brought there")
+    await remote.until_waiting(filed, "ContainerCreating", "Its files cannot be brought there")
     for pod in (plain, filed):
         await remote.delete(pod)
         await nothing_is_on_the_worker(api, pod.uid)
@@ -120,7 +120,7 @@ async def test_without_credentials_a_pod_runs_and_says_what_is_lacking(start_man
 async def test_the_rights_on_worker_clusters_are_checked(start_manager: StartRemote) -> None:
     remote = await start_manager()
     rows = {row.name: (row.verdict, row.detail) for row in await remote.backend.check()}
-    assert rows[f"tenant * on worker {WORKER}"] == (Verdict.OK, f"namespace {NAMESPACE}: every right that is needed")
+    assert rows[f"tenant * on worker {WORKER}"] == (Verdict.OK, f"namespace {NAMESPACE}: the plugin has every right that it needs")
 
 
 async def test_a_running_pod_that_is_deleted_ends_on_the_worker_cluster(start_manager: StartRemote, api: Api) -> None:

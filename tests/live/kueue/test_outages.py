@@ -213,7 +213,8 @@ async def test_rights_that_are_missing_are_named(start_remote: StartRemote, api:
         pod = a_pod(shell("exit 0"))
         await verdict(remote, Verdict.FAILED)
         row = (await remote.backend.check())[1]
-        assert row.detail == f"namespace {NAMESPACE}: no right to create pods, create configmaps, create secrets, create services"
+        missing = "create pods, create configmaps, create secrets, create services"
+        assert row.detail == f"namespace {NAMESPACE}: the plugin has no right to {missing}"
         with pytest.raises(BackendUnavailable, match="lacks a right on the remote cluster: pods is forbidden"):
             await remote.submit(pod)
     finally:

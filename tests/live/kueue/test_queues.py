@@ -123,7 +123,7 @@ async def test_a_preempted_pod_that_can_not_run_again_says_why(queued: Remote, k
         kueue.evict(NAMESPACE, workload)
         state = ended(await queued.until(pod, lambda report: report.finished))
         assert state.exit_code == 137
-        assert state.message.startswith("run 1 ended (Preempted), and the pod can not run again: queue ")
+        assert state.message.startswith("run 1 ended (Preempted), and the pod cannot run again: queue ")
     finally:
         kueue.install_webhook()
         await asyncio.sleep(1)

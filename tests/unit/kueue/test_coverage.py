@@ -1,4 +1,4 @@
-"""What this backend declares: the few things that it does not carry to the remote cluster are said."""
+"""What this backend declares: the few things that have no effect on the remote cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interlink_kueue.backend import KueueBackend
 from tests.unit.kueue.pods import pod
 
 
-def test_what_is_not_carried_is_said() -> None:
+def test_what_has_no_effect_is_a_warning() -> None:
     meshed = replace(pod(), network=Network(mesh_script="mesh.sh", tunnel_commands="wstunnel"))
     assert coverage(meshed, KueueBackend.capabilities, "strict") == (
         "pod.metadata.annotations.slurm-job.vk.io/pre-exec is not supported by this backend",
@@ -21,6 +21,6 @@ def test_what_is_not_carried_is_said() -> None:
     )
 
 
-def test_volumes_that_can_not_be_carried_are_refused() -> None:
+def test_volumes_of_unknown_kinds_are_refused() -> None:
     with pytest.raises(Refused, match=r"volumes\[v\]\.rbd"):
         coverage(pod(volumes=(ExternalVolume("v", "rbd", "v"),)), KueueBackend.capabilities, "warn")

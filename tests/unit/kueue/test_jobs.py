@@ -1,4 +1,4 @@
-"""A suspended Job as what carries a pod: whole objects, and the Job with its pods read as one pod."""
+"""A pod as a suspended Job: whole objects, and the Job with its pods read as one pod."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ DELETED: dict[str, Any] = {"deletionTimestamp": T1, "deletionGracePeriodSeconds"
 
 
 def test_the_whole_job() -> None:
-    where = choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"queue": "q", "carrier": "job"}}))
-    assert where.carrier == "job"
+    where = choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"queue": "q", "remote_kind": "job"}}))
+    assert where.remote_kind == "job"
     made = build_objects(pod(restart_policy="Never"), where, settings(), earlier_runs=(EndedRun("Preempted", "made room"),))
     assert made.as_job
     template = {
@@ -100,20 +100,29 @@ def test_the_whole_job() -> None:
         ("cronjob", {"restart_policy": "Never"}, "must be pod or job"),
     ],
 )
-def test_what_carries_a_pod(annotation: str | None, fields: dict[str, str], expected: str) -> None:
-    chosen = settings(tenants={"*": {"queue": "q", "carrier": "job"}}, queues={"carrier_annotation": True})
-    one = pod(annotations={labels.CARRIER: annotation} if annotation else {}, **fields)
+def test_what_a_pod_becomes(annotation: str | None, fields: dict[str, str], expected: str) -> None:
+    chosen = settings(tenants={"*": {"queue": "q", "remote_kind": "job"}}, queues={"remote_kind_annotation": True})
+    one = pod(annotations={labels.REMOTE_KIND: annotation} if annotation else {}, **fields)
     if expected in ("pod", "job"):
-        assert choose_target(one, chosen).carrier == expected
+        assert choose_target(one, chosen).remote_kind == expected
         return
     with pytest.raises(Refused, match=expected):
         choose_target(one, chosen)
 
 
+def test_the_old_names_of_this_choice_are_refused_with_the_new_ones() -> None:
+    with pytest.raises(Refused, match=r"was renamed: write kueue\.interlink\.eu/remote-kind"):
+        choose_target(pod(annotations={labels.OLD_REMOTE_KIND: "job"}, restart_policy="Never"), settings())
+    with pytest.raises(ValueError, match="carrier was renamed: write remote_kind"):
+        settings(tenants={"*": {"carrier": "job"}})
+
+
 def test_pods_may_not_choose_it_unless_the_operator_lets_them() -> None:
     with pytest.raises(Refused, match="the operator does not let pods choose it"):
-        choose_target(pod(annotations={labels.CARRIER: "job"}, restart_policy="Never"), settings(tenants={"*": {"queue": "q"}}))
-    assert choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"carrier": "job"}})).carrier == "pod", "without a queue"
+        choose_target(pod(annotations={labels.REMOTE_KIND: "job"}, restart_policy="Never"), settings(tenants={"*": {"queue": "q"}}))
+    assert choose_target(pod(restart_policy="Never"), settings(tenants={"*": {"remote_kind": "job"}})).remote_kind == "pod", (
+        "without a queue"
+    )
 
 
 def test_a_job_that_kueue_holds_waits_in_its_queue() -> None:
