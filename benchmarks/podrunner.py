@@ -13,7 +13,7 @@ from typing import Any
 
 from interlink_common.jobbundle.bundle import build
 from interlink_common.model.workload import Container, Workload
-from interlink_common.podrunner.config import ImageRules, RunnerConfig
+from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.events import LogLine
 from tests.live.podrunner.worker import Node, ended
 from tests.servers import apptainer
@@ -63,7 +63,7 @@ def peak_mib(node: Node, folder: Path) -> float:
 def measured(folder: Path) -> dict[str, Any]:
     image = apptainer.build_image(folder / "box.sif")
     program = str(apptainer.program())
-    images = ImageRules(sites={"box": str(image)})
+    images = {"box": str(image)}
     nodes = {
         "process": Node(RunnerConfig(runtimes=("process",))),
         "apptainer": Node(RunnerConfig(runtimes=("apptainer",), programs={"apptainer": program}, images=images)),

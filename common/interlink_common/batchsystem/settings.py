@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from interlink_common.settings import Group
+from interlink_common.model.site import is_node_path
+from interlink_common.settings import Group, HostPathAllow, ImageDirectories, ImageMap, map_of_exports, map_of_names
 
+NODE_PATH = "an absolute path on the node, or one that begins with a $VARIABLE of it"
+NodePathsOfNames = Annotated[dict[str, str], map_of_names(is_node_path, NODE_PATH)]
+NodePathsOfExports = Annotated[dict[str, str], map_of_exports(is_node_path, NODE_PATH)]
 RuntimeName = Literal["apptainer", "singularity", "podman", "process"]
 
 
@@ -29,18 +33,24 @@ class RunnerSettings(Group):
     programs: dict[str, str] = Field(default_factory=dict, description="Runtime -> its program, where it is not on the PATH.")
     pythons: list[str] = Field(default_factory=list, description="Interpreters (3.9 or newer) to try before the usual ones.")
     node_environment: list[str] = Field(default_factory=list, description="Variables of the node that containers get too.")
-    images: dict[str, str] = Field(default_factory=dict, description="Image name, or the front of one, -> path or other name on the site.")
-    image_directories: list[str] = Field(
+    images: ImageMap = Field(default_factory=dict, description="Image name, or the front of one, -> path or other name on the site.")
+    image_directories: ImageDirectories = Field(
         default_factory=lambda: ["/cvmfs/unpacked.cern.ch"], description="Directories below which pods may name images by path."
     )
     image_cache: str = Field("", description="Directory of the node where images are kept for all jobs. Empty: each job pulls for itself.")
     insecure_registries: list[str] = Field(default_factory=list, description="host:port of registries without TLS.")
-    host_path_allow: list[str] = Field(
+    host_path_allow: HostPathAllow = Field(
         default_factory=list, description="Directories of the node for hostPath; `:ro` at the end: read-only."
     )
-    claims: dict[str, str] = Field(default_factory=dict, description="PVC name, or namespace/name, -> path on the node.")
-    nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> path on the node.")
-    csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> path on the node.")
+    claims: NodePathsOfNames = Field(
+        default_factory=dict,
+        description="PVC name, or namespace/name, or a pattern of them -> path on the node; `{user}` of a pattern may stand in the path."
+        " The most specific key counts; `:ro` at the end: read-only.",
+    )
+    nfs: NodePathsOfExports = Field(
+        default_factory=dict, description="server:/path, or namespace/server:/path, -> path on the node; what is below is there too."
+    )
+    csi: NodePathsOfNames = Field(default_factory=dict, description="CSI driver name, or namespace/name, or a pattern -> path on the node.")
     allow_mesh: bool = Field(False, description="Run interLink's network scripts on the node.")
     allow_run_as: bool = Field(False, description="Let pods choose a uid: only podman can give it, elsewhere they run as the job.")
     allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")

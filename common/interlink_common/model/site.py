@@ -38,7 +38,7 @@ class NotOffered(Exception):  # noqa: N818  an answer
 
     def remedy(self, group: str) -> str:
         """The words with what the operator can do; `group` holds the setting."""
-        return f"{self}; the operator can add it to {group}.{self.setting}"
+        return f"{self} here; the operator can allow it with {group}.{self.setting}"
 
 
 class VolumeMaps(Protocol):
@@ -158,6 +158,21 @@ def resolved(rules: Mapping[str, bool], real: Change) -> dict[str, bool]:
         path = normal(posixpath.join(real(outer), posixpath.relpath(directory, outer)))
         found[path] = read_only or found.get(path, False)
     return found
+
+
+def host_path(path: str, allow: Iterable[str], real: Change = normal) -> bool:
+    """Whether a hostPath is read-only. Raises NotOffered where it is not allowed.
+
+    Both what the pod says and where links lead (`real`) must be below an allowed directory, and what is read-only by either is.
+    """
+    rules = host_path_rules(allow)
+    read_only = False
+    for place, directories in ((path, rules), (real(path), resolved(rules, real))):
+        found = holding(place, directories)
+        if not found:
+            raise NotOffered(f"the host path {path} is not allowed", "host_path_allow")
+        read_only = read_only or directories[found[-1]]
+    return read_only
 
 
 def holding(path: str, rules: Mapping[str, bool]) -> list[str]:

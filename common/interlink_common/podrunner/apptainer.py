@@ -18,7 +18,7 @@ from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Container, RegistryCredential
 from interlink_common.podrunner import processes, within
 from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.podrunner.images import INVALID, Image, cache_directory, login
+from interlink_common.podrunner.images import INVALID, Image, attempts, cache_directory
 from interlink_common.podrunner.node import node_environment, own_program
 from interlink_common.podrunner.tool import Bind, Launch, Program, Refusal, run, run_in_thread
 
@@ -73,7 +73,7 @@ class Apptainer:
 
     async def _pulled(self, image: Image, policy: str, credentials: Sequence[RegistryCredential]) -> Path:
         """The image in the cache; one process of the node pulls it at a time."""
-        cache = cache_directory(self._config.images, self._directory / "images")
+        cache = cache_directory(self._config, self._directory / "images")
         file = cache / f"{hashlib.sha256(image.source.encode()).hexdigest()}.sif"
         if policy == "Never" and not file.exists():
             raise StartError("ErrImageNeverPull", f"image {image.source} is not on this node and imagePullPolicy is Never")
@@ -84,24 +84,30 @@ class Apptainer:
                 await asyncio.sleep(LOCK_SECONDS)
             if policy != "Always" and file.exists():
                 return file
-            await self._pull(image, file, login(image, credentials))
-        return file
+            words = ""
+            for credential in attempts(image, credentials):
+                words = await self._pull(image, file, credential)
+                if not words:
+                    return file
+        raise StartError("ErrImagePull", words)
 
-    async def _pull(self, image: Image, file: Path, credential: Optional[RegistryCredential]) -> None:
+    async def _pull(self, image: Image, file: Path, credential: Optional[RegistryCredential]) -> str:
+        """ "" or what the runtime says. Raises StartError where no other login helps."""
         environment = self._environment()
         if credential is not None:
             environment[f"{self._prefix}_DOCKER_USERNAME"] = credential.username
             environment[f"{self._prefix}_DOCKER_PASSWORD"] = credential.password
-        insecure = ("--no-https",) if image.registry in self._config.images.insecure_registries else ()
+        insecure = ("--no-https",) if image.registry in self._config.insecure_registries else ()
         new = file.with_suffix(f".{os.getpid()}.new")
         command = (self._program, "--silent", "pull", "--force", *insecure, str(new), image.source)
         try:
-            done = await run(Program(command, environment, directory=str(self._directory)), self._config.images.pull_timeout_seconds)
+            done = await run(Program(command, environment, directory=str(self._directory)), self._config.pull_timeout_seconds)
             if done.exit_code != 0:
-                raise StartError("ErrImagePull", _fatal(done.errors.decode(errors="replace")) or done.last_words)
+                return _fatal(done.errors.decode(errors="replace")) or done.last_words
             new.replace(file)
+            return ""
         except asyncio.TimeoutError:
-            seconds = self._config.images.pull_timeout_seconds
+            seconds = self._config.pull_timeout_seconds
             raise StartError("ErrImagePull", f"image {image.source} could not be pulled in {seconds:g} s") from None
         except OSError as error:
             raise StartError("ErrImagePull", f"image {image.source} could not be stored: {error.strerror}") from error

@@ -11,7 +11,6 @@ from typing import Optional
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Network
 from interlink_common.podrunner import processes
-from interlink_common.podrunner.config import SecurityRules
 from interlink_common.podrunner.node import node_environment, remove_if_there
 
 MESH_ANNOTATION, TUNNEL_ANNOTATION = "slurm-job.vk.io/pre-exec", "interlink.eu/wstunnel-client-commands"
@@ -26,9 +25,9 @@ def scratch(directory: Path) -> Path:
     return place
 
 
-def mesh_wrapper(network: Network, rules: SecurityRules, directory: Path) -> tuple[str, ...]:
+def mesh_wrapper(network: Network, directory: Path, *, allowed: bool) -> tuple[str, ...]:
     """The words before podrunner's own command that run it in the pod's network; none if there is no mesh. Writes the script, 0700."""
-    if not network.mesh_script or network.mesh_disabled or not rules.mesh:
+    if not network.mesh_script or network.mesh_disabled or not allowed:
         return ()
     script = scratch(directory) / "setup.sh"
     script.touch(0o700)
@@ -39,9 +38,9 @@ def mesh_wrapper(network: Network, rules: SecurityRules, directory: Path) -> tup
 class Tunnels:
     """The tunnel commands in the background, in the network that podrunner itself is in."""
 
-    def __init__(self, network: Network, rules: SecurityRules, directory: Path) -> None:
+    def __init__(self, network: Network, directory: Path, *, allowed: bool) -> None:
         self._network = network
-        self._allowed = rules.mesh
+        self._allowed = allowed
         self._directory = directory
         self._process: Optional[asyncio.subprocess.Process] = None
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Optional
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.images import DOCKER
 from interlink_common.model.workload import Container, RegistryCredential, Security
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import PODMAN, RunnerConfig
-from interlink_common.podrunner.images import DOCKER, INVALID, Image, cache_directory, login
+from interlink_common.podrunner.images import INVALID, Image, attempts, cache_directory
 from interlink_common.podrunner.node import node_environment
 from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
 
@@ -52,21 +53,25 @@ class Podman:
             return name
         if policy == "Never":
             raise StartError("ErrImageNeverPull", f"image {name} is not on this node and imagePullPolicy is Never")
-        await self._pull(image, name, login(image, credentials))
-        return name
+        words = ""
+        for credential in attempts(image, credentials):
+            words = await self._pull(image, name, credential)
+            if not words:
+                return name
+        raise StartError("ErrImagePull", words)
 
-    async def _pull(self, image: Image, name: str, credential: Optional[RegistryCredential]) -> None:
-        options = ["--tls-verify=false"] if image.registry in self._config.images.insecure_registries else []
-        seconds = self._config.images.pull_timeout_seconds
+    async def _pull(self, image: Image, name: str, credential: Optional[RegistryCredential]) -> str:
+        """ "" or what podman says. Raises StartError where no other login helps."""
+        options = ["--tls-verify=false"] if image.registry in self._config.insecure_registries else []
+        seconds = self._config.pull_timeout_seconds
         file = self._directory / "runtime" / "auth.json"
         try:
             if credential is not None:
                 file.parent.mkdir(exist_ok=True)
-                server = image.registry or "docker.io"
-                login_options = ("login", "--username", credential.username, "--password-stdin", "--authfile", str(file), *options, server)
-                done = await self._run(*login_options, stdin=credential.password.encode(), timeout_seconds=CHECK_SECONDS)
+                login = ("login", "--username", credential.username, "--password-stdin", "--authfile", str(file), *options, image.registry)
+                done = await self._run(*login, stdin=credential.password.encode(), timeout_seconds=CHECK_SECONDS)
                 if done.exit_code != 0:
-                    raise StartError("ErrImagePull", f"the login at {server} failed: {done.last_words}")
+                    return f"the login at {image.registry} failed: {done.last_words}"
                 options += ["--authfile", str(file)]
             done = await self._run("pull", "--quiet", *options, name, timeout_seconds=seconds)
         except asyncio.TimeoutError:
@@ -74,8 +79,7 @@ class Podman:
         finally:
             if file.exists():
                 file.unlink()
-        if done.exit_code != 0:
-            raise StartError("ErrImagePull", done.last_words)
+        return "" if done.exit_code == 0 else done.last_words
 
     async def program(self, launch: Launch) -> Program:
         """Variables come in a file, so that they are in no list of processes; a file can hold no newlines, podman's secrets can."""
@@ -125,9 +129,9 @@ class Podman:
     @property
     def _base(self) -> tuple[str, ...]:
         """Raises StartError."""
-        if not self._config.images.cache_directory:
+        if not self._config.image_cache:
             return (self._program,)
-        return (self._program, "--root", str(cache_directory(self._config.images, self._directory) / "podman"))
+        return (self._program, "--root", str(cache_directory(self._config, self._directory) / "podman"))
 
     def first_process(self, launch: Launch, pid: int) -> Optional[int]:  # noqa: ARG002  no child of podman's
         """Before it is the container's, it is the runtime's `runc init` or `crun`."""

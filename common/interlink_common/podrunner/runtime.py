@@ -45,7 +45,7 @@ class WorkerRuntime:
         self._log = log
         self._on_event = on_event
         self._volumes = Volumes(workload, config, directory)
-        self._tunnels = Tunnels(workload.network, config.security, directory)
+        self._tunnels = Tunnels(workload.network, directory, allowed=config.allow_mesh)
         self._cgroups = Cgroups()
         self._images: dict[str, str] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
@@ -59,7 +59,7 @@ class WorkerRuntime:
 
     async def ensure_image(self, workload: Workload, container: Container) -> None:
         if self._tool.name != PROCESS:
-            image = resolve(container.image, self._config.images)
+            image = resolve(container.image, self._config)
             self._images[container.name] = await self._tool.pull(image, container, workload.registry_credentials)
 
     async def pull_progress(self, workload: Workload, container: Container) -> str:  # noqa: ARG002
@@ -69,7 +69,7 @@ class WorkerRuntime:
         key = (container.name, attempt)
         if key in self._attempts:
             return
-        denied = objection(container, self._config.security, os.geteuid())
+        denied = objection(container, self._config, os.geteuid())
         if denied:
             raise StartError("CreateContainerConfigError", denied)
         launch, message_file = self._launch(workload, container, attempt)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
+from interlink_common.agent.cvmfs import what_is_missing
 from interlink_common.agent.runtime import StartError
+from interlink_common.model.site import NotOffered, host_path, is_below, storage
 from interlink_common.model.workload import (
     Container,
     CvmfsVolume,
@@ -19,13 +21,11 @@ from interlink_common.model.workload import (
     Mount,
     Workload,
 )
-from interlink_common.podrunner import cvmfs
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.tool import Bind
 
 FAILED_MOUNT = "FailedMount"
 MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs
-READ_ONLY = ":ro"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ class Volumes:
                 elif isinstance(volume, EmptyDirVolume):
                     self._places[volume.name] = self._empty(volume)
                 elif isinstance(volume, HostPathVolume):
-                    self._places[volume.name] = _host_path(volume, self._config.volumes.host_paths)
+                    self._places[volume.name] = _host_path(volume, self._config.host_path_allow)
                 elif isinstance(volume, ExternalVolume):
                     self._places[volume.name] = self._external(volume)
                 else:
-                    await cvmfs.check(volume, self._config.cvmfs)
-                    self._places[volume.name] = Place(str(Path(self._config.cvmfs.path, volume.sub_path)), True)
+                    self._places[volume.name] = await self._cvmfs(volume)
+            except NotOffered as refusal:
+                raise StartError(FAILED_MOUNT, f"volume {volume.name}: {refusal} on this site") from None
             except OSError as error:
                 raise StartError(FAILED_MOUNT, f"volume {volume.name} can not be made: {error.strerror}") from error
 
@@ -115,14 +116,16 @@ class Volumes:
         return Place(str(root))
 
     def _external(self, volume: ExternalVolume) -> Place:
-        key = f"{volume.kind}/{volume.key}"
-        target = self._config.volumes.external.get(key)
-        if target is None:
-            raise StartError(FAILED_MOUNT, f"volume {volume.name}: this site has nothing for {key}")
-        path, read_only = _split(os.path.expandvars(target))
-        if not Path(path).exists():
-            raise StartError(FAILED_MOUNT, f"volume {volume.name}: {path} of this site is not there on the node")
-        return Place(path, read_only or volume.read_only)
+        found = storage(volume, self._pod.namespace, self._config, os.path.expandvars)
+        if not found.target.startswith("/"):
+            raise StartError(FAILED_MOUNT, f"volume {volume.name}: {found.target} of this site is no path on the node")
+        return Place(_inside(found.target, found.below, volume.name), found.read_only or volume.read_only)
+
+    async def _cvmfs(self, volume: CvmfsVolume) -> Place:
+        missing = await what_is_missing(volume, self._config.cvmfs.path, self._config.cvmfs.probe_timeout_seconds)
+        if missing:
+            raise StartError(FAILED_MOUNT, missing)
+        return Place(_inside(self._config.cvmfs.path, volume.sub_path, volume.name), True)
 
     def _bind(self, container: Container, mount: Mount) -> Bind:
         volume, place = self._workload.volume(mount.volume), self._places[mount.volume]
@@ -160,20 +163,28 @@ def _make_target(place: Path, bind: Bind) -> None:
         raise StartError("CreateContainerConfigError", words) from error
 
 
+def _inside(root: str, below: str, volume: str) -> str:
+    """The real path of a place in a directory of the site, which no link may lead out of. Raises StartError."""
+    place = Path(root, below)
+    path = os.path.realpath(place)
+    if not is_below(path, os.path.realpath(root)):
+        raise StartError(FAILED_MOUNT, f"volume {volume}: {below} leads out of {root}")
+    if not os.path.lexists(path):
+        raise StartError(FAILED_MOUNT, f"volume {volume}: {place} of this site is not there on the node")
+    return path
+
+
 def _host_path(volume: HostPathVolume, allowed: tuple[str, ...]) -> Place:
-    """The path, if the operator allows it and it is what the pod says it is."""
-    real = os.path.realpath(volume.path)
-    rule = next((rule for rule in map(_split, allowed) if f"{real}/".startswith(os.path.realpath(rule[0]).rstrip("/") + "/")), None)
-    if rule is None:
-        raise StartError(FAILED_MOUNT, f"volume {volume.name}: this site does not allow the host path {volume.path}")
-    if volume.type == "DirectoryOrCreate":
+    """The path, if the operator allows it and it is what the pod says it is. Raises NotOffered, StartError."""
+    read_only, real = host_path(volume.path, allowed, os.path.realpath), os.path.realpath(volume.path)
+    if not read_only and volume.type == "DirectoryOrCreate":
         Path(real).mkdir(parents=True, exist_ok=True)
-    elif volume.type == "FileOrCreate" and not os.path.lexists(real):
+    elif not read_only and volume.type == "FileOrCreate" and not os.path.lexists(real):
         Path(real).touch()
     is_right = KINDS.get(volume.type, Path.exists)
     if not is_right(Path(real)):
         raise StartError(FAILED_MOUNT, f"volume {volume.name}: host path {volume.path} is no {volume.type or 'file or directory'}")
-    return Place(real, rule[1])
+    return Place(real, read_only)
 
 
 KINDS = {
@@ -185,11 +196,6 @@ KINDS = {
     "CharDevice": Path.is_char_device,
     "BlockDevice": Path.is_block_device,
 }
-
-
-def _split(target: str) -> tuple[str, bool]:
-    read_only = target.endswith(READ_ONLY)
-    return (target[: -len(READ_ONLY)] if read_only else target), read_only
 
 
 def size_of(directory: Union[str, Path]) -> int:

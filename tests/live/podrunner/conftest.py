@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.podrunner.config import ImageRules, RunnerConfig
+from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.testing.lifecycle_cases import SHORT
 from tests.live.podrunner.worker import Job, Node, mounts_below, processes_below
 from tests.servers import apptainer, podman
@@ -56,8 +56,7 @@ def apptainer_image(place: Path, unavailable: Callable[[str, str], None]) -> Pat
 @pytest.fixture(scope="session")
 def apptainer_node(apptainer_image: Path) -> Node:
     programs = {"apptainer": str(apptainer.program())}
-    images = ImageRules(sites={"busybox": str(apptainer_image)})
-    config = RunnerConfig(runtimes=("apptainer",), programs=programs, images=images, timing=SHORT)
+    config = RunnerConfig(runtimes=("apptainer",), programs=programs, images={"busybox": str(apptainer_image)}, timing=SHORT)
     return Node(config, as_nobody=os.geteuid() == 0)
 
 
@@ -75,7 +74,7 @@ def podman_storage(place: Path, unavailable: Callable[[str, str], None]) -> Iter
 
 @pytest.fixture(scope="session")
 def podman_node(podman_storage: podman.Storage, place: Path) -> Node:
-    config = RunnerConfig(runtimes=("podman",), images=ImageRules(cache_directory=str(podman_storage.cache)), timing=SHORT)
+    config = RunnerConfig(runtimes=("podman",), image_cache=str(podman_storage.cache), timing=SHORT)
     return Node(config, environment=podman.configuration(place))
 
 

@@ -23,7 +23,6 @@ from interlink_common.model.workload import (
     TcpAction,
     Workload,
 )
-from interlink_common.podrunner.config import SecurityRules, VolumeRules
 from interlink_common.testing.lifecycle_cases import SERVE, pod, probe, sh
 from tests.live.podrunner.worker import Job, Node, ended, entry
 from tests.servers import podman
@@ -103,19 +102,39 @@ def test_volumes(node: Node, image: str, start: StartJob, scratch: Path) -> None
             ExternalVolume("claim", "persistentVolumeClaim", "data"),
         ),
     )
-    rules = VolumeRules(host_paths=(str(scratch),), external={"persistentVolumeClaim/data": f"{site}:ro"})
-    job = start(node, workload, volumes=rules)
+    job = start(node, workload, host_path_allow=(str(scratch),), claims={"data": f"{site}:ro"})
     assert job.end().exit_code == 0
     assert job.log() == "appdeepappgivensiteapp755\nnew\n 00 ff 0a\n"
 
 
+def test_a_claim_of_a_namespace_reaches_its_own_directory(node: Node, image: str, start: StartJob, scratch: Path) -> None:
+    """Beside a claim of that name for everybody, and the homes that a pattern finds."""
+    places = {"everybodys": "of everybody", "team-a": "of team-a", "home/bob": "of bob", "home/eve": "of eve"}
+    for place, words in places.items():
+        (scratch / place).mkdir(parents=True)
+        (scratch / place / "whose").write_text(f"{words}\n")
+    claims = {"data": f"{scratch}/everybodys", "team-a/data": f"{scratch}/team-a:ro", "claim-{user}": f"{scratch}/home/{{user}}"}
+    main = sh("main", "cat /data/whose /home/whose", mounts=(Mount("data", "/data"), Mount("home", "/home", read_only=True)))
+    for namespace, user, log in (("team-a", "bob", "of team-a\nof bob\n"), ("team-b", "eve", "of everybody\nof eve\n")):
+        volumes = (
+            ExternalVolume("data", "persistentVolumeClaim", "data"),
+            ExternalVolume("home", "persistentVolumeClaim", f"claim-{user}"),
+        )
+        job = start(node, one(image, main, namespace=namespace, volumes=volumes), claims=claims)
+        assert job.end().exit_code == 0
+        assert job.log() == log
+
+
 def test_what_a_site_does_not_allow_is_said(node: Node, image: str, start: StartJob) -> None:
     volumes = {
-        "this site does not allow the host path /etc": HostPathVolume("it", "/etc"),
-        "this site has nothing for nfs/server:/export": ExternalVolume("it", "nfs", "server:/export"),
+        "the host path /etc is not allowed on this site": HostPathVolume("it", "/etc"),
+        "the NFS export server:/export is not mapped on this site": ExternalVolume("it", "nfs", "server:/export"),
+        "the claim claim-.. fits claim-{user}, but": ExternalVolume("it", "persistentVolumeClaim", "claim-.."),
     }
     for words, volume in volumes.items():
-        job = start(node, one(image, sh("main", "true", mounts=(Mount("it", "/it"),)), volumes=(volume,)))
+        job = start(
+            node, one(image, sh("main", "true", mounts=(Mount("it", "/it"),)), volumes=(volume,)), claims={"claim-{user}": "/srv/{user}"}
+        )
         job.until(lambda events, words=words, job=job: any(words in str(entry(report).state) for report in job.reports()))  # type: ignore[misc]
 
 
@@ -169,7 +188,7 @@ def test_a_user_of_its_own(podman_node: Node, start: StartJob) -> None:
     """Where the operator allows it; it can write where a pod's containers can."""
     text = "id -u; id -g; touch /work/new && echo wrote; echo told > /dev/termination-log"
     container = sh("main", text, security=Security(run_as_user=1234, run_as_group=99), image=podman.IMAGE)
-    job = start(podman_node, pod("user", container), security=SecurityRules(run_as=True))
+    job = start(podman_node, pod("user", container), allow_run_as=True)
     assert ended(job.end().report).message == "told\n"
     assert job.log() == "1234\n99\nwrote\n"
     denied = start(podman_node, pod("user", container))

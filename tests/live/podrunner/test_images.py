@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interlink_common.model.workload import Container, RegistryCredential, Workload
-from interlink_common.podrunner.config import ImageRules
 from interlink_common.testing.lifecycle_cases import pod, sh
 from tests.live.podrunner.worker import NOBODY, Job, Node, ended, entry
 from tests.servers import apptainer, docker_registry, podman
@@ -21,6 +21,9 @@ from tests.servers.docker_registry import PASSWORD, USERNAME, DockerRegistry
 
 StartJob = Callable[..., Job]
 ENTRYPOINT = ('ENTRYPOINT ["/bin/echo", "entry $HOME"]', 'CMD ["from", "the image\'s \\"cmd\\""]', "ENV GREETING=hello")
+
+Options = dict[str, Any]
+"""Of RunnerConfig."""
 
 
 @pytest.fixture(params=["apptainer", "podman"])
@@ -42,12 +45,12 @@ def registry(podman_storage: podman.Storage, unavailable: Callable[[str, str], N
 
 
 @pytest.fixture
-def rules(node: Node, registry: DockerRegistry, scratch: Path) -> Iterator[ImageRules]:
+def options(node: Node, registry: DockerRegistry, scratch: Path) -> Iterator[Options]:
     """An empty cache, and a registry without TLS."""
     cache = scratch / "cache"
     cache.mkdir()
     cache.chmod(0o777)
-    yield replace(node.config.images, cache_directory=str(cache), insecure_registries=(registry.server,))
+    yield {"image_cache": str(cache), "insecure_registries": (registry.server,)}
     unmount(scratch)
 
 
@@ -55,8 +58,8 @@ def one(container: Container, **fields: object) -> Workload:
     return replace(pod("images", container), **fields)  # type: ignore[arg-type]  # a Workload's own
 
 
-def run(start: StartJob, node: Node, rules: ImageRules, container: Container) -> Job:
-    job = start(node, one(container), images=rules)
+def run(start: StartJob, node: Node, options: Options, container: Container) -> Job:
+    job = start(node, one(container), **options)
     job.end()
     return job
 
@@ -72,22 +75,22 @@ def run(start: StartJob, node: Node, rules: ImageRules, container: Container) ->
     ids=["neither", "args", "command", "both"],
 )
 def test_entrypoint_and_cmd(
-    node: Node, start: StartJob, rules: ImageRules, registry: DockerRegistry, command: tuple[str, ...], args: tuple[str, ...], log: str
+    node: Node, start: StartJob, options: Options, registry: DockerRegistry, command: tuple[str, ...], args: tuple[str, ...], log: str
 ) -> None:
-    job = run(start, node, rules, Container("main", f"{registry.server}/team/entry:1", command=command, args=args))
+    job = run(start, node, options, Container("main", f"{registry.server}/team/entry:1", command=command, args=args))
     assert job.log() == log
     assert ended(job.end().report).exit_code == 0
 
 
-def test_the_environment_of_the_image(node: Node, start: StartJob, rules: ImageRules, registry: DockerRegistry) -> None:
-    job = run(start, node, rules, Container("main", f"{registry.server}/team/entry:1", command=("sh", "-c", "echo $GREETING")))
+def test_the_environment_of_the_image(node: Node, start: StartJob, options: Options, registry: DockerRegistry) -> None:
+    job = run(start, node, options, Container("main", f"{registry.server}/team/entry:1", command=("sh", "-c", "echo $GREETING")))
     assert job.log() == "hello\n"
 
 
 @pytest.mark.parametrize("form", ["docker://{}/team/plain", "{}/team/plain", "{}/team/plain:latest", "{}/team/plain@{digest}"])
-def test_forms_of_a_name(node: Node, start: StartJob, rules: ImageRules, registry: DockerRegistry, form: str) -> None:
+def test_forms_of_a_name(node: Node, start: StartJob, options: Options, registry: DockerRegistry, form: str) -> None:
     name = form.format(registry.server, digest=digest_of(registry, "team/plain", "latest"))
-    job = run(start, node, rules, sh("main", "echo ran", image=name, mounts=()))
+    job = run(start, node, options, sh("main", "echo ran", image=name, mounts=()))
     assert job.log() == "ran\n"
 
 
@@ -99,15 +102,15 @@ def digest_of(registry: DockerRegistry, path: str, tag: str) -> str:
         return str(answer.headers["Docker-Content-Digest"])
 
 
-def test_what_is_in_no_registry(node: Node, start: StartJob, rules: ImageRules, registry: DockerRegistry) -> None:
-    job = start(node, one(sh("main", "true", image=f"{registry.server}/team/none:1")), images=rules)
+def test_what_is_in_no_registry(node: Node, start: StartJob, options: Options, registry: DockerRegistry) -> None:
+    job = start(node, one(sh("main", "true", image=f"{registry.server}/team/none:1")), **options)
     job.until(lambda events: any("ImagePullBackOff" in str(entry(report).state) for report in job.reports()))
     assert any("ErrImagePull" in str(entry(report).state) for report in job.reports())
 
 
-def test_never_pulls(node: Node, start: StartJob, rules: ImageRules, registry: DockerRegistry) -> None:
+def test_never_pulls(node: Node, start: StartJob, options: Options, registry: DockerRegistry) -> None:
     never = sh("main", "true", image=f"{registry.server}/team/plain:latest", image_pull_policy="Never")
-    job = start(node, one(never), images=rules)
+    job = start(node, one(never), **options)
     job.until(lambda events: any("ErrImageNeverPull" in str(entry(report).state) for report in job.reports()))
 
 
@@ -121,27 +124,31 @@ def test_a_node_pulls_once(apptainer_node: Node, start: StartJob, podman_storage
     try:
         podman_storage.push(podman.IMAGE, f"{away.server}/plain:1")
         container = sh("main", "echo ran", image=f"{away.server}/plain:1", mounts=())
-        rules = ImageRules(cache_directory=str(cache), insecure_registries=(away.server,))
-        jobs = [start(apptainer_node, one(container), images=rules) for _ in range(2)]
+        options: Options = {"image_cache": str(cache), "insecure_registries": (away.server,)}
+        jobs = [start(apptainer_node, one(container), **options) for _ in range(2)]
         assert [job.end().exit_code for job in jobs] == [0, 0]
     finally:
         away.remove()
-    later = start(apptainer_node, one(container), images=rules)
+    later = start(apptainer_node, one(container), **options)
     assert later.end().exit_code == 0
     assert len(list(cache.glob("*/*.sif"))) == 1
 
 
-def test_a_registry_with_a_login(node: Node, start: StartJob, rules: ImageRules, podman_storage: podman.Storage) -> None:
+def test_a_registry_with_a_login(node: Node, start: StartJob, options: Options, podman_storage: podman.Storage) -> None:
     private = DockerRegistry(login=True)
     private.start()
     try:
         podman_storage.push(podman.IMAGE, f"{private.server}/plain:1", f"--creds={USERNAME}:{PASSWORD}")
         container = sh("main", "echo ran", image=f"{private.server}/plain:1", mounts=())
-        mine = replace(rules, insecure_registries=(private.server,))
-        credential = RegistryCredential(private.server, USERNAME, PASSWORD)
-        refused = start(node, one(container), images=mine)
+        mine: Options = {**options, "insecure_registries": (private.server,)}
+        credentials = (
+            RegistryCredential(private.server.replace("127.", "*.", 1), USERNAME, PASSWORD),
+            RegistryCredential(f"https://{private.server}/plain", USERNAME, "an old one, tried first"),
+            RegistryCredential(f"{private.server}/other", USERNAME, "of another image"),
+        )
+        refused = start(node, one(container), **mine)
         refused.until(lambda events: any("ErrImagePull" in str(entry(report).state) for report in refused.reports()))
-        job = start(node, one(container, registry_credentials=(credential,)), images=mine)
+        job = start(node, one(container, registry_credentials=credentials), **mine)
         assert job.end().exit_code == 0
         assert job.log() == "ran\n"
     finally:
@@ -150,8 +157,8 @@ def test_a_registry_with_a_login(node: Node, start: StartJob, rules: ImageRules,
 
 def test_an_image_of_an_oras_registry(apptainer_node: Node, start: StartJob, apptainer_image: Path, registry: DockerRegistry) -> None:
     apptainer.push(apptainer_image, f"oras://{registry.server}/team/sif:1")
-    rules = ImageRules(insecure_registries=(registry.server,))
-    job = run(start, apptainer_node, rules, sh("main", "echo ran", image=f"oras://{registry.server}/team/sif:1", mounts=()))
+    options: Options = {"insecure_registries": (registry.server,)}
+    job = run(start, apptainer_node, options, sh("main", "echo ran", image=f"oras://{registry.server}/team/sif:1", mounts=()))
     assert job.log() == "ran\n"
 
 
@@ -164,12 +171,15 @@ def test_images_by_path(apptainer_node: Node, apptainer_image: Path, start: Star
     (shelf / "box.sif").symlink_to(apptainer_image)
     if os.geteuid() == 0:
         os.chown(directory, NOBODY, NOBODY)
-    rules = ImageRules(local=(str(shelf), str(apptainer_image.parent)), sites={"hub.example/team": str(shelf / "registry.hub/team")})
+    options: Options = {
+        "image_directories": (str(shelf), str(apptainer_image.parent)),
+        "images": {"hub.example/team": str(shelf / "registry.hub/team")},
+    }
     for name in (str(shelf / "box.sif"), str(directory), "hub.example/team/box:1"):
-        job = run(start, apptainer_node, rules, sh("main", "echo ran $BY", image=name, env={"BY": "path"}, mounts=()))
+        job = run(start, apptainer_node, options, sh("main", "echo ran $BY", image=name, env={"BY": "path"}, mounts=()))
         assert job.log() == "ran path\n", name
     for name, words in (("/etc", "is a path"), (str(plain), "plain directory")):
-        denied = start(apptainer_node, one(sh("main", "true", image=name)), images=rules)
+        denied = start(apptainer_node, one(sh("main", "true", image=name)), **options)
         denied.until(partial(is_invalid, denied))
         assert any(words in str(entry(report).state) for report in denied.reports())
 
@@ -180,7 +190,7 @@ def is_invalid(job: Job, _: object) -> bool:
 
 def test_a_root_directory_in_podman(podman_node: Node, start: StartJob, scratch: Path) -> None:
     directory = apptainer.extract_busybox(scratch / "unpacked/box:1")
-    rules = replace(podman_node.config.images, local=(str(scratch / "unpacked"),))
-    job = run(start, podman_node, rules, sh("main", "echo ran; touch /new", image=str(directory), mounts=()))
+    options: Options = {"image_directories": (str(scratch / "unpacked"),)}
+    job = run(start, podman_node, options, sh("main", "echo ran; touch /new", image=str(directory), mounts=()))
     assert job.log() == "ran\n"
     assert not (directory / "new").exists()

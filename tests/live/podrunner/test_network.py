@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interlink_common.model.workload import Network, Workload
-from interlink_common.podrunner.config import SecurityRules
 from interlink_common.testing.lifecycle_cases import pod, sh
 from tests.live.podrunner.worker import Job, Node, entry
 
@@ -18,7 +17,6 @@ exec unshare {options} --net -- "$@"
 EOFMESH
 chmod +x $TMPDIR/mesh.sh
 """
-MESHED = SecurityRules(mesh=True)
 NAMESPACE = "readlink /proc/self/ns/net"
 
 
@@ -31,14 +29,14 @@ def mesh(node: Node) -> Network:
 
 
 def test_the_pod_runs_in_the_network_of_the_mesh(node: Node, image: str, start: StartJob, runtime: str) -> None:
-    job = start(node, networked(NAMESPACE, mesh(node), image), security=MESHED)
+    job = start(node, networked(NAMESPACE, mesh(node), image), allow_mesh=True)
     assert job.end().exit_code == 0
     assert job.log().startswith("net:[")
     assert job.log().strip() != str(Path("/proc/self/ns/net").readlink())
 
 
 def test_a_stop_reaches_the_pod_through_the_mesh_script(process_node: Node, start: StartJob) -> None:
-    job = start(process_node, networked("trap 'echo stopped; exit 0' TERM; echo up; sleep 600 & wait", mesh(process_node)), security=MESHED)
+    job = start(process_node, networked("trap 'echo stopped; exit 0' TERM; echo up; sleep 600 & wait", mesh(process_node)), allow_mesh=True)
     job.until(lambda events: bool(job.log()))
     job.terminate()
     job.end()
@@ -46,14 +44,14 @@ def test_a_stop_reaches_the_pod_through_the_mesh_script(process_node: Node, star
 
 
 def test_a_mesh_script_that_fails_is_told(process_node: Node, start: StartJob) -> None:
-    job = start(process_node, networked("true", Network(mesh_script="exit 7")), security=MESHED)
+    job = start(process_node, networked("true", Network(mesh_script="exit 7")), allow_mesh=True)
     assert job.failure().reason == "podrunner could not be started in bash: exit code 7"
 
 
 def test_tunnels_run_beside_the_pod_until_its_end(process_node: Node, start: StartJob, scratch: Path) -> None:
     scratch.chmod(0o777)
     network = Network(tunnel_commands=f"readlink /proc/self/ns/net > {scratch}/tunnel\nsleep 600 &\nsleep 600")
-    job = start(process_node, networked(f"until test -s {scratch}/tunnel; do sleep 0.05; done", network), security=MESHED)
+    job = start(process_node, networked(f"until test -s {scratch}/tunnel; do sleep 0.05; done", network), allow_mesh=True)
     assert job.end().exit_code == 0
     assert (scratch / "tunnel").read_text().strip() == str(Path("/proc/self/ns/net").readlink())
 

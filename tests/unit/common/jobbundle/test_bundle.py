@@ -12,7 +12,7 @@ from interlink_common.jobbundle.archive import podrunner_archive
 from interlink_common.jobbundle.bundle import build, build_one_file
 from interlink_common.model.codec import decode, from_json
 from interlink_common.model.workload import Container, File, FilesVolume, Workload
-from interlink_common.podrunner.config import ImageRules, RunnerConfig
+from interlink_common.podrunner.config import RunnerConfig
 
 POD = Workload(
     uid="uid",
@@ -31,7 +31,7 @@ def test_files_and_modes() -> None:
 
 
 def test_options_travel() -> None:
-    config = RunnerConfig(runtimes=("process",), options={"apptainer": ("--nv",)}, images=ImageRules({"a": "/b.sif"}), stop_seconds=5.0)
+    config = RunnerConfig(runtimes=("process",), options={"apptainer": ("--nv",)}, images={"a": "/b.sif"}, stop_seconds=5.0)
     assert decode(json.loads(build(POD, config).files["runner.json"].data), RunnerConfig) == config
 
 

@@ -102,7 +102,7 @@ def test_what_is_not_there(volume: ExternalVolume, words: str, setting: str) -> 
     with pytest.raises(NotOffered, match=words) as refusal:
         storage(volume, "default", MAPS)
     assert refusal.value.setting == setting
-    assert refusal.value.remedy("runner").endswith(f"; the operator can add it to runner.{setting}")
+    assert refusal.value.remedy("runner").endswith(f" here; the operator can allow it with runner.{setting}")
 
 
 @given(st.text(), st.text(), st.sampled_from(["claim-{x}", "{x}", "{n}/{x}", "a{x}b"]))

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import RegistryCredential
 from interlink_common.podrunner.apptainer import entry_of
-from interlink_common.podrunner.config import ImageRules
-from interlink_common.podrunner.images import Image, login, resolve
+from interlink_common.podrunner.config import RunnerConfig
+from interlink_common.podrunner.images import Image, attempts, resolve
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-SITES = ImageRules(
-    sites={
+SITES = RunnerConfig(
+    images={
         "busybox": "/cvmfs/site/busybox.sif",
         "python:3.11": "docker://mirror.example:5000/python:3.11",
         "registry.example/team": "/cvmfs/unpacked.cern.ch/registry.example/team",
@@ -68,31 +68,34 @@ def test_a_link_out_of_the_allowed_directories_is_no_image(tmp_path: Path) -> No
     (tmp_path / "shelf").mkdir()
     (tmp_path / "shelf/ok.sif").touch()
     (tmp_path / "shelf/link").symlink_to("/etc")
-    rules = ImageRules(local=(str(tmp_path / "shelf"),))
+    rules = RunnerConfig(image_directories=(str(tmp_path / "shelf"),))
     assert resolve(str(tmp_path / "shelf/ok.sif"), rules).is_local
     with pytest.raises(StartError, match="allows images by path below"):
         resolve(str(tmp_path / "shelf/link"), rules)
 
 
 @pytest.mark.parametrize(
-    ("source", "user"),
+    ("source", "users"),
     [
-        ("docker://registry.io:5000/a/b:1", "five"),
-        ("docker://registry.io/a/b", "plain"),
-        ("docker://alpine", "hub"),
-        ("docker://docker.io/library/alpine", "hub"),
-        ("docker://other.io/a", None),
-        ("oras://registry.io/a", None),
+        ("docker://registry.example:5000/a/b:1", ["five"]),
+        ("docker://registry.example/team/b", ["plain", "any"]),
+        ("docker://registry.example/a/b", ["any"]),
+        ("docker://Registry.example/a/b:1", ["any"]),
+        ("docker://alpine", ["hub"]),
+        ("docker://docker.io/library/alpine", ["hub"]),
+        ("docker://other.org/a", [None]),
+        ("oras://registry.example/a", [None]),
     ],
 )
-def test_logins(source: str, user: str | None) -> None:
+def test_logins(source: str, users: list[str | None]) -> None:
     credentials = (
         RegistryCredential("https://index.docker.io/v1/", "hub", ""),
-        RegistryCredential("registry.io:5000", "five", ""),
-        RegistryCredential("registry.io/team", "plain", ""),
+        RegistryCredential("registry.example:5000", "five", ""),
+        RegistryCredential("*.example", "any", ""),
+        RegistryCredential("registry.example/team", "plain", ""),
     )
-    found = login(Image(source), credentials)
-    assert (found.username if found else None) == user
+    assert [login and login.username for login in attempts(Image(source), credentials)] == users
+    assert attempts(Image(source), ()) == (None,)
 
 
 def runscript(entrypoint: list[str], command: list[str]) -> str:

@@ -8,19 +8,17 @@ from typing import cast
 import pytest
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.agent.runtime import StartError
 from interlink_common.model.codec import decode, encode
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
-from interlink_common.model.workload import Container, Dns, HostPathVolume, Mount, Resources, Security, Workload
+from interlink_common.model.workload import Container, Dns, Resources, Security, Workload
 from interlink_common.podrunner import exitcodes
 from interlink_common.podrunner.carry import Stop
 from interlink_common.podrunner.cgroups import Cgroups, own_groups
-from interlink_common.podrunner.config import RunnerConfig, SecurityRules, VolumeRules
+from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.hostfiles import hosts, resolv_conf
 from interlink_common.podrunner.permissions import objection
 from interlink_common.podrunner.sinks import Sink
-from interlink_common.podrunner.volumes import Volumes, remove_tree
 
 
 def ended(name: str, code: int, finished_at: float = 1.0) -> ContainerReport:
@@ -123,22 +121,22 @@ def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("security", "rules", "user", "words"),
+    ("security", "config", "user", "words"),
     [
-        (Security(), SecurityRules(), 0, ""),
-        (Security(privileged=True), SecurityRules(), 5, "asks for privileged"),
-        (Security(privileged=True), SecurityRules(privileged=True), 5, ""),
-        (Security(run_as_user=1000), SecurityRules(), 5, "asks for the user 1000; on this site it is the job's, 5"),
-        (Security(run_as_user=5), SecurityRules(), 5, ""),
-        (Security(run_as_user=1000), SecurityRules(run_as=True), 5, ""),
-        (Security(run_as_non_root=True), SecurityRules(), 5, ""),
-        (Security(run_as_non_root=True), SecurityRules(), 0, "must not run as root"),
-        (Security(run_as_non_root=True, run_as_user=7), SecurityRules(run_as=True), 0, ""),
-        (Security(run_as_non_root=True, run_as_user=0), SecurityRules(run_as=True), 0, "must not run as root"),
+        (Security(), RunnerConfig(), 0, ""),
+        (Security(privileged=True), RunnerConfig(), 5, "asks for privileged"),
+        (Security(privileged=True), RunnerConfig(allow_privileged=True), 5, ""),
+        (Security(run_as_user=1000), RunnerConfig(), 5, "asks for the user 1000; on this site it is the job's, 5"),
+        (Security(run_as_user=5), RunnerConfig(), 5, ""),
+        (Security(run_as_user=1000), RunnerConfig(allow_run_as=True), 5, ""),
+        (Security(run_as_non_root=True), RunnerConfig(), 5, ""),
+        (Security(run_as_non_root=True), RunnerConfig(), 0, "must not run as root"),
+        (Security(run_as_non_root=True, run_as_user=7), RunnerConfig(allow_run_as=True), 0, ""),
+        (Security(run_as_non_root=True, run_as_user=0), RunnerConfig(allow_run_as=True), 0, "must not run as root"),
     ],
 )
-def test_permissions(security: Security, rules: SecurityRules, user: int, words: str) -> None:
-    told = objection(Container("main", "x", security=security), rules, user)
+def test_permissions(security: Security, config: RunnerConfig, user: int, words: str) -> None:
+    told = objection(Container("main", "x", security=security), config, user)
     assert words in told
     assert bool(words) == bool(told)
 
@@ -146,48 +144,3 @@ def test_permissions(security: Security, rules: SecurityRules, user: int, words:
 def test_options_travel_as_json() -> None:
     assert encode(RunnerConfig(), RunnerConfig) == {}
     assert decode({}, RunnerConfig) == RunnerConfig()
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "words"),
-    [
-        ("", "allowed/file", ""),
-        ("File", "allowed/file", ""),
-        ("Directory", "allowed/file", "is no Directory"),
-        ("", "allowed/none", "is no file or directory"),
-        ("DirectoryOrCreate", "allowed/new", ""),
-        ("FileOrCreate", "allowed/new", ""),
-        ("", "allowed/link", "does not allow"),
-        ("", "allowed/../other", "does not allow"),
-        ("", "other", "does not allow"),
-        ("", "allowed-too", "does not allow"),
-    ],
-)
-async def test_host_paths(tmp_path: Path, kind: str, path: str, words: str) -> None:
-    for name in ("allowed", "other", "allowed-too"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "allowed/file").touch()
-    (tmp_path / "allowed/link").symlink_to(tmp_path / "other")
-    container = Container("main", "x", mounts=(Mount("it", "/it"),))
-    pod = Workload("u", "n", "ns", (container,), volumes=(HostPathVolume("it", str(tmp_path / path), kind),))
-    volumes = Volumes(pod, RunnerConfig(volumes=VolumeRules(host_paths=(f"{tmp_path}/allowed:ro",))), tmp_path / "job")
-    if words:
-        with pytest.raises(StartError, match=words):
-            await volumes.prepare()
-    else:
-        await volumes.prepare()
-        assert volumes.binds(container)[0].read_only
-
-
-def test_a_tree_is_removed_whatever_its_modes_and_links_are(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    (outside / "kept").mkdir(parents=True)
-    outside.chmod(0o751)
-    (tmp_path / "tree/closed/deep").mkdir(parents=True)
-    (tmp_path / "tree/link").symlink_to(outside)
-    (tmp_path / "tree/closed/deep").chmod(0)
-    (tmp_path / "tree/closed").chmod(0)
-    remove_tree(tmp_path / "tree")
-    assert not (tmp_path / "tree").exists()
-    assert (outside / "kept").is_dir()
-    assert outside.stat().st_mode & 0o777 == 0o751
