@@ -116,7 +116,7 @@ class Volumes:
         return Place(str(root))
 
     def _external(self, volume: ExternalVolume) -> Place:
-        found = storage(volume, self._pod.namespace, self._config, os.path.expandvars)
+        found = storage(volume, self._workload.namespace, self._config, os.path.expandvars)
         if not found.target.startswith("/"):
             raise StartError(FAILED_MOUNT, f"volume {volume.name}: {found.target} of this site is no path on the node")
         return Place(_inside(found.target, found.below, volume.name), found.read_only or volume.read_only)

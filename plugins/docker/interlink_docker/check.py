@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from interlink_common.agent.cvmfs import look_into
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.backend import CheckResult, Verdict
-from interlink_docker import cvmfs, reachability
+from interlink_docker import reachability
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.files import private_directory
 from interlink_docker.images import Images
@@ -156,7 +157,7 @@ def privileges(*, as_root: bool) -> CheckResult:
 
 async def repositories(settings: DockerSettings) -> CheckResult:
     path = settings.cvmfs.path
-    objection = await cvmfs.look_into(path, settings.cvmfs.probe_timeout_seconds)
+    objection = await look_into(str(path), settings.cvmfs.probe_timeout_seconds)
     if objection:
         return CheckResult("cvmfs", Verdict.WARNING, f"{path}: {objection}", "Mount CVMFS on the host if pods ask for it")
     return CheckResult("cvmfs", Verdict.OK, f"{path} is there")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model import site
 from interlink_docker.files import FAILED_MOUNT
 from interlink_docker.subpaths import step
 
@@ -31,16 +32,19 @@ DIRECTORY_MODE, FILE_MODE = 0o755, 0o644
 
 
 @contextmanager
-def opened(path: str, kind: str, allowed: Mapping[Path, bool]) -> Iterator[tuple[int, bool]]:
+def opened(path: str, kind: str, allow: Iterable[str]) -> Iterator[tuple[int, bool]]:
     """(a descriptor of a hostPath volume, whether it is read-only), made as its type says. Raises StartError.
 
-    `allowed`: the operator's directories, and whether each is read-only. Links are resolved, and what counts is where they end: the
-    result must again be below an allowed directory, and a link from one into a read-only one does not make it writable.
+    `allow`: the setting. Links are resolved, and what counts is where they end: the result must again be below an allowed directory,
+    and a link from one into a read-only one does not make it writable.
     """
-    rules = resolved(allowed)
-    real = Path(path).resolve()
+    rules = site.resolved(site.host_path_rules(allow), os.path.realpath)
+    real = os.path.realpath(path)
+    directories = site.holding(real, rules)
+    if not directories:
+        raise StartError(FAILED_MOUNT, f"hostPath {path} leads outside of what the operator allows in volumes.host_path_allow")
     try:
-        descriptor = _walk(real, kind, rules)
+        descriptor = _walk(Path(real), kind, Path(directories[0]), may_make=not rules[directories[-1]])
     except OSError as error:
         raise StartError(FAILED_MOUNT, f"hostPath {path}: {error.strerror}") from None
     except LookupError:
@@ -48,38 +52,14 @@ def opened(path: str, kind: str, allowed: Mapping[Path, bool]) -> Iterator[tuple
     try:
         if kind in KINDS and not KINDS[kind](os.fstat(descriptor).st_mode):
             raise StartError(FAILED_MOUNT, f"hostPath {path} is not of type {kind}")
-        yield descriptor, is_read_only(real, rules)
+        yield descriptor, rules[directories[-1]]
     finally:
         os.close(descriptor)
 
 
-def resolved(allowed: Mapping[Path, bool]) -> dict[Path, bool]:
-    """The operator's directories without links. One below another is not resolved: a pod that may write there could have replaced it."""
-    found = {}
-    for directory, read_only in allowed.items():
-        outer = min((other for other in allowed if directory.is_relative_to(other)), key=lambda other: len(other.parts))
-        found[outer.resolve() / directory.relative_to(outer)] = read_only
-    return found
-
-
-def is_read_only(real: Path, rules: Mapping[Path, bool]) -> bool:
-    """By the innermost directory that holds the path."""
-    return rules[max(holding(real, rules), key=lambda directory: len(directory.parts))]
-
-
-def holding(real: Path, rules: Mapping[Path, bool]) -> list[Path]:
-    return [directory for directory in rules if real.is_relative_to(directory)]
-
-
-def _walk(real: Path, kind: str, rules: Mapping[Path, bool]) -> int:
-    """A descriptor of a path without links, from the outermost allowed directory down. Raises OSError, or LookupError if none holds it.
-
-    A link met on the way was put there after the path was resolved.
-    """
-    root = min(holding(real, rules), key=lambda directory: len(directory.parts), default=None)
-    if root is None:
-        raise LookupError
-    may_make = not is_read_only(real, rules)
+def _walk(real: Path, kind: str, root: Path, *, may_make: bool) -> int:
+    """A descriptor of a path without links, from the outermost allowed directory down. Raises OSError, or LookupError for a link: it was
+    put there after the path was resolved."""
     if kind == "DirectoryOrCreate":
         return _descend(root, real.relative_to(root).parts, DIRECTORY_MODE if may_make else None)
     if kind == "FileOrCreate" and may_make and real != root:

@@ -13,9 +13,10 @@ from typing import Any
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import ConfigurationError
+from interlink_common.model.images import Reference, logins, mapped, parse
 from interlink_common.model.workload import RegistryCredential
+from interlink_common.translation import registry
 from interlink_docker.client import Engine, EngineRefusal
-from interlink_docker.references import Reference, credentials_of_config, matching, mirrored, parse
 from interlink_docker.settings import ImageSettings
 
 MIB = 1024 * 1024
@@ -71,7 +72,7 @@ class Images:
     def reference(self, image: str) -> Reference:
         """The full name to use for an image of a pod. Raises StartError InvalidImageName."""
         try:
-            return mirrored(parse(image), self._settings.mirrors)
+            return reference(image, self._settings)
         except ValueError as error:
             raise StartError("InvalidImageName", sentence(str(error))) from None
 
@@ -86,11 +87,12 @@ class Images:
             return
         if policy == "Never":
             raise StartError("ErrImageNeverPull", f"Container image {reference} is not present with pull policy of Never")
-        logins = (*matching(credentials, reference), *matching(self._operator_credentials(), reference))
-        key = (str(reference), logins)
+        where = reference.domain, reference.path
+        fitting = (*logins(credentials, *where), *logins(self._operator_credentials(), *where))
+        key = (str(reference), fitting)
         if key not in self._pulls:
             progress = Progress()
-            task = asyncio.create_task(self._pull(reference, logins, progress), name=f"pull {reference}")
+            task = asyncio.create_task(self._pull(reference, fitting, progress), name=f"pull {reference}")
             task.add_done_callback(lambda _: self._pulls.pop(key, None))
             self._pulls[key] = Pull(progress, task)
         await asyncio.shield(self._pulls[key].task)
@@ -129,15 +131,15 @@ class Images:
         path = self._settings.credentials_file
         return read_credentials(path) if path else ()
 
-    async def _pull(self, reference: Reference, logins: Sequence[RegistryCredential], progress: Progress) -> None:
+    async def _pull(self, reference: Reference, fitting: Sequence[RegistryCredential], progress: Progress) -> None:
         """Tries each login that fits, as the kubelet does; without one, anonymously."""
         async with self._slots:
-            for login in logins[:-1]:
+            for login in fitting[:-1]:
                 try:
                     return await self._pull_once(reference, login, progress)
                 except StartError:
                     continue
-            return await self._pull_once(reference, logins[-1] if logins else None, progress)
+            return await self._pull_once(reference, fitting[-1] if fitting else None, progress)
 
     async def _pull_once(self, reference: Reference, login: RegistryCredential | None, progress: Progress) -> None:
         headers = {} if login is None else {"X-Registry-Auth": auth_header(login)}
@@ -163,10 +165,20 @@ class Images:
         await asyncio.gather(*pulls, return_exceptions=True)
 
 
+def reference(image: str, settings: ImageSettings) -> Reference:
+    """The full name to pull, after the operator's map. Raises ValueError."""
+    return parse(mapped(image, settings.mirrors) or image)
+
+
 def auth_header(login: RegistryCredential) -> str:
     """X-Registry-Auth of the engine's API: URL-safe base64 of a JSON object."""
     login_fields = {"username": login.username, "password": login.password, "serveraddress": login.server}
     return base64.urlsafe_b64encode(json.dumps(login_fields).encode()).decode()
+
+
+def credentials_of_config(document: object) -> tuple[RegistryCredential, ...]:
+    """The logins of a docker config.json (`auths`, with `auth` or username and password). Raises ValueError."""
+    return tuple(registry.logins(document.get("auths", {}) if isinstance(document, dict) else None))
 
 
 def read_credentials(path: Path) -> tuple[RegistryCredential, ...]:

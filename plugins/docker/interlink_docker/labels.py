@@ -11,6 +11,7 @@ from interlink_common.model import codec
 from interlink_common.model.workload import Container, Workload
 
 PREFIX = "interlink.eu/"
+OWN_NAME = "interlink-"
 INSTANCE = PREFIX + "instance"
 ROLE = PREFIX + "role"
 POD_UID = PREFIX + "pod-uid"
@@ -39,7 +40,7 @@ def container_name(uid: str, container: str, attempt: int) -> str:
 
 
 def volume_name(uid: str, volume: str) -> str:
-    return f"interlink-{uid}-{volume}"
+    return f"{OWN_NAME}{uid}-{volume}"
 
 
 def ours(instance: str, role: str | None = None, uid: str | None = None) -> dict[str, str]:

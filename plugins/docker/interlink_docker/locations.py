@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from interlink_common.errors import Refused
+from interlink_common.model.site import NotOffered, host_path, storage
 from interlink_common.model.workload import (
     CvmfsVolume,
     EmptyDirVolume,
@@ -15,27 +16,32 @@ from interlink_common.model.workload import (
     Volume,
     Workload,
 )
-from interlink_docker.labels import volume_name
+from interlink_docker.labels import OWN_NAME, volume_name
 from interlink_docker.settings import DockerSettings
 
 
 @dataclass(frozen=True)
 class HostDirectory:
-    """A path that the engine binds. `managed`: ours, made and removed with the pod."""
+    """A path that the engine binds. `managed`: ours, made and removed with the pod. `below`: the place in it that the pod asks for."""
 
     path: str
     read_only: bool = False
     managed: bool = False
+    below: str = ""
 
 
 @dataclass(frozen=True)
 class EngineVolume:
-    """A volume of the engine by its name. `managed`: ours, made by the sandbox and removed with the pod; then `options` say how."""
+    """A volume of the engine by its name. `managed`: ours, made by the sandbox and removed with the pod; then `options` say how.
+
+    `below`: the place in it that the pod asks for.
+    """
 
     name: str
     read_only: bool = False
     managed: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    below: str = ""
 
 
 Location = HostDirectory | EngineVolume
@@ -89,7 +95,10 @@ def locate(workload: Workload, volume: Volume, settings: DockerSettings, *, as_r
                 return HostDirectory(str(volume_directory(settings, workload.uid, volume.name)), managed=True)
             return EngineVolume(volume_name(workload.uid, volume.name), managed=True)
         case HostPathVolume():
-            return HostDirectory(volume.path, read_only=host_path_is_read_only(volume, settings))
+            try:
+                return HostDirectory(volume.path, read_only=host_path(volume.path, settings.volumes.host_path_allow))
+            except NotOffered as refusal:
+                raise Refused(f"spec.volumes[{volume.name}].hostPath: {refusal.remedy('volumes')}") from None
         case CvmfsVolume():
             return HostDirectory(str(settings.cvmfs.path / volume.sub_path), read_only=True)
         case ExternalVolume():
@@ -106,35 +115,14 @@ def tmpfs_options(workload: Workload, volume: EmptyDirVolume) -> tuple[tuple[str
     return (("type", "tmpfs"), ("device", "tmpfs"), ("o", ",".join(parts)))
 
 
-def host_path_rule(entry: str) -> tuple[PurePosixPath, bool]:
-    """(directory, read-only) of an entry of volumes.host_path_allow."""
-    path = entry.removesuffix(":ro")
-    return PurePosixPath(path), path != entry
-
-
-def host_path_is_read_only(volume: HostPathVolume, settings: DockerSettings) -> bool:
-    """By the longest entry of the allow-list that holds the path. Raises Refused if none does or the path climbs."""
-    path = PurePosixPath(volume.path)
-    if not path.is_absolute() or ".." in path.parts:
-        raise Refused(f"spec.volumes[{volume.name}].hostPath.path must be absolute and without ..")
-    rules = [rule for rule in map(host_path_rule, settings.volumes.host_path_allow) if path.is_relative_to(rule[0])]
-    if not rules:
-        raise Refused(
-            f"spec.volumes[{volume.name}].hostPath.path is not below a directory that the operator allows in volumes.host_path_allow"
-        )
-    return max(rules, key=lambda rule: len(rule[0].parts))[1]
-
-
 def external_location(workload: Workload, volume: ExternalVolume, settings: DockerSettings) -> Location:
-    """By the operator's maps; a claim may be mapped for one namespace only."""
-    maps = {"persistentVolumeClaim": settings.volumes.claims, "nfs": settings.volumes.nfs, "csi": settings.volumes.csi}
-    known = maps.get(volume.kind, {})
-    target = known.get(f"{workload.namespace}/{volume.key}") or known.get(volume.key)
-    if target is None:
-        setting = {"persistentVolumeClaim": "claims"}.get(volume.kind, volume.kind)
-        raise Refused(
-            f"spec.volumes[{volume.name}].{volume.kind}: {volume.key} is not mapped here; the operator can add it to volumes.{setting}"
-        )
-    path = target.removesuffix(":ro")
-    read_only = volume.read_only or path != target
-    return HostDirectory(path, read_only) if path.startswith("/") else EngineVolume(path, read_only)
+    try:
+        found = storage(volume, workload.namespace, settings.volumes)
+    except NotOffered as refusal:
+        raise Refused(f"spec.volumes[{volume.name}].{volume.kind}: {refusal.remedy('volumes')}") from None
+    read_only = volume.read_only or found.read_only
+    if found.target.startswith("/"):
+        return HostDirectory(found.target, read_only, below=found.below)
+    if found.target.startswith(OWN_NAME):
+        raise Refused(f"spec.volumes[{volume.name}].{volume.kind}: {volume.key} stands for a name that volumes of pods have here")
+    return EngineVolume(found.target, read_only, below=found.below)

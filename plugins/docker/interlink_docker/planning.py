@@ -7,7 +7,7 @@ from typing import Any
 
 from interlink_common.model.workload import Workload
 from interlink_docker import labels
-from interlink_docker.references import mirrored, parse
+from interlink_docker.images import reference
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import AttemptSpec, attempt_config, network_config, sandbox_config
 from interlink_docker.volumes import locations, planned_mounts
@@ -37,6 +37,6 @@ def planned(workload: Workload, settings: DockerSettings, *, as_root: bool, secc
 def planned_image(image: str, settings: DockerSettings) -> str:
     """The name after the mirror map; one that is none stays, and fails as InvalidImageName when it is to be pulled."""
     try:
-        return str(mirrored(parse(image), settings.images.mirrors))
+        return str(reference(image, settings.images))
     except ValueError:
         return image

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from interlink_common.errors import Refused
 from interlink_common.model.workload import Container, FilesVolume, Security, Workload
 from interlink_common.translation.names import require_safe_uid
-from interlink_docker.references import FOREIGN_FORMS
 from interlink_docker.settings import DockerSettings, SecuritySettings
+
+FOREIGN_FORMS = ("oras://", "library://", "shub://", "http://", "https://", "/", "./")
+"""Image forms of other runtimes, and files."""
 
 
 def require_allowed(workload: Workload, settings: DockerSettings, *, as_root: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from interlink_common.settings import Group, PluginSettings
+from interlink_common.model.site import is_path
+from interlink_common.settings import Group, HostPathAllow, ImageMap, PluginSettings, map_of_exports, map_of_names
 
 ENGINE_DEFAULT_CAPABILITIES = [
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
@@ -23,6 +25,16 @@ SAFE_SYSCTLS = [
 ]  # fmt: skip
 """Kubernetes: "Using sysctls in a Kubernetes Cluster", safe and unsafe sysctls."""
 
+TARGET = "an absolute path or the name of an engine volume"
+ENGINE_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def is_target(text: str) -> bool:
+    return is_path(text) or bool(ENGINE_VOLUME.fullmatch(text))
+
+
+TargetsOfNames = Annotated[dict[str, str], map_of_names(is_target, TARGET)]
+TargetsOfExports = Annotated[dict[str, str], map_of_exports(is_target, TARGET)]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
@@ -83,13 +95,21 @@ class ImageSettings(Group):
     """Where images come from."""
 
     pull_policy: PullPolicy | None = Field(None, description="Overrides every container's imagePullPolicy; null: the pod decides.")
-    mirrors: dict[str, str] = Field(
-        default_factory=dict, description="Prefix of a full image name (docker.io, docker.io/library, quay.io/org) -> what replaces it."
+    mirrors: ImageMap = Field(
+        default_factory=dict, description="Image name, or the front of one (docker.io, quay.io/org), -> name that replaces it."
     )
     credentials_file: Path | None = Field(
         None, description="A docker config.json whose auths are tried after the pod's imagePullSecrets; credential helpers are not run."
     )
     concurrent_pulls: int = Field(4, gt=0, description="Largest number of images that the plugin pulls at the same time.")
+
+    @field_validator("mirrors")
+    @classmethod
+    def _names(cls, mirrors: dict[str, str]) -> dict[str, str]:
+        for key, target in mirrors.items():
+            if target.startswith("/"):
+                raise ValueError(f"images.mirrors: {key} must map to a name, not to a path")
+        return mirrors
 
 
 class VolumeSettings(Group):
@@ -98,20 +118,18 @@ class VolumeSettings(Group):
     engine_state_dir: Path | None = Field(
         None, description="The state directory as the engine sees it, when the plugin runs in a container; null: the same path."
     )
-    host_path_allow: list[str] = Field(
+    host_path_allow: HostPathAllow = Field(
         default_factory=list, description="Directories below which hostPath volumes are allowed; `:ro` at the end: only read-only."
     )
-    claims: dict[str, str] = Field(default_factory=dict, description="PVC name, or namespace/name, -> target.")
-    nfs: dict[str, str] = Field(default_factory=dict, description="server:/path -> target.")
-    csi: dict[str, str] = Field(default_factory=dict, description="CSI driver name -> target.")
-
-    @field_validator("host_path_allow")
-    @classmethod
-    def _absolute(cls, entries: list[str]) -> list[str]:
-        for entry in entries:
-            if not entry.startswith("/"):
-                raise ValueError(f"volumes.host_path_allow must hold absolute paths, not {entry}")
-        return entries
+    claims: TargetsOfNames = Field(
+        default_factory=dict,
+        description="PVC name, or namespace/name, or a pattern of them -> target; `{user}` of a pattern may stand in the target."
+        " The most specific key counts.",
+    )
+    nfs: TargetsOfExports = Field(
+        default_factory=dict, description="server:/path, or namespace/server:/path, -> target; what is below is there too."
+    )
+    csi: TargetsOfNames = Field(default_factory=dict, description="CSI driver name, or namespace/name, or a pattern -> target.")
 
 
 class SecuritySettings(Group):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import posixpath
 import tarfile
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +28,7 @@ from interlink_common.model.workload import (
 from interlink_docker import cvmfs, files, hostpaths, subpaths
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.labels import sandbox_name
-from interlink_docker.locations import EngineVolume, HostDirectory, Location, host_path_rule, locate, pod_directory, termination_file
+from interlink_docker.locations import EngineVolume, HostDirectory, Location, locate, pod_directory, termination_file
 from interlink_docker.pins import Pins
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import SANDBOX_VOLUMES, mount_config, termination_mount
@@ -47,8 +49,9 @@ def planned_mounts(workload: Workload, container: Container, settings: DockerSet
     planned = []
     for mount in container.mounts:
         location = where[mount.volume]
-        source = str(Path(location.path) / mount.sub_path) if isinstance(location, HostDirectory) else ""
-        planned.append(_mounted(workload, mount, location, settings, source=source, sub_path="" if source else mount.sub_path))
+        inner = inner_path(location, mount)
+        source = str(Path(location.path) / inner) if isinstance(location, HostDirectory) else ""
+        planned.append(_mounted(workload, mount, location, settings, source=source, sub_path="" if source else inner))
     return [*planned, termination_mount(workload, container, 0, settings)]
 
 
@@ -124,11 +127,11 @@ class Volumes:
             pins_work = isinstance(volume, HostPathVolume) and await self._pins.work()
             location = await in_thread(partial(self._host_source, workload, volume, mount, location, pin, pins_work=pins_work))
             source = location.path
-        elif mount.sub_path and self._engine.api_version >= SUBPATH_API:
-            sub_path = mount.sub_path
+        elif (inner := inner_path(location, mount)) and self._engine.api_version >= SUBPATH_API:
+            sub_path = inner
             if isinstance(volume, EmptyDirVolume):
                 await self.make_sub_path(workload, volume, sub_path)
-        elif mount.sub_path:
+        elif inner:
             source = await self._engine_volume_source(workload, volume, mount, location, pin)
             location = HostDirectory(source, location.read_only)
         return _mounted(workload, mount, location, self._settings, source=source, sub_path=sub_path)
@@ -162,7 +165,9 @@ class Volumes:
         if isinstance(volume, HostPathVolume):
             return self._host_path_source(workload, volume, mount, location, pin, pins_work=pins_work)
         base = Path(location.path)
-        if not mount.sub_path:
+        if location.below:
+            path = self._pinned_below(workload, base, location, mount, pin)
+        elif not mount.sub_path:
             path = base
         elif isinstance(volume, FilesVolume):
             path = subpaths.below(base, mount.sub_path, create=True)
@@ -173,8 +178,7 @@ class Volumes:
     def _host_path_source(
         self, workload: Workload, volume: HostPathVolume, mount: Mount, location: HostDirectory, pin: str, *, pins_work: bool
     ) -> HostDirectory:
-        allowed = {Path(path): is_read_only for path, is_read_only in map(host_path_rule, self._settings.volumes.host_path_allow)}
-        with hostpaths.opened(volume.path, volume.type, allowed) as (descriptor, really_read_only):
+        with hostpaths.opened(volume.path, volume.type, self._settings.volumes.host_path_allow) as (descriptor, really_read_only):
             read_only = location.read_only or really_read_only
             now = Path(f"/proc/self/fd/{descriptor}")
             pinned = mount.sub_path or pins_work
@@ -185,6 +189,14 @@ class Volumes:
         shared = mount.propagation == "Bidirectional"
         return subpaths.pinned(base, mount.sub_path, pod_directory(self._settings, workload.uid), pin, create=create, shared=shared)
 
+    def _pinned_below(self, workload: Workload, base: Path, location: Location, mount: Mount, pin: str) -> Path:
+        """Of a part of what the operator maps, which must be there, and which no link of a subPath leads out of."""
+        descriptor = subpaths.opened(base, location.below, create=False)
+        try:
+            return self._pinned(workload, Path(f"/proc/self/fd/{descriptor}"), mount, pin, create=not location.read_only)
+        finally:
+            os.close(descriptor)
+
     async def _engine_volume_source(self, workload: Workload, volume: Volume, mount: Mount, location: EngineVolume, pin: str) -> str:
         """Older engines can't mount a part of a volume: the path of its data is bound, if we can look at it."""
         if self._engine_root is None:
@@ -194,6 +206,8 @@ class Volumes:
             raise StartError(
                 files.FAILED_MOUNT, f"subPath of volume {volume.name} needs engine 26, or the plugin as root beside the engine"
             )
+        if location.below:
+            return str(await in_thread(partial(self._pinned_below, workload, data, location, mount, pin)))
         return str(await in_thread(partial(self._pinned, workload, data, mount, pin, create=not location.read_only)))
 
     async def over_limit(self, workload: Workload) -> str:
@@ -219,6 +233,11 @@ class Volumes:
         """Removes all files of the pod."""
         self._probes.forget(uid)
         await in_thread(lambda: files.remove_tree(pod_directory(self._settings, uid)))
+
+
+def inner_path(location: Location, mount: Mount) -> str:
+    """What is mounted of a location: of what the pod may have of it, the subPath; "" for all."""
+    return posixpath.join(location.below, mount.sub_path).rstrip("/")
 
 
 def mode_of(workload: Workload, volume: EmptyDirVolume) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,36 @@ async def test_claims_by_the_operators_map(start_node: StartNode, tmp_path: Path
     finally:
         with node.engine.client() as client:
             client.remove_volume("shared-volume")
+
+
+async def test_a_claim_of_a_namespace_and_one_of_a_pattern(start_node: StartNode, tmp_path: Path) -> None:
+    for place in ("everybodys", "live", "home/bob"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "whose").write_text(f"of {place}\n")
+    claims = {"data": f"{tmp_path}/everybodys", "live/data": f"{tmp_path}/live:ro", "claim-{user}": f"{tmp_path}/home/{{user}}"}
+    node = await start_node(volumes={"claims": claims})
+    volumes = (ExternalVolume("d", "persistentVolumeClaim", "data"), ExternalVolume("h", "persistentVolumeClaim", "claim-bob"))
+    main = shell("cat /data/whose /home/whose", mounts=(Mount("d", "/data"), Mount("h", "/home")))
+    for namespace, whose in (("live", "live"), ("other", "everybodys")):
+        pod = replace(a_pod(main, volumes=volumes), namespace=namespace)
+        await node.run(pod)
+        assert (await node.log(pod)).splitlines() == [f"of {whose}", "of home/bob"]
+
+
+async def test_what_is_below_an_export(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "nfs" / "part" / "deep").mkdir(parents=True)
+    (tmp_path / "nfs" / "part" / "deep" / "file").write_text("deep\n")
+    (tmp_path / "nfs" / "out").symlink_to("/etc")
+    node = await start_node(volumes={"nfs": {"server:/export": str(tmp_path / "nfs")}})
+    part = ExternalVolume("n", "nfs", "server:/export/part")
+    pod = a_pod(shell("cat /n/deep/file /d/file", mounts=(Mount("n", "/n"), Mount("n", "/d", sub_path="deep"))), volumes=(part,))
+    await node.run(pod)
+    assert (await node.log(pod)).splitlines() == ["deep", "deep"]
+    for path in ("none", "out"):
+        pod = await node.submit(
+            a_pod(shell("true", mounts=(Mount("n", "/n"),)), volumes=(ExternalVolume("n", "nfs", f"server:/export/{path}"),))
+        )
+        await node.until(pod, lambda report: getattr(report.containers[0].state, "reason", "") == "FailedMount")
 
 
 async def test_nfs_and_csi_by_the_operators_map(start_node: StartNode, tmp_path: Path) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from interlink_common.agent.runtime import StartError
+from interlink_common.model import site
 from interlink_docker import hostpaths
 
 
 def found(path: Path, kind: str, allowed: Mapping[Path, bool]) -> tuple[Path, bool]:
     """Where the volume is now, and whether it is read-only."""
-    with hostpaths.opened(str(path), kind, allowed) as (descriptor, read_only):
+    with hostpaths.opened(str(path), kind, [f"{directory}{':ro' * closed}" for directory, closed in allowed.items()]) as (
+        descriptor,
+        read_only,
+    ):
         return Path(f"/proc/self/fd/{descriptor}").readlink(), read_only
 
 
@@ -88,15 +92,15 @@ def test_an_allowed_directory_below_a_writable_one_is_not_what_a_pod_makes_of_it
 def test_a_link_put_there_after_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, path: str) -> None:
     (tmp_path / "data" / "x").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
-    check = hostpaths.holding
+    check = site.holding
 
-    def swap(real: Path, rules: Mapping[Path, bool]) -> list[Path]:
+    def swap(real: str, rules: Mapping[str, bool]) -> list[str]:
         if not (tmp_path / "data" / "x").is_symlink():
             (tmp_path / "data" / "x").rename(tmp_path / "data" / "y")
             (tmp_path / "data" / "x").symlink_to(tmp_path / "outside")
         return check(real, rules)
 
-    monkeypatch.setattr(hostpaths, "holding", swap)
+    monkeypatch.setattr(site, "holding", swap)
     with pytest.raises(StartError, match="host_path_allow"):
         found(tmp_path / path, kind, {tmp_path / "data": False})
     assert list((tmp_path / "outside").iterdir()) == []
@@ -105,7 +109,7 @@ def test_a_link_put_there_after_the_check(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_open_stays_what_it_was(tmp_path: Path) -> None:
     (tmp_path / "data" / "x").mkdir(parents=True)
     (tmp_path / "data" / "x" / "mine").touch()
-    with hostpaths.opened(str(tmp_path / "data" / "x"), "Directory", {tmp_path / "data": False}) as (descriptor, _):
+    with hostpaths.opened(str(tmp_path / "data" / "x"), "Directory", [str(tmp_path / "data")]) as (descriptor, _):
         (tmp_path / "data" / "x").rename(tmp_path / "data" / "y")
         (tmp_path / "data" / "x").symlink_to("/etc")
         assert [path.name for path in Path(f"/proc/self/fd/{descriptor}").iterdir()] == ["mine"]

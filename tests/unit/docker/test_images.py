@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from interlink_common.errors import ConfigurationError
 from interlink_common.model.workload import RegistryCredential
-from interlink_docker.images import Progress, auth_header, read_credentials
+from interlink_docker.images import Progress, auth_header, credentials_of_config, read_credentials, reference
+from interlink_docker.settings import ImageSettings
 
 MIB = 1024 * 1024
 
@@ -50,3 +52,38 @@ def test_a_broken_credentials_file_is_named_and_not_quoted(tmp_path: Path) -> No
     assert "c2VjcmV0" not in str(broken.value)
     with pytest.raises(ConfigurationError, match="can not be read"):
         read_credentials(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("image", "mirrors", "expected"),
+    [
+        ("busybox:1", {}, "docker.io/library/busybox:1"),
+        ("busybox:1", {"docker.io": "mirror.example.org/hub"}, "mirror.example.org/hub/library/busybox:1"),
+        ("busybox", {"docker.io/library/busybox": "m1.example/bb"}, "m1.example/bb:latest"),
+        ("busybox:1", {"busybox": "team/bb"}, "docker.io/team/bb:1"),
+    ],
+)
+def test_the_operators_map(image: str, mirrors: dict[str, str], expected: str) -> None:
+    assert str(reference(image, ImageSettings(mirrors=mirrors))) == expected
+
+
+def test_a_path_is_no_mirror() -> None:
+    with pytest.raises(ValidationError, match="busybox must map to a name, not to a path"):
+        ImageSettings(mirrors={"busybox": "/images/busybox"})
+
+
+def test_docker_config() -> None:
+    document = {
+        "auths": {
+            "a": {"auth": base64.b64encode(b"user:pa:ss").decode()},
+            "b": {"username": "u", "password": "p"},
+            "c": {},
+        }
+    }
+    assert credentials_of_config(document) == (RegistryCredential("a", "user", "pa:ss"), RegistryCredential("b", "u", "p"))
+
+
+@pytest.mark.parametrize("document", [[], {"auths": []}, {"auths": {"a": {"auth": "?"}}}])
+def test_bad_docker_config(document: object) -> None:
+    with pytest.raises(ValueError, match="auths"):
+        credentials_of_config(document)

@@ -387,7 +387,20 @@ FILES = f"/state/pods/{UID}/volumes"
             bound("/cvmfs/a.example.org/x", "/m", read_only=True, propagation="rslave"),
         ),
         (ExternalVolume("v", "persistentVolumeClaim", "home"), {}, bound("/srv/home", "/m", read_only=False)),
+        (ExternalVolume("v", "persistentVolumeClaim", "claim-bob"), {}, bound("/home/bob", "/m", read_only=False)),
         (ExternalVolume("v", "nfs", "server:/export", read_only=True), {}, bound("/srv/nfs", "/m", read_only=True)),
+        (ExternalVolume("v", "nfs", "server:/export/a"), {"sub_path": ".b"}, bound("/srv/nfs/a/.b", "/m", read_only=False)),
+        (
+            ExternalVolume("v", "nfs", "other:/export/a"),
+            {"sub_path": "b"},
+            {
+                "Type": "volume",
+                "Source": "o",
+                "Target": "/m",
+                "ReadOnly": False,
+                "VolumeOptions": {"NoCopy": True, "Subpath": "export/a/b"},
+            },
+        ),
         (
             ExternalVolume("v", "csi", "driver.example.org"),
             {},
@@ -399,8 +412,8 @@ def test_mounts(volume: Any, mount: dict[str, Any], expected: dict[str, Any]) ->
     chosen = settings(
         volumes={
             "host_path_allow": ["/data", "/data/ro:ro"],
-            "claims": {"home": "/nowhere", "team/home": "/srv/home"},
-            "nfs": {"server:/export": "/srv/nfs"},
+            "claims": {"home": "/nowhere", "team/home": "/srv/home", "claim-{user}": "/home/{user}"},
+            "nfs": {"server:/export": "/srv/nfs", "other:/": "o"},
             "csi": {"driver.example.org": "shared:ro"},
         }
     )
