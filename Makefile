@@ -1,6 +1,6 @@
 # One command each; `make` alone lists them. Everything runs from .venv, which `make install` builds and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help install demo try test test-unit lint bench docs clean
+.PHONY: help install demo try test test-unit trials lint bench docs clean
 
 BACKEND ?= docker
 PYTEST = .venv/bin/python -m pytest
@@ -19,12 +19,14 @@ demo: install ## three pods, run for real on a Docker engine
 try: install ## serve a backend on .run/BACKEND.sock until Ctrl-C (BACKEND=docker, kueue, htcondor or arc)
 	@.venv/bin/python -m scripts.try_backend $(BACKEND)
 
-test: install ## everything, test servers included (on Debian as root it installs them)
-	@.venv/bin/python -m scripts.test_servers
-	@.venv/bin/python -m scripts.suite
+test: install ## everything but the trials, test servers included (on Debian as root it installs them); PARTS="docker arc" for some
+	@.venv/bin/python -m scripts.suite $(PARTS)
 
 test-unit: install ## what needs no server, in under a minute
 	@REQUIRE_BACKENDS= $(PYTEST) $(PARALLEL) -m "not live and not e2e and not slow"
+
+trials: install ## hundreds of pods at once on each backend's test server; on a machine that does nothing else
+	@.venv/bin/python -m scripts.suite trials
 
 lint: install ## ruff, mypy, import-linter
 	.venv/bin/ruff check .

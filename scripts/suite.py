@@ -1,49 +1,148 @@
-"""What `make test` runs: first what needs no server, on both cores; then one backend after the other, each in a process of its own.
+"""What `make test` runs: parts, each a pytest of its own, in two lanes side by side. `make trials` runs another one: see PARTS.
 
-Two backends' servers at once are too much for a small machine, and what waits for an answer of theirs would fail for that. A test of a
-real server that fails is run again, up to twice; the summary tells of it as RERUN.
+What has a Docker engine of its own is in one lane: an engine that starts resets the firewall's rules of one that runs. The output of a part
+is printed whole when it has ended, and at the end how long each took. No test is run twice: one that fails, fails.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.packages import say
+from scripts import test_servers
+from scripts.packages import Missing, say
 
-BACKENDS = ("docker", "podrunner", "htcondor", "arc", "kueue")
 NOTHING_COLLECTED = 5
-UNITS = ["-n", "2", "-m", "not live and not e2e"]
-CHAIN = ["tests/e2e"]
-AGAIN = ["--reruns", "2", "-r", "fERs"]
+COUNTED = re.compile(r"(\d+) (passed|failed|error|skipped)")
+"""Of the line that closes a pytest's output."""
 
 
-def of_backend(name: str) -> list[str]:
-    return [str(path) for path in (Path(f"tests/contract/test_{name}.py"), Path(f"tests/live/{name}")) if path.exists()]
+@dataclass(frozen=True)
+class Part:
+    """`tests`: pytest's arguments. `backend`: the name that REQUIRE_BACKENDS has for it. `build`: makes what its servers are made of."""
+
+    name: str
+    tests: Sequence[str]
+    backend: str = ""
+    build: Callable[[], None] | None = None
 
 
-def run(title: str, arguments: list[str], required: str = "") -> bool:
-    """Whether all of it passed. `required`: the backend that must run, by REQUIRE_BACKENDS."""
-    say(f"\n=== {title}")
-    done = subprocess.run([sys.executable, "-m", "pytest", *arguments], env={**os.environ, "REQUIRE_BACKENDS": required}, check=False)
-    return done.returncode in (0, NOTHING_COLLECTED)
+def live(backend: str, *tests: str, build: Callable[[], None] | None = None) -> Part:
+    """A backend and its real server. Its `tests` have the usual places, if not said otherwise."""
+    places = tests or (f"tests/contract/test_{backend}.py", f"tests/live/{backend}")
+    return Part(backend, [place for place in places if Path(place).exists()], backend, build)
 
 
-def main() -> int:
-    wanted = {name.strip() for name in os.environ.get("REQUIRE_BACKENDS", "").split(",")} - {""}
-    if unknown := wanted - set(BACKENDS):
-        say(f"REQUIRE_BACKENDS names {', '.join(sorted(unknown))}; these exist: {', '.join(BACKENDS)}.")
-        return 2
-    passed = {"what needs no server": run("what needs no server", UNITS)}
-    for name in BACKENDS:
-        passed[name] = run(name, [*AGAIN, *of_backend(name)], name if name in wanted else "")
-    passed["the chain"] = run("interLink's own programs in front of a plugin", [*AGAIN, *CHAIN])
-    failed = [title for title, good in passed.items() if not good]
-    say(f"\n=== {'FAILED: ' + ', '.join(failed) if failed else 'all passed'}")
-    return 1 if failed else 0
+WITH_AN_ENGINE = (
+    live("docker"),
+    live("htcondor", build=test_servers.htcondor),
+    live("arc", build=test_servers.arc),
+)
+OTHERS = (
+    Part("units", ["-n", "2", "-m", "not live and not e2e"]),
+    live("podrunner"),
+    live("kueue", build=test_servers.kubernetes),
+    Part("chain", ["tests/e2e"]),
+)
+LANES = (WITH_AN_ENGINE, OTHERS)
+TRIALS = Part("trials", ["-m", "trial"], build=test_servers.everything)
+PARTS = {part.name: part for part in (*WITH_AN_ENGINE, *OTHERS, TRIALS)}
+BACKENDS = [part.backend for part in PARTS.values() if part.backend]
+
+
+@dataclass(frozen=True)
+class Result:
+    part: Part
+    passed: bool
+    seconds: float
+    output: str = ""
+
+    @property
+    def line(self) -> str:
+        return f"{self.part.name:12} {clock(self.seconds):>6}  {'passed' if self.passed else 'FAILED'}"
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def run(part: Part, required: Iterable[str], *, shown: bool) -> Result:
+    """`shown`: its output is printed as it comes, and not kept."""
+    began = time.monotonic()
+    environment = {**os.environ, "REQUIRE_BACKENDS": part.backend if part.backend in required else ""}
+    command = [sys.executable, "-m", "pytest", *part.tests]
+    try:
+        if part.build is not None:
+            part.build()
+    except Missing as gap:
+        say(str(gap))
+    if shown:
+        code, output = subprocess.run(command, env=environment, check=False).returncode, ""
+    else:
+        with tempfile.TemporaryFile("w+") as told:
+            code = subprocess.run(command, env=environment, stdout=told, stderr=subprocess.STDOUT, check=False).returncode
+            told.seek(0)
+            output = told.read()
+    return Result(part, code in (0, NOTHING_COLLECTED), time.monotonic() - began, output)
+
+
+def run_lanes(lanes: Sequence[Sequence[Part]], required: Iterable[str]) -> list[Result]:
+    results: list[Result] = []
+    printing = threading.Lock()
+
+    def run_lane(lane: Sequence[Part]) -> None:
+        for part in lane:
+            with printing:
+                say(f"=== {part.name}: begun")
+            result = run(part, required, shown=False)
+            with printing:
+                say(f"\n=== {part.name}\n{result.output}")
+                results.append(result)
+
+    threads = [threading.Thread(target=run_lane, args=(lane,)) for lane in lanes if lane]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def summary(results: Sequence[Result], seconds: float) -> str:
+    counts = Counter[str]()
+    for result in results:
+        closing = result.output.rstrip().rpartition("\n")[2]
+        counts.update({kind: int(number) for number, kind in COUNTED.findall(closing)})
+    failed = counts["failed"] + counts["error"]
+    lines = ["=== parts", *(result.line for result in results), f"{'together':12} {clock(seconds):>6}"]
+    return "\n".join([*lines, f"{counts['passed']} passed, {failed} failed, {counts['skipped']} skipped"])
+
+
+def main(names: Sequence[str]) -> int:
+    required = {name.strip() for name in os.environ.get("REQUIRE_BACKENDS", "").split(",")} - {""}
+    for wanted, there, what in ((required, BACKENDS, "REQUIRE_BACKENDS names"), (set(names), PARTS, "there is no part")):
+        if unknown := wanted - set(there):
+            say(f"{what} {', '.join(sorted(unknown))}; these exist: {', '.join(there)}.")
+            return 2
+    began = time.monotonic()
+    test_servers.packages()
+    if len(names) == 1:
+        result = run(PARTS[names[0]], required, shown=True)
+        say(f"=== {result.line}")
+        return 0 if result.passed else 1
+    lanes = [[part for part in lane if part.name in (names or PARTS)] for lane in LANES]
+    results = run_lanes(lanes, required)
+    say(summary(results, time.monotonic() - began))
+    return 0 if all(result.passed for result in results) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Installs what `make test` runs its live suites against; the suites start and stop the servers themselves.
+"""What the servers of live tests are made of: the distribution's packages, and what is built of them; the tests start and stop the servers.
 
 Never fails for what a machine can't have: pytest lists the backends that could not run, and fails if REQUIRE_BACKENDS names one.
 """
@@ -6,7 +6,8 @@ Never fails for what a machine can't have: pytest lists the backends that could 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 
 from scripts import kubernetes_programs, kwok_program
 from scripts.cluster import node_packages
@@ -14,12 +15,36 @@ from scripts.packages import Missing, busybox_packages, docker_packages, find_co
 from tests.servers import apptainer, arc_image, debian_root, htcondor_image
 
 
-def docker() -> None:
+def packages() -> None:
+    """One after the other, since apt-get works for one at a time."""
+    _each((_docker_packages, _podrunner_packages, _batch_packages, _kubernetes_packages))
+
+
+def everything() -> None:
+    """Builds, each once per machine."""
+    _each((htcondor, arc, kubernetes, kwok_program.build))
+
+
+def htcondor() -> None:
+    _roots("HTCondor", htcondor_image)
+
+
+def arc() -> None:
+    _roots("ARC", arc_image)
+
+
+def kubernetes() -> None:
+    """Only where Go is, or was: whoever has neither Go nor the programs can't run those tests."""
+    if _has_kubernetes():
+        kubernetes_programs.build(*kubernetes_programs.CONTROL_PLANE, *kubernetes_programs.NODE)
+
+
+def _docker_packages() -> None:
     registry = [] if find_command("docker-registry") else ["docker-registry"]
     install([*docker_packages(), *busybox_packages(), *registry], "The live tests of the Docker plugin")
 
 
-def podrunner() -> None:
+def _podrunner_packages() -> None:
     """Where the distribution's release has no apptainer, that of its newest one."""
     install(podrunner_packages(), "The live tests of podrunner")
     if apptainer.program() is None:
@@ -30,34 +55,42 @@ def podrunner() -> None:
             raise Missing(f"apptainer could not be fetched: {error}") from error
 
 
-def batch_systems() -> None:
-    """The root file systems of pools and CEs, here and not under a test's time limit: each takes minutes, once per machine."""
+def _batch_packages() -> None:
     install(root_packages(), "The live tests of the HTCondor and ARC plugins")
-    if reason := debian_root.unavailable():
-        raise Missing(f"the HTCondor pools and ARC computing elements of the tests can not be made: {reason}")
-    for name, image in (("HTCondor", htcondor_image), ("ARC", arc_image)):
-        for release in (image.CURRENT, image.OLDER):
-            try:
-                say(f"{name} of Debian {release.suite}, for the live tests: {release.archive()}")
-            except RuntimeError as error:
-                raise Missing(str(error)) from error
 
 
-def kubernetes() -> None:
-    """Only where Go is, or was: whoever has neither Go nor the programs can't run those tests."""
-    programs = (*kubernetes_programs.CONTROL_PLANE, *kubernetes_programs.NODE)
-    if kubernetes_programs.missing(*programs) and shutil.which("go") is None:
+def _kubernetes_packages() -> None:
+    if not _has_kubernetes():
         raise Missing(
             "The live tests of the Kueue plugin need Go, to build Kubernetes' programs, or KUBEBUILDER_ASSETS: they will not run."
         )
     install(node_packages(), "The live tests of the Kueue plugin")
-    kubernetes_programs.build(*programs)
 
 
-if __name__ == "__main__":
-    steps: tuple[Callable[[], None], ...] = (docker, podrunner, batch_systems, kubernetes, kwok_program.build)
+def _has_kubernetes() -> bool:
+    programs = (*kubernetes_programs.CONTROL_PLANE, *kubernetes_programs.NODE)
+    return not kubernetes_programs.missing(*programs) or shutil.which("go") is not None
+
+
+def _roots(name: str, image: ModuleType) -> None:
+    """The root file systems of servers, here and not under a test's time limit."""
+    if reason := debian_root.unavailable():
+        raise Missing(f"the {name} servers of the tests can not be made: {reason}")
+    for release in (image.CURRENT, image.OLDER):
+        try:
+            say(f"{name} of Debian {release.suite}, for the live tests: {release.archive()}")
+        except RuntimeError as error:
+            raise Missing(str(error)) from error
+
+
+def _each(steps: Iterable[Callable[[], None]]) -> None:
     for step in steps:
         try:
             step()
         except Missing as gap:
             say(str(gap))
+
+
+if __name__ == "__main__":
+    packages()
+    everything()

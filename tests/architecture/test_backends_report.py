@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 SUITE = {
     "tests/unit/test_plain.py": "def test_plain(): pass\n",
     "tests/live/here/test_it.py": "def test_it(): pass\n",
@@ -25,7 +25,7 @@ def suite(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    shutil.copy(CONFTEST, tmp_path / "tests/conftest.py")
+    shutil.copy(CONFTEST, tmp_path / "conftest.py")
     return tmp_path
 
 

@@ -160,6 +160,7 @@ async def test_a_plugin_killed_during_a_delete_leaves_nothing(
             await site.client.create(pod)
 
 
+@pytest.mark.trial
 async def test_three_hundred_pods_at_once(arc_ce: ComputingElement, tmp_path: Path) -> None:
     async with Site(arc_ce, tmp_path, {"runner.runtimes": ["process"]}) as site:
         pods = [site.make(f"echo {number}; exit {number % 5}") for number in range(300)]

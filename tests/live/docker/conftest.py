@@ -17,13 +17,6 @@ from tests.servers.docker_engine import DockerEngine, unavailable
 StartNode = Callable[..., Awaitable[Node]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "live/docker" in str(item.path):
-            item.add_marker(pytest.mark.live)
-            item.add_marker(pytest.mark.xdist_group("docker"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _close_refused_sockets() -> Iterator[None]:
     """The SDK forgets a socket that could not connect; its ResourceWarning, an error here, would hit whatever runs next."""

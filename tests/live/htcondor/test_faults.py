@@ -177,6 +177,7 @@ async def test_a_plugin_killed_during_a_delete_leaves_nothing(
             await site.client.create(pod)
 
 
+@pytest.mark.trial
 async def test_two_hundred_pods_at_once(htcondor_pool: Pool, tmp_path: Path) -> None:
     async with Site(htcondor_pool, tmp_path, {"runner.runtimes": ["process"]}) as site:
         pods = [site.make(f"echo {number}; exit {number % 5}") for number in range(200)]

@@ -38,6 +38,7 @@ def wide_cluster(tmp_path: Path, unavailable: Callable[[str, str], NoReturn]) ->
         cluster.close()
 
 
+@pytest.mark.trial
 @pytest.mark.timeout(900)
 async def test_five_thousand_pods(wide_cluster: Cluster, tmp_path: Path) -> None:
     """They all run, are all known after a restart, and nothing is left of them."""
