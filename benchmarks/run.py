@@ -97,13 +97,13 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             verdict(library["loop_lag"]["p99_ms"] <= 20),
         ),
         (
-            f"event loop lag in a restart with 10,000 records, until every state is told ({library['restart_states_seconds']} s)",
+            f"event loop lag in a restart with 10,000 records, until every state is reported ({library['restart_states_seconds']} s)",
             lag(library["restart_loop_lag"]),
             "p99 at most 20 ms",
             verdict(library["restart_loop_lag"]["p99_ms"] <= 20),
         ),
         (
-            f"event loop lag while the Docker backend takes on {engine['restart']['pods']:,} ended pods ({engine['restart']['seconds']} s)",
+            f"event loop lag while Docker's backend reads {engine['restart']['pods']:,} ended pods ({engine['restart']['seconds']} s)",
             lag(engine["restart"]),
             "p99 at most 20 ms",
             verdict(engine["restart"]["p99_ms"] <= 20),
@@ -136,7 +136,7 @@ def remote_rows(cluster: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             verdict(ratio <= 1.25),
         ),
         (
-            f"Kueue: from a change of a remote pod until GET /status tells of it, {pods:,} remote pods",
+            f"Kueue: from a change of a remote pod until GET /status shows it, {pods:,} remote pods",
             f"p50 {change['p50_ms']:.1f} ms, p99 {change['p99_ms']:.1f} ms",
             "p99 at most 200 ms",
             verdict(change["p99_ms"] <= 200),
@@ -164,13 +164,13 @@ def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     name = f"HTCondor {pool['htcondor']} ({pool['when']})"
     return [
         (
-            f"{name}: {submit['pods']:,} pods submitted together, beside one after the other",
+            f"{name}: {submit['pods']:,} pods submitted together, and one after the other",
             f"{submit['together_seconds']} s; {single} s (raw htcondor2 {raw} s); {submit['gain']} x",
             "at least 5 x",
             verdict(submit["gain"] >= 5),
         ),
         (
-            f"{name}: one look at {status['jobs']:,} jobs in the queue",
+            f"{name}: one query for {status['jobs']:,} jobs in the queue",
             f"query {status['query_seconds']} s; {status['plugin_cpu_seconds']} s of the plugin’s cpu",
             "",
             "",
@@ -182,7 +182,7 @@ def pool_rows(pool: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             "",
         ),
         (
-            f"{name}: fetched for a log of {large['logged_mib']} MiB, written as fast as it may, until all of it is here",
+            f"{name}: fetched for a log of {large['logged_mib']} MiB that a container writes at full speed",
             f"{large['fetched_mib']} MiB, for {large['stream_mib']} MiB of podrunner’s stream, in {large['seconds']} s",
             "",
             "",
@@ -196,7 +196,7 @@ def element_rows(element: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     name = f"ARC {element['arc']} ({element['when']})"
     return [
         (
-            f"{name}: {submit['pods']:,} pods submitted together, beside one after the other",
+            f"{name}: {submit['pods']:,} pods submitted together, and one after the other",
             f"{submit['together_per_second']} jobs/s; {submit['single_per_second']} jobs/s (pyarcrest {submit['pyarcrest_per_second']}); "
             f"{submit['gain']} x",
             "at least 5 x",
@@ -249,15 +249,15 @@ def render(result: dict[str, Any]) -> None:
         "",
         f"Measured on {on['date']} at revision {on['revision']}: {on['cores']} cores of {on['processor']}, Linux {on['kernel']}, "
         f"Python {on['python']}, Docker engine {result['engine']['engine']}, Kubernetes {result['cluster']['kubernetes']}. "
-        "Client, plugin and yardstick shared these cores; each pair was measured in turn, call by call, so compare ratios rather than "
-        f"times. The load average of these minutes was {on['load_average']}: well above 3, other programs were at work, and times say "
-        "little. `make bench` measures again.",
+        "Client, plugin and reference shared these cores. The calls of each pair alternated, so compare ratios rather than times. "
+        f"The load average was {on['load_average']}; if it is well above 3, other programs were running, and the times mean little. "
+        "`make bench` measures again.",
         "",
-        f"The status request is the recorded one of a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
-        "The yardstick is a FastAPI route on a unix socket that reads nothing and returns the same bytes.",
+        f"The status request was recorded from a real virtual kubelet ({result['library']['request_bytes']:,} bytes). "
+        'The reference is a FastAPI route on a unix socket that reads nothing and returns the same bytes ("bare route").',
         "",
-        f"The Kueue plugin (measured on {result['cluster']['date']}) stood in front of etcd, an API server and the controllers on the same "
-        "cores, without a node: the states of the remote pods were written by hand.",
+        f"The Kueue plugin (measured on {result['cluster']['date']}) used etcd, an API server and the controllers on the same cores, "
+        "without a node: the benchmark wrote the states of the remote pods.",
         "",
         "| what | measured | goal | |",
         "|---|---|---|---|",
