@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from interlink_common.serve.metrics import Metrics
+from interlink_common.tracking.registry import BackendState, ContactClock, Registry
 from scripts.docs_hooks import BACKENDS, PROVERS, VALUES, Feature, load_coverage, on_page_markdown
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +65,14 @@ def test_pages_are_filled_in() -> None:
     pages = {str(page.relative_to(ROOT)): on_page_markdown(page.read_text()) for page in (ROOT / "docs").rglob("*.md")}
     assert [page for page, made in pages.items() if re.search(r"<!-- (coverage|layers|settings)", made)] == []
     assert [feature.id for feature in FEATURES if f"| {feature.feature} |" not in pages["docs/coverage.md"]] == []
+
+
+def test_every_metric_is_on_the_operators_page() -> None:
+    registry = Registry(BackendState("backend", time.time), ContactClock())
+    metrics = re.findall(r"^# TYPE (interlink_\w+) ", Metrics(registry).text().decode(), re.MULTILINE)
+    page = (ROOT / "docs/operators/index.md").read_text()
+    assert metrics
+    assert [metric for metric in metrics if f"`{metric}" not in page and not metric.endswith("_created")] == []
 
 
 def test_constraints_are_pins_and_nothing_else() -> None:
