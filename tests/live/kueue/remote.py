@@ -73,7 +73,7 @@ class Remote:
         self.settings = KueueSettings(state_dir=state_dir, **merged)
         self.jobs: dict[str, Job] = {}
         self.reports: dict[str, PodReport] = {}
-        self.told: dict[str, list[PodReport]] = {}
+        self.observed: dict[str, list[PodReport]] = {}
         self.down = ""
         self._changed = asyncio.Condition()
 
@@ -98,7 +98,7 @@ class Remote:
                 async with contextlib.aclosing(self.backend.observe()) as observations:  # type: ignore[type-var]  # a generator, in fact
                     async for observation in observations:
                         self.reports[observation.pod_uid] = observation.report
-                        self.told.setdefault(observation.pod_uid, []).append(observation.report)
+                        self.observed.setdefault(observation.pod_uid, []).append(observation.report)
                         self.down = ""
                         await self._notify()
             except BackendUnavailable as error:

@@ -45,12 +45,12 @@ async def test_the_demo_pods_go_through_a_queue(cluster: Cluster) -> None:
     )
     try:
         assert trying.stdout is not None
-        told = ""
-        while "--connect" not in told:
+        output = ""
+        while "--connect" not in output:
             line = (await trying.stdout.readline()).decode()
-            assert line, told
-            told += line
-        listen = told.partition("--connect ")[2].split()[0]
+            assert line, output
+            output += line
+        listen = output.partition("--connect ")[2].split()[0]
         await asyncio.to_thread(until_there, Path(listen.removeprefix("unix://")))
         web = await run(listen, "web")
         await asyncio.sleep(2)

@@ -70,9 +70,9 @@ async def test_a_job_waits_for_quota_and_says_why(remote: Remote, queue: str) ->
     first, second = forever(), a_pod(shell("exit 0", requests=cpu(600)))
     await remote.running(first)
     await remote.submit(second)
-    told = waiting(await remote.until_waiting(second, "Queued", "insufficient unused quota"))
-    assert told is not None
-    assert told.message.startswith(f"queue {queue}")
+    state = waiting(await remote.until_waiting(second, "Queued", "insufficient unused quota"))
+    assert state is not None
+    assert state.message.startswith(f"queue {queue}")
     await remote.delete(first)
     assert ended(await remote.until(second, lambda report: report.finished)).exit_code == 0
 
@@ -88,7 +88,7 @@ async def test_a_preempted_job_is_started_again_by_kueue(remote: Remote, kueue: 
     assert last is not None
     assert (last.exit_code, last.reason) == (int(on_term[-1]), "Preempted")
     assert "Preempted to accommodate a workload" in last.message
-    assert not any(told.finished for told in remote.told[pod.uid])
+    assert not any(report.finished for report in remote.observed[pod.uid])
     assert await remote.log(pod) == "begun\n"
     await remote.until_true(lambda: len(names(remote, "pods", pod)) == 1)
     assert len(names(remote, "jobs", pod)) == 1
@@ -98,9 +98,9 @@ async def test_a_queue_that_is_held_and_drained_takes_the_job_again_later(remote
     pod = forever()
     await remote.running(pod)
     kueue.hold(queue)
-    told = waiting(await remote.until_waiting(pod, "Queued", "the queue is held"))
-    assert told is not None
-    assert "run 2 after ClusterQueueStopped" in told.message
+    state = waiting(await remote.until_waiting(pod, "Queued", "the queue is held"))
+    assert state is not None
+    assert "run 2 after ClusterQueueStopped" in state.message
     kueue.hold(queue, "None")
     await remote.until(pod, runs_again())
 

@@ -71,6 +71,8 @@ async def in_parallel(pods: list[Workload], act: Callable[[Workload], Awaitable[
 
 async def until_all_run(remote: Remote, pods: list[Workload]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while waiting := [pod for pod in pods if not (told := remote.reports.get(pod.uid)) or not isinstance(container(told).state, Running)]:
-        assert time.monotonic() < deadline, f"{len(waiting)} do not run; of one is told: {remote.reports.get(waiting[0].uid)}"
+    while waiting := [
+        pod for pod in pods if not (report := remote.reports.get(pod.uid)) or not isinstance(container(report).state, Running)
+    ]:
+        assert time.monotonic() < deadline, f"{len(waiting)} do not run; the report of one: {remote.reports.get(waiting[0].uid)}"
         await asyncio.sleep(0.5)

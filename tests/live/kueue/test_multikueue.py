@@ -97,7 +97,7 @@ async def test_a_pod_with_files_runs_on_the_worker_cluster(start_manager: StartR
     remote = await start_manager()
     pod = a_pod(shell("cat /cm/word; sleep 2; exit 3", requests=cpu(100), mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
     assert ended(await remote.run(pod)).exit_code == 3
-    assert any(isinstance(container(told).state, Running) for told in remote.told[pod.uid])
+    assert any(isinstance(container(report).state, Running) for report in remote.observed[pod.uid])
     assert await remote.log(pod) == "brought"
     await remote.delete(pod)
     await nothing_is_on_the_worker(api, pod.uid)
@@ -164,7 +164,7 @@ async def test_a_preempted_pod_runs_again_on_the_worker_cluster(start_manager: S
     last = container(report).last_state
     assert last is not None
     assert (last.exit_code, last.reason) == (137, "Preempted")
-    assert not any(told.finished for told in remote.told[pod.uid])
+    assert not any(report.finished for report in remote.observed[pod.uid])
     assert await anext(aiter(remote.log_stream(pod, follow=True))) == b"brought\n"
     await remote.until_true(lambda: len(remote.objects("pods", pod)) == 1)
     await remote.delete(pod)

@@ -1,4 +1,4 @@
-"""Where remote pods run, and what is told when that goes: a node by its label and taint, an account of the tenant, a node that is lost."""
+"""Where remote pods run, and what is reported when it goes: a node by label and taint, an account of the tenant, a lost node."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ async def test_a_node_that_is_lost_keeps_its_pods_state_until_it_is_given_up(sta
     await remote.until(pod, lambda _: remote.remote_pod(pod)["spec"].get("nodeName") == lost)
     runs = {"running": {"startedAt": "2026-11-26T01:00:00Z"}}
     status = {"name": "main", "state": runs, "ready": True, "started": True, "restartCount": 0, "image": "x", "imageID": "x"}
-    told = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [status]}
+    status_now = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [status]}
     path = f"{labels.pods_path(NAMESPACE)}/{remote.remote_pod(pod)['metadata']['name']}"
-    api.call("PATCH", f"{path}/status", {"status": told}, STRATEGIC)
+    api.call("PATCH", f"{path}/status", {"status": status_now}, STRATEGIC)
     await remote.until_running(pod)
 
     def is_lost() -> bool:

@@ -31,7 +31,7 @@ FILES = FilesVolume("cm", (File("word", 0o644, b"s3cret"),))
 
 
 async def test_an_api_server_that_was_killed(remote: Remote, cluster: kubernetes.Cluster) -> None:
-    """The kubelet goes on meanwhile, and the end that came then is told truly."""
+    """The kubelet goes on meanwhile, and the end that came then is reported as it was."""
     pod, other = a_pod(shell("sleep 3; exit 6")), a_pod(shell("sleep 600"))
     await remote.running(pod)
     await remote.running(other)
@@ -111,7 +111,7 @@ def through(wire: Wire, cluster: kubernetes.Cluster, kubeconfig: Path) -> Path:
 
 
 async def test_a_watch_that_is_cut(wire: Wire, start_remote: StartRemote, cluster: kubernetes.Cluster, kubeconfig: Path) -> None:
-    """What happened meanwhile, and after, is told."""
+    """What happened meanwhile, and after, is reported."""
     remote = await start_remote(clusters={"default": {"kubeconfig": through(wire, cluster, kubeconfig)}})
     short, long = a_pod(shell("sleep 2; exit 6")), a_pod(shell("sleep 4; exit 7"))
     for pod in (short, long):
@@ -136,7 +136,7 @@ async def test_a_version_that_has_expired(wire: Wire, start_remote: StartRemote,
             cluster.apiserver.start()
             await asyncio.to_thread(cluster.wait_for_apiserver)
         assert ended(await remote.until(pod, lambda report: report.finished)).exit_code == 6
-    assert [told["event"] for told in logged] == ["watch expired, listing again"]
+    assert [entry["event"] for entry in logged] == ["watch expired, listing again"]
 
 
 async def test_a_running_pod_that_somebody_deletes_failed(remote: Remote) -> None:

@@ -29,8 +29,8 @@ async def test_a_pod_waits_for_quota_says_why_and_runs_when_the_other_ends(queue
     second = a_pod(shell("exit 4", requests=cpu(600)))
     await queued.running(first)
     await queued.submit(second)
-    told = waiting(await queued.until_waiting(second, "Queued", "insufficient unused quota"))
-    assert told == Waiting(
+    state = waiting(await queued.until_waiting(second, "Queued", "insufficient unused quota"))
+    assert state == Waiting(
         "Queued",
         f"queue {queue}: couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 200m more needed",
     )
@@ -44,11 +44,11 @@ async def test_waiting_pods_tell_how_many_are_ahead(start_remote: StartRemote, q
     await remote.running(a_pod(forever()))
     waiters = [await remote.submit(a_pod(shell("exit 0", requests=cpu(600)))) for _ in range(2)]
 
-    def told() -> set[str]:
+    def messages() -> set[str]:
         states = [waiting(remote.reports[pod.uid]) for pod in waiters if pod.uid in remote.reports]
         return {state.message.partition(": ")[0] for state in states if state}
 
-    await remote.until_true(lambda: told() == {f"queue {queue}, next", f"queue {queue}, 1 ahead"}, lambda: str(told()))
+    await remote.until_true(lambda: messages() == {f"queue {queue}, next", f"queue {queue}, 1 ahead"}, lambda: str(messages()))
 
 
 async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: Kueue, queue: str) -> None:
@@ -107,9 +107,9 @@ async def test_a_preempted_pod_runs_again_and_tells_the_story(queued: Remote, ku
     assert last is not None
     assert (last.exit_code, last.reason) == (0, "Preempted")
     assert "Preempted to accommodate a workload" in last.message
-    between = [waiting(told) for told in queued.told[pod.uid]]
-    assert any(told and told.reason == "Preempted" and "it runs again" in told.message for told in between)
-    assert not any(told.finished for told in queued.told[pod.uid])
+    between = [waiting(report) for report in queued.observed[pod.uid]]
+    assert any(state and state.reason == "Preempted" and "it runs again" in state.message for state in between)
+    assert not any(report.finished for report in queued.observed[pod.uid])
     await queued.until_true(lambda: len(queued.objects("pods", pod)) == 1)
 
 
@@ -207,14 +207,14 @@ async def test_an_evicted_group_runs_again_as_a_whole(queued: Remote, kueue: Kue
     kueue.evict(NAMESPACE, kueue.workload_of(queued.remote_pod(group[0])))
 
     async def runs_again(pod: Workload, restarts: int) -> None:
-        await queued.until(pod, lambda told: container(told).restart_count == restarts and isinstance(container(told).state, Running))
+        await queued.until(pod, lambda report: container(report).restart_count == restarts and isinstance(container(report).state, Running))
 
     await asyncio.gather(*(runs_again(pod, 1) for pod in group))
     for pod in group:
         last = container(queued.reports[pod.uid]).last_state
         assert last is not None
         assert last.reason == "Preempted"
-        assert not any(told.finished for told in queued.told[pod.uid])
+        assert not any(report.finished for report in queued.observed[pod.uid])
     one, two = (kueue.workload_of(queued.remote_pod(pod)) for pod in group)
     assert one == two
     await queued.until_true(lambda: [len(queued.objects("pods", pod)) for pod in group] == [1, 1])

@@ -155,14 +155,14 @@ def test_an_end_counts_when_the_job_says_so() -> None:
     assert report(failed, ADMITTED).finished
 
 
-def test_a_job_that_ended_without_a_pod_tells_its_own_words() -> None:
+def test_a_job_that_ended_without_a_pod_has_its_own_message() -> None:
     ended = {"type": "Failed", "status": "True", "message": "was active too long"}
     (found,) = report(as_one_pod(read_job(job_of(conditions=[ended])), [], None), None).containers
     assert (found.state.exit_code, found.state.message) == (137, "was active too long")  # type: ignore[union-attr]
 
 
 def evicted_job_store(on_eviction: str = "rerun", code: int = 143) -> JobStore:
-    """As told: the pod runs, is deleted while Kueue says why, has ended; by then Kueue may say something else."""
+    """As the watches show it: the pod runs, is deleted while Kueue says why, has ended; by then Kueue may say something else."""
     store = JobStore(synced=True)
     store.jobs[NAME] = read_job(job_of(metadata={"annotations": {labels.ON_EVICTION: on_eviction}}))
     store.put_pod(its_pod("a", on_eviction=on_eviction), ADMITTED)
@@ -172,15 +172,15 @@ def evicted_job_store(on_eviction: str = "rerun", code: int = 143) -> JobStore:
 
 
 @pytest.mark.parametrize("code", [0, 143])
-def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code: int) -> None:
+def test_an_evicted_pod_counts_for_nothing_and_its_end_is_reported_by_the_next(code: int) -> None:
     store = evicted_job_store(code=code)
     past = EndedRun("Preempted", "made room", (ContainerEnd("main", code, 1795654800.0, 1795654805.0),), {"main": 0}, "uid-a")
     found = store.as_one_pod(NAME, None)
     assert found is not None
     assert (found.is_waiting, found.earlier_runs, [pod.name for pod in found.superseded]) == (True, (past,), ["a"])
-    (told,) = report(found, None).containers
-    assert told.state == Waiting("Queued", "run 2 after Preempted, queue q: Kueue has not taken the pod up yet")
-    assert told.restart_count == 1
+    (entry,) = report(found, None).containers
+    assert entry.state == Waiting("Queued", "run 2 after Preempted, queue q: Kueue has not taken the pod up yet")
+    assert entry.restart_count == 1
     store.jobs[NAME] = read_job(job_of(spec={"suspend": False}, metadata={"annotations": {labels.EARLIER_RUNS: to_annotation((past,))}}))
     store.put_pod(its_pod("b"), ADMITTED)
     found = store.as_one_pod(NAME, None)
@@ -195,12 +195,13 @@ def test_an_evicted_pod_counts_for_nothing_and_its_end_is_told_by_the_next(code:
     assert store.as_one_pod(NAME, None) == found
 
 
-def test_an_end_that_nobody_saw_is_told_in_kueues_words() -> None:
+def test_an_end_that_nobody_saw_is_reported_in_kueues_words() -> None:
     """The plugin was away until Kueue had admitted the Job again."""
     pods = [its_pod("a", 143, **DELETED), its_pod("b")]
     job = read_job(job_of(spec={"suspend": False}))
-    told = [as_one_pod(job, pods, admission).earlier_runs[0] for admission in (None, replace(ADMITTED, previously="Previously: made room"))]
-    assert [(one.reason, one.message) for one in told] == [
+    readmitted = replace(ADMITTED, previously="Previously: made room")
+    runs = [as_one_pod(job, pods, kueue_workload).earlier_runs[0] for kueue_workload in (None, readmitted)]
+    assert [(run.reason, run.message) for run in runs] == [
         ("Replaced", "its Job has made another pod"),
         ("Replaced", "Previously: made room"),
     ]

@@ -1,4 +1,4 @@
-"""Kueue's objects, with its own words, as read here."""
+"""Kueue's objects as this plugin reads them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("item", "expected"),
     [
         (workload(), {}),
         (workload(QuotaReserved=WAITS), {"reason": WAITS[1], "message": WAITS[2]}),
@@ -53,8 +53,8 @@ WAITS = ("False", "WaitingForQuota", "couldn't assign flavors to pod set main: i
         (workload(Finished=("True", "Succeeded", ""), PodsReady=("False", "Failed", "has failed")), {"finished": True}),
     ],
 )
-def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert read_kueue_workload(told) == KueueWorkload("w", "q", ("a", "b", "c"), **expected)
+def test_workloads(item: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert read_kueue_workload(item) == KueueWorkload("w", "q", ("a", "b", "c"), **expected)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_workloads(told: dict[str, Any], expected: dict[str, Any]) -> None:
     ],
 )
 def test_what_admission_checks_are_waited_for(status: dict[str, Any], words: str) -> None:
-    told = workload(QuotaReserved=("True", "QuotaReserved", "yes"), Admitted=("False", "UnsatisfiedAdmissionChecks", "not all"))
-    told["status"] |= status
-    assert read_kueue_workload(told).message == words
+    item = workload(QuotaReserved=("True", "QuotaReserved", "yes"), Admitted=("False", "UnsatisfiedAdmissionChecks", "not all"))
+    item["status"] |= status
+    assert read_kueue_workload(item).message == words
 
 
 def test_quota() -> None:

@@ -1,4 +1,4 @@
-"""List, watch, and again: what a reflector tells when versions expire and watches end. The API server is a list of answers."""
+"""List, watch, and again: what a reflector yields when versions expire and watches end. The API server is a list of answers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def page(names: str, version: str, token: str = "") -> httpx.Response:
 
 
 def watch(*events: tuple[str, str, str]) -> httpx.Response:
-    told = [{"type": kind, "object": {"metadata": {"name": name, "resourceVersion": version}}} for kind, name, version in events]
-    return httpx.Response(200, content="".join(json.dumps(event) + "\n" for event in told))
+    lines = [{"type": kind, "object": {"metadata": {"name": name, "resourceVersion": version}}} for kind, name, version in events]
+    return httpx.Response(200, content="".join(json.dumps(event) + "\n" for event in lines))
 
 
 EXPIRED = httpx.Response(
@@ -74,7 +74,7 @@ def answering(tmp_path: Path, asked: list[httpx.QueryParams]) -> Callable[..., C
     return build
 
 
-async def told(cluster: Cluster) -> list[str]:
+async def events_until_lost(cluster: Cluster) -> list[str]:
     """Everything until the cluster is lost, as kind:name."""
     found: list[str] = []
 
@@ -92,7 +92,7 @@ async def test_pages_then_watches_from_where_the_last_one_ended(answering: Calla
     cluster = answering(
         page("ab", "5", "next"), page("c", "5"), watch(("ADDED", "d", "6"), ("BOOKMARK", "", "9")), watch(("DELETED", "a", "10"))
     )
-    assert await told(cluster) == ["list begins:", "present:a", "present:b", "present:c", "synced:", "present:d", "gone:a"]
+    assert await events_until_lost(cluster) == ["list begins:", "present:a", "present:b", "present:c", "synced:", "present:d", "gone:a"]
     assert [(one.get("continue"), one.get("resourceVersion"), one["labelSelector"]) for one in asked[:4]] == [
         (None, None, "x=y"), ("next", None, "x=y"), (None, "5", "x=y"), (None, "9", "x=y")
     ]  # fmt: skip
@@ -103,6 +103,6 @@ async def test_an_expired_version_is_listed_again(answering: Callable[..., Clust
     cluster = answering(
         page("a", "5"), EXPIRED, page("b", "8"), httpx.Response(410, json={"message": "gone", "reason": "Expired"}), page("c", "9")
     )
-    assert await told(cluster) == [
+    assert await events_until_lost(cluster) == [
         "list begins:", "present:a", "synced:", "list begins:", "present:b", "synced:", "list begins:", "present:c", "synced:"
     ]  # fmt: skip

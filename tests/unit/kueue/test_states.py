@@ -138,7 +138,7 @@ def test_a_copy_that_had_not_begun_waits_in_the_queue_again() -> None:
     assert one(pod, admitted, hint="No files.").state == Waiting("ContainerCreating", "No files.")
 
 
-def test_a_position_in_the_queue_is_told() -> None:
+def test_a_position_in_the_queue_is_reported() -> None:
     pod, waits = remote(metadata=QUEUED, spec=GATED), KueueWorkload("w", "q", (), reason="WaitingForQuota", message="200m more needed")
     assert one(pod, kueue_workload=waits, position=2).state == Waiting("Queued", "queue q, 2 ahead: 200m more needed")
     assert one(pod, kueue_workload=waits, position=0).state == Waiting("Queued", "queue q, next: 200m more needed")
