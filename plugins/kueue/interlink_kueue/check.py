@@ -85,7 +85,7 @@ async def _check_rights(label: str, namespace: str, cluster: Cluster, *, queued:
 
 def needed_rights(*, queued: bool, may_be_job: bool) -> list[tuple[str, str, str]]:
     """(API group, resource, verb) of the Role. Those of Kueue only where there is a queue, those of Jobs where pods may become one."""
-    (role,) = (one for one in yaml.safe_load_all((RBAC / "role.yaml").read_text()) if one["kind"] == "Role")
+    (role,) = (item for item in yaml.safe_load_all((RBAC / "role.yaml").read_text()) if item["kind"] == "Role")
     return [
         (group, resource, verb)
         for rule in role["rules"]
@@ -115,7 +115,7 @@ async def _check_queue(label: str, namespace: str, queue: str, cluster: Cluster,
     except ApiRefusal as error:
         remedy = f"Create the LocalQueue {queue} in namespace {namespace}"
         return CheckResult(label, Verdict.FAILED if error.is_missing else Verdict.WARNING, str(error), remedy)
-    conditions = {one["type"]: one for one in (local_queue.get("status") or {}).get("conditions") or ()}
+    conditions = {condition["type"]: condition for condition in (local_queue.get("status") or {}).get("conditions") or ()}
     active = conditions.get("Active") or {}
     if active.get("status") == "False":
         return CheckResult(label, Verdict.WARNING, f"{queue} is not active: {active.get('message', '')}", "Correct its ClusterQueue")

@@ -1,6 +1,6 @@
 """Containers of a Workload as v1.Container objects. Pure.
 
-Values are final, but a kubelet expands $(NAME) in command, args and env: `literal` makes it give back what it got.
+A Workload's values are final, but the remote kubelet expands $(NAME) in command, args and env; `literal` escapes them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def literal(text: str) -> str:
 
 
 def container_object(container: Container, resource_names: Mapping[str, str]) -> Json:
-    """One v1.Container; what is not set is left out, and what the API server would fill in is not."""
-    made: Json = {
+    """One v1.Container, without fields that are not set, and with those that the API server would fill in."""
+    fields: Json = {
         "name": container.name,
         "image": container.image,
         "imagePullPolicy": container.image_pull_policy,
@@ -70,11 +70,11 @@ def container_object(container: Container, resource_names: Mapping[str, str]) ->
         "stdinOnce": container.stdin_once,
         "restartPolicy": "Always" if container.sidecar else "",
     }
-    return made | _without_empty(optional)
+    return fields | _without_empty(optional)
 
 
 def quantities(resources: Resources, names: Mapping[str, str]) -> dict[str, str]:
-    """Resource names and quantities; `names` are the operator's renames."""
+    """v1.ResourceList. `names`: Workload's name of a resource -> its name on the remote nodes."""
     amounts = {
         "cpu": None if resources.cpu_millis is None else f"{resources.cpu_millis}m",
         "memory": resources.memory_bytes,
@@ -91,7 +91,7 @@ def _port(port: Port) -> Json:
 
 
 def _probe(probe: Probe) -> Json:
-    made: Json = {
+    fields: Json = {
         **_action(probe.action),
         "initialDelaySeconds": probe.initial_delay_seconds,
         "periodSeconds": probe.period_seconds,
@@ -100,8 +100,8 @@ def _probe(probe: Probe) -> Json:
         "failureThreshold": probe.failure_threshold,
     }
     if probe.grace_seconds is not None:
-        made["terminationGracePeriodSeconds"] = probe.grace_seconds
-    return made
+        fields["terminationGracePeriodSeconds"] = probe.grace_seconds
+    return fields
 
 
 def _action(action: ProbeAction | HookAction) -> Json:
@@ -129,8 +129,8 @@ def _lifecycle(container: Container) -> Json:
 
 
 def _security(security: Security) -> Json:
-    """Of the container alone: a Workload's Security already has the pod's merged in."""
-    made: Json = _without_empty(
+    """v1.SecurityContext of a container; the pod's own settings are merged into `security` already."""
+    fields: Json = _without_empty(
         {
             "runAsNonRoot": security.run_as_non_root,
             "privileged": security.privileged,
@@ -141,13 +141,13 @@ def _security(security: Security) -> Json:
     )
     kind, _, local = security.apparmor_profile.partition("/")
     if kind:
-        made["appArmorProfile"] = _profile("Localhost" if local else kind, local)
+        fields["appArmorProfile"] = _profile("Localhost" if local else kind, local)
     numbers = {
         "runAsUser": security.run_as_user,
         "runAsGroup": security.run_as_group,
         "allowPrivilegeEscalation": security.allow_privilege_escalation,
     }
-    return made | {name: value for name, value in numbers.items() if value is not None}
+    return fields | {name: value for name, value in numbers.items() if value is not None}
 
 
 def _profile(kind: str, local: str) -> Json:

@@ -62,11 +62,11 @@ def _was_stopped(metadata: Json, status: Json, disruption: tuple[str, str]) -> b
     if "deletionTimestamp" not in metadata:
         return bool(eviction_reason(disruption[0]))
     grace_seconds = metadata.get("deletionGracePeriodSeconds") or 0
-    ends = [_seconds((one.get("state") or {}).get("terminated", {}).get("finishedAt")) for one in status.get("containerStatuses") or ()]
-    known = [end for end in ends if end is not None]
-    if not grace_seconds or not ends or len(known) < len(ends):
+    states = [entry.get("state") or {} for entry in status.get("containerStatuses") or ()]
+    ends = [end for state in states if (end := _seconds(state.get("terminated", {}).get("finishedAt"))) is not None]
+    if not grace_seconds or not ends or len(ends) < len(states):
         return True
-    return max(known) >= (_seconds(metadata["deletionTimestamp"]) or 0.0) - grace_seconds
+    return max(ends) >= (_seconds(metadata["deletionTimestamp"]) or 0.0) - grace_seconds
 
 
 def _disruption(conditions: dict[str, Json]) -> tuple[str, str]:
