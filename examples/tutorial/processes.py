@@ -1,4 +1,4 @@
-"""A whole backend in one file: each pod is one process of this machine. To learn from, not to use: nothing confines the process."""
+"""A whole backend in one file: each pod is a process on this machine. Use it to learn only: nothing confines the processes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 
 
+def command(workload: Workload) -> list[str]:
+    """The arguments of the process that runs the pod."""
+    container = workload.containers[0]
+    return [*(container.command or ()), *(container.args or ())]
+
+
 @dataclass
 class ProcessJob:
-    """One pod. `lines` are its output so far, each with the time it came, in unix nanoseconds."""
+    """The job of one pod. `lines` is its output so far, each line with the time of its arrival in unix nanoseconds."""
 
     workload: Workload
     process: Process
@@ -30,6 +36,7 @@ class ProcessJob:
     ended_at: float | None = None
 
     def report(self) -> PodReport:
+        """The state of the pod now."""
         container = self.workload.containers[0]
         state: ContainerState = Running(self.started_at)
         if self.ended_at is not None:
@@ -40,7 +47,7 @@ class ProcessJob:
 
 
 class ProcessBackend(Backend):
-    """The capabilities stay at their defaults: whatever a bare process can't do is refused before `submit` hears of it."""
+    """The capabilities stay at their defaults: the library refuses whatever a bare process cannot do before it calls `submit`."""
 
     name: ClassVar[str] = "processes"
     capabilities = Capabilities()
@@ -54,27 +61,25 @@ class ProcessBackend(Backend):
     def admit(self, workload: Workload) -> None:
         container = workload.containers[0]
         if not container.command:
-            raise Refused(f"pod.spec.containers[{container.name}].command must be set: there is no image that could tell what to start.")
+            raise Refused(f"pod.spec.containers[{container.name}].command must be set: there is no image that names a program to start.")
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
-        container = workload.containers[0]
-        return [{"command": [*(container.command or ()), *(container.args or ())]}]
+        return [{"command": command(workload)}]
 
     async def submit(self, workload: Workload) -> str:
         container = workload.containers[0]
-        (planned,) = self.plan(workload)
         environment = {"PATH": os.defpath, **container.env}
         try:
             process = await asyncio.create_subprocess_exec(
-                *planned["command"], env=environment, cwd=container.working_dir or None, stdout=PIPE, stderr=STDOUT
+                *command(workload), env=environment, cwd=container.working_dir or None, stdout=PIPE, stderr=STDOUT
             )
         except OSError as error:
-            raise Refused(f"pod.spec.containers[{container.name}].command can not be started: {error.strerror}.") from error
+            raise Refused(f"pod.spec.containers[{container.name}].command cannot be started: {error.strerror}.") from error
         job = self._jobs[workload.uid] = ProcessJob(workload, process, time.time())
         watcher = asyncio.create_task(self._watch(job), name=f"watch {process.pid}")
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
-        self._pulse()
+        self._report_change()
         return str(process.pid)
 
     async def inventory(self) -> Sequence[FoundJob]:
@@ -88,47 +93,49 @@ class ProcessBackend(Backend):
             await changed.wait()
 
     async def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
-        found = self._jobs.get(job.pod_uid)
-        if found is None or query.previous:
+        process_job = self._jobs.get(job.pod_uid)
+        if process_job is None or query.previous:
             raise NotFound(f"container {query.container} of pod {job.workload.name} has no such attempt.")
-        async for chunk in select(self._lines(found, query.follow), query):
+        async for chunk in select(self._lines(process_job, query.follow), query):
             yield chunk
 
     async def cancel(self, job: Job, grace_seconds: int) -> None:
-        found = self._jobs.get(job.pod_uid)
-        if found is None:
+        process_job = self._jobs.get(job.pod_uid)
+        if process_job is None:
             return
+        process = process_job.process
         with suppress(ProcessLookupError):
-            found.process.terminate()
+            process.terminate()
             try:
-                await asyncio.wait_for(found.process.wait(), grace_seconds)
+                await asyncio.wait_for(process.wait(), grace_seconds)
             except TimeoutError:
-                found.process.kill()
-                await found.process.wait()
+                process.kill()
+                await process.wait()
         self._jobs.pop(job.pod_uid, None)
-        self._pulse()
+        self._report_change()
 
     async def capacity(self) -> NodeCapacity:
         return NodeCapacity(cpu_millis=(os.cpu_count() or 1) * 1000, pods=100)
 
     async def close(self) -> None:
-        """Ends what runs: a process whose output nobody reads would hang. A real backend's jobs go on."""
+        """Kills the processes, because one whose output nobody reads would hang. The jobs of a real backend go on."""
         for job in self._jobs.values():
             with suppress(ProcessLookupError):
                 job.process.kill()
         await asyncio.gather(*self._watchers)
 
     async def _watch(self, job: ProcessJob) -> None:
-        """Keeps what the process writes, and notes its end."""
+        """Stores the output of the process, and the time of its end."""
         assert job.process.stdout is not None
         async for line in job.process.stdout:
             job.lines.append((time.time_ns(), line))
-            self._pulse()
+            self._report_change()
         await job.process.wait()
         job.ended_at = time.time()
-        self._pulse()
+        self._report_change()
 
     async def _lines(self, job: ProcessJob, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
+        """Yields the output so far, with `follow` until the process ends."""
         position = 0
         while True:
             changed, ended = self._changed, job.ended_at is not None
@@ -139,7 +146,7 @@ class ProcessBackend(Backend):
                 return
             await changed.wait()
 
-    def _pulse(self) -> None:
-        """Wakes everybody who waits for a change; the next change has an event of its own."""
+    def _report_change(self) -> None:
+        """Wakes everybody who waits for a change. The next change has an event of its own."""
         self._changed.set()
         self._changed = asyncio.Event()

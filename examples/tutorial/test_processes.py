@@ -1,4 +1,4 @@
-"""The tutorial's backend, served for real, spoken to as interLink does: every status answer is judged as the virtual kubelet would."""
+"""Tests of the tutorial's backend: a real server, and a client that acts as interLink and its virtual kubelet, which judges each status."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_pod_runs_and_its_log_is_read(client: PluginClient) -> None:
     assert await client.read_logs(hello, "main", tail=1) == "world\n"
 
 
-async def test_its_exit_code_is_told(client: PluginClient) -> None:
+async def test_its_exit_code_is_reported(client: PluginClient) -> None:
     failing = pod("[sh, -c, 'exit 3']")
     await client.create(failing)
     await client.wait_for(failing, "Failed")
@@ -71,7 +71,7 @@ async def test_a_follower_reads_until_the_pod_is_deleted(client: PluginClient) -
     assert [chunk async for chunk in chunks] == []
 
 
-async def test_what_it_can_not_do_is_refused_in_words(client: PluginClient) -> None:
+async def test_a_pod_without_a_command_is_refused(client: PluginClient) -> None:
     with pytest.raises(CallError, match=r"command must be set") as caught:
         await client.create(pod("[]"))
     assert caught.value.code == 422
