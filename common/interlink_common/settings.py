@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from interlink_common.model import images, site
+from interlink_common.model import images, patterns, site
 
 Value = TypeVar("Value")
 
@@ -48,6 +48,8 @@ def _required(require: Callable[[Value], None], entries: Value) -> Value:
     return entries
 
 
+TENANT_KEYS = AfterValidator(partial(_required, patterns.require_patterns))
+"""Of a map from namespaces, or patterns of them, to what differs there."""
 HostPathAllow = Annotated[list[str], AfterValidator(partial(_required, site.require_directories))]
 ImageDirectories = Annotated[list[str], AfterValidator(partial(_required, partial(site.require_directories, marked=False)))]
 ImageMap = Annotated[dict[str, str], AfterValidator(partial(_required, images.require_images))]

@@ -8,7 +8,8 @@ before a pattern before none; then an exact name before a pattern; among pattern
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Optional, TypeVar
@@ -105,6 +106,21 @@ def split(key: str) -> tuple[Optional[Pattern], Pattern]:
     if "/" in name:
         raise ValueError("has more than one slash")
     return compiled(namespace), compiled(name)
+
+
+def require_patterns(keys: Iterable[str]) -> None:
+    """Raises ValueError for a key that can't mean anything."""
+    for key in keys:
+        with named_in_errors(key):
+            compiled(key)
+
+
+@contextmanager
+def named_in_errors(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key or 'a key'} {error}") from None
 
 
 def fit(entries: Mapping[str, Value], name: str) -> Optional[Value]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from interlink_common.model.patterns import Rank, compiled, fitting_key, rank_of_namespace, split
+from interlink_common.model.patterns import Rank, compiled, fitting_key, named_in_errors, rank_of_namespace, split
 from interlink_common.model.workload import CvmfsVolume, ExternalVolume
 
 READ_ONLY = ":ro"
@@ -190,7 +189,7 @@ def cvmfs_directories(volume: CvmfsVolume, root: str) -> tuple[str, ...]:
 def require_names(entries: Mapping[str, str], is_target: Callable[[str], bool], form: str) -> None:
     """Raises ValueError for an entry of a map of claims or CSI drivers that can't mean anything. `form`: what a target is, in words."""
     for key, target in entries.items():
-        with _named(key):
+        with named_in_errors(key):
             namespace, name = split(key)
             bound = [*name.variables, *(namespace.variables if namespace else ())]
             if len(bound) > len(set(bound)):
@@ -202,7 +201,7 @@ def require_exports(entries: Mapping[str, str], is_target: Callable[[str], bool]
     """The same for a map of NFS exports, whose keys are no patterns but for the namespace."""
     seen: dict[tuple[str, str, str], str] = {}
     for key, target in entries.items():
-        with _named(key):
+        with named_in_errors(key):
             export = split_export(key)
             if export[0]:
                 compiled(export[0])
@@ -236,11 +235,3 @@ def _require_target(target: str, bound: Collection[str], is_target: Callable[[st
             raise ValueError(f"maps to a target with {{{variable}}}, which the key does not have")
     if not is_target(filled(without_mark(target)[0], dict.fromkeys(bound, "x"))):
         raise ValueError(f"must map to {form}, not to {target or 'an empty text'}")
-
-
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{key or 'a key'} {error}") from None

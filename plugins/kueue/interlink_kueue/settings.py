@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from interlink_common.settings import Group, PluginSettings
+from interlink_common.model.site import split_export
+from interlink_common.settings import TENANT_KEYS, Group, HostPathAllow, PluginSettings, map_of_exports, map_of_names
 
 ANY = "*"
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 INSTANCE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def is_name(target: str) -> bool:
+    """Of an object in Kubernetes."""
+    return bool(NAME.fullmatch(target))
+
+
+def is_export(target: str) -> bool:
+    try:
+        return split_export(target)[0] == ""
+    except ValueError:
+        return False
+
 
 OnEviction = Literal["rerun", "fail"]
 RemoteKind = Literal["pod", "job"]
@@ -114,26 +129,28 @@ class PlacementSettings(Group):
 class VolumeSettings(Group):
     """What volumes become on the remote cluster."""
 
-    host_path_allow: list[str] = Field(
+    renamed: ClassVar[dict[str, str]] = {"csi_drivers": "csi"}
+
+    host_path_allow: HostPathAllow = Field(
         default_factory=list, description="Directories below which hostPath volumes are allowed; `:ro` at the end: only read-only."
     )
-    claims: dict[str, str] = Field(
-        default_factory=dict, description="PVC name, or namespace/name, -> claim in the remote namespace; `:ro` at the end: read-only."
+    claims: Annotated[dict[str, str], map_of_names(is_name, "the name of a claim")] = Field(
+        default_factory=dict,
+        description="PVC name, or namespace/name, or a pattern of them -> claim in the remote namespace; `{user}` of a pattern may stand"
+        " in its name. The most specific key counts; `:ro` at the end: read-only.",
     )
     storage_classes: dict[str, str] = Field(
         default_factory=dict,
         description="Storage class of a generic ephemeral volume -> remote one; an empty name: none is named, or the default there.",
     )
-    nfs: list[str] = Field(default_factory=list, description="server:/path prefixes that nfs volumes may mount.")
-    csi_drivers: list[str] = Field(default_factory=list, description="CSI drivers that inline volumes may name.")
-
-    @field_validator("host_path_allow")
-    @classmethod
-    def _absolute(cls, entries: list[str]) -> list[str]:
-        for entry in entries:
-            if not entry.startswith("/"):
-                raise ValueError(f"volumes.host_path_allow must hold absolute paths, not {entry}")
-        return entries
+    nfs: Annotated[dict[str, str], map_of_exports(is_export, "server:/path")] = Field(
+        default_factory=dict,
+        description="server:/path, or namespace/server:/path, -> server:/path as the remote nodes mount it; what is below is there too.",
+    )
+    csi: Annotated[dict[str, str], map_of_names(is_name, "the name of a CSI driver")] = Field(
+        default_factory=dict,
+        description="CSI driver of an inline volume, or namespace/name, or a pattern -> driver on the remote nodes.",
+    )
 
 
 class CvmfsSettings(Group):
@@ -194,8 +211,9 @@ class KueueSettings(PluginSettings):
     clusters: dict[str, ClusterSettings] = Field(
         default_factory=lambda: {"default": ClusterSettings()}, description="Remote clusters, or identities on them, by name."
     )
-    tenants: dict[str, TenantSettings] = Field(
-        default_factory=lambda: {ANY: TenantSettings()}, description="Virtual namespace -> where its pods run; * for all others."
+    tenants: Annotated[dict[str, TenantSettings], TENANT_KEYS] = Field(
+        default_factory=lambda: {ANY: TenantSettings()},
+        description="Virtual namespace, or a pattern, -> where its pods run. The most specific key counts. Pods without one are refused.",
     )
     queues: QueueSettings = QueueSettings()
     evictions: EvictionSettings = EvictionSettings()

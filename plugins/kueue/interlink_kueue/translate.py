@@ -11,12 +11,13 @@ from typing import Any
 
 from interlink_common.contract.sentences import sentence
 from interlink_common.errors import Refused
+from interlink_common.model.patterns import fit
 from interlink_common.model.workload import NEVER, Container, Workload
 from interlink_kueue import history, labels
 from interlink_kueue.containers import container_object
 from interlink_kueue.history import EndedRun
 from interlink_kueue.placement import place
-from interlink_kueue.settings import ANY, NAMESPACE, KueueSettings, OnEviction, RemoteKind
+from interlink_kueue.settings import NAMESPACE, KueueSettings, OnEviction, RemoteKind
 from interlink_kueue.volumes import carry, mounted
 
 Json = dict[str, Any]
@@ -56,7 +57,7 @@ class RunObjects:
 
 def choose_target(workload: Workload, settings: KueueSettings) -> Target:
     """Follows the virtual namespace and the pod's annotations. Raises Refused."""
-    tenant = settings.tenants.get(workload.namespace) or settings.tenants.get(ANY)
+    tenant = fit(settings.tenants, workload.namespace)
     if tenant is None:
         raise Refused(f"metadata.namespace {workload.namespace} is not served here; the operator can add it to the setting tenants")
     namespace = tenant.namespace.replace("{namespace}", workload.namespace)

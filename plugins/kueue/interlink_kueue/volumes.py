@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interlink_common.errors import Refused
+from interlink_common.model.site import NotOffered, host_path, normal, storage
 from interlink_common.model.workload import (
     CvmfsVolume,
     EmptyDirVolume,
@@ -27,7 +28,6 @@ Json = dict[str, Any]
 
 OBJECT_BYTES = 900 * 1024
 """Data in one ConfigMap or Secret; the API server takes 1 MiB with names and all (v1.MaxSecretSize)."""
-READ_ONLY = ":ro"
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,12 @@ def _parts(volume: FilesVolume) -> Iterator[list[File]]:
 
 
 def _host_path(volume: HostPathVolume, where: str, settings: KueueSettings) -> Carried:
-    path = posixpath.normpath(volume.path)
-    for entry in settings.volumes.host_path_allow:
-        allowed = posixpath.normpath(entry.removesuffix(READ_ONLY))
-        if path == allowed or path.startswith(f"{allowed.rstrip('/')}/"):
-            source = {"path": path} | ({"type": volume.type} if volume.type else {})
-            return Carried({"hostPath": source}, read_only=entry.endswith(READ_ONLY))
-    raise Refused(f"{where}: hostPath {path} is not below a directory of the setting volumes.host_path_allow")
+    try:
+        read_only = host_path(volume.path, settings.volumes.host_path_allow)
+    except NotOffered as refusal:
+        raise Refused(f"{where}: {refusal.remedy('volumes')}") from None
+    source = {"path": normal(volume.path)} | ({"type": volume.type} if volume.type else {})
+    return Carried({"hostPath": source}, read_only=read_only)
 
 
 def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
@@ -139,28 +138,22 @@ def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
 
 
 def _external(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
-    maps = settings.volumes
-    if volume.kind == "persistentVolumeClaim":
-        claim = maps.claims.get(f"{pod.namespace}/{volume.key}") or maps.claims.get(volume.key)
-        if claim is None:
-            raise Refused(f"{where}: the claim {volume.key} is not mapped; the operator can add it to the setting volumes.claims")
-        name = claim.removesuffix(READ_ONLY)
-        return Carried({"persistentVolumeClaim": {"claimName": name}}, read_only=volume.read_only or claim != name)
-    if volume.kind == "nfs":
-        server, _, path = volume.key.partition(":/")
-        key = f"{server}:{posixpath.normpath('/' + path)}"
-        if not any(key == entry.rstrip("/") or key.startswith(f"{entry.rstrip('/')}/") for entry in maps.nfs):
-            raise Refused(f"{where}: nfs {key} is not below an entry of the setting volumes.nfs")
-        server, _, path = key.partition(":/")
-        return Carried({"nfs": {"server": server, "path": f"/{path}"}}, read_only=volume.read_only)
-    if volume.kind == "csi":
-        if volume.key not in maps.csi_drivers:
-            raise Refused(f"{where}: the CSI driver {volume.key} is not in the setting volumes.csi_drivers")
-        source: Json = {"driver": volume.key} | ({"readOnly": True} if volume.read_only else {})
-        return Carried({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
     if volume.kind == "ephemeral":
         return _ephemeral(volume, pod, run, where, settings)
-    return Carried({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)
+    if volume.kind == "image":
+        return Carried({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)
+    try:
+        found = storage(volume, pod.namespace, settings.volumes)
+    except NotOffered as refusal:
+        raise Refused(f"{where}: {refusal.remedy('volumes')}") from None
+    read_only = volume.read_only or found.read_only
+    if volume.kind == "nfs":
+        server, _, path = found.target.partition(":/")
+        return Carried({"nfs": {"server": server, "path": normal(posixpath.join(path, found.below))}}, read_only=read_only)
+    if volume.kind == "csi":
+        source: Json = {"driver": found.target} | ({"readOnly": True} if read_only else {})
+        return Carried({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
+    return Carried({"persistentVolumeClaim": {"claimName": found.target}}, read_only=read_only)
 
 
 def _ephemeral(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
