@@ -81,7 +81,7 @@ async def submits(ce: ComputingElement, directory: Path) -> dict[str, Any]:
 def pyarcrest_submits(ce: ComputingElement, backend: ArcBackend) -> float:
     """Seconds for a job, one after the other: the same descriptions and file."""
     client = ARCRest.getClient(url=ce.url.removesuffix("/arex"), proxypath=str(ce.proxy))
-    data = build_one_file(pod(0), backend._submitting._config)
+    data = build_one_file(pod(0), backend.runner_config)
     began = time.perf_counter()
     for number in range(4000, 4000 + SINGLES):
         [made] = client.createJobs(describe(pod(number), "main", backend._settings).decode())
@@ -104,7 +104,7 @@ async def following(ce: ComputingElement, directory: Path) -> dict[str, Any]:
         ids = await site.element.submit([describe(each, "main", backend._settings) for each in pods])
         for each, job in zip(pods, ids, strict=True):
             assert isinstance(job, str)
-            backend._take(each, f"{site.url}/{job}")
+            backend._take_on(each, f"{site.url}/{job}")
     counted: Counter[str] = Counter()
     request = Element._request
 
@@ -138,7 +138,7 @@ async def first_bytes(ce: ComputingElement, directory: Path) -> dict[str, float]
     running = pod(0, f"sleep 2; for n in $(seq {LINES}); do date +%s.%N; sleep 1; done")
     jid = await backend.submit(running)
     watching = asyncio.ensure_future(watch(backend))
-    while not backend._follow.pods[running.uid].journal.attempts("main"):  # noqa: ASYNC110  another process starts it
+    while not backend.follower.pods[running.uid].journal.attempts("main"):  # noqa: ASYNC110  another process starts it
         await asyncio.sleep(0.1)
     delays: list[float] = []
     async for chunk in backend.logs(Job(running.uid, jid, running), LogQuery("main", follow=True)):

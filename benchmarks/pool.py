@@ -20,7 +20,6 @@ from typing import Any
 from interlink_common.backend import Job, LogQuery
 from interlink_common.model.workload import Container, Resources, Workload
 from interlink_htcondor import ads
-from interlink_htcondor import backend as backend_module
 from interlink_htcondor.backend import HTCondorBackend
 from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.quoting import quoted
@@ -63,11 +62,11 @@ async def submits(pool: Pool, directory: Path) -> dict[str, Any]:
     for number in range(2000, 2000 + singles):
         await backend.submit(pod(number))
     single = (time.perf_counter() - began) / singles * PODS
-    worker = backend._identities.own.orders
+    process = backend._identities.own.orders
     began = time.perf_counter()
     for number in range(3000, 3000 + singles):
         raw = await raw_description(backend, directory, number)
-        await worker.call("submit", timeout_seconds=60, template=raw, items=[{"v0": raw["initialdir"]}])
+        await process.call("submit", timeout_seconds=60, template=raw, items=[{"v0": raw["initialdir"]}])
     raw_single = (time.perf_counter() - began) / singles * PODS
     await backend.close()
     return {
@@ -93,16 +92,17 @@ async def status(pool: Pool, directory: Path) -> dict[str, Any]:
     backend = HTCondorBackend(settings(pool, directory, job={"requirements": "false"}))
     await backend.start(())
     await asyncio.gather(*(backend.submit(pod(number)) for number in range(QUEUED)))
-    follow = backend._follow
-    await follow._query()
+    follower = backend.follower
+    await follower.look()
     looks, cpu = [], time.process_time()
     for _ in range(5):
         began = time.perf_counter()
-        await follow._query()
-        follow._reports_of_changed()
+        await follower.look()
+        for _ in follower._reports_of_changed():
+            pass
         looks.append(time.perf_counter() - began)
     cpu = (time.process_time() - cpu) / len(looks)
-    query_seconds = follow._looked_seconds
+    query_seconds = follower.look_seconds
     await backend.close()
     return {
         "jobs": QUEUED,
@@ -120,7 +120,7 @@ async def first_bytes(pool: Pool, directory: Path, **follow: Any) -> dict[str, f
     running = pod(0, script)
     jid = await backend.submit(running)
     observing = asyncio.ensure_future(watch(backend))
-    while not backend._follow.pods[running.uid].journal.attempts("main"):  # noqa: ASYNC110  another process starts it
+    while not backend.follower.pods[running.uid].journal.attempts("main"):  # noqa: ASYNC110  another process starts it
         await asyncio.sleep(0.1)
     delays: list[float] = []
     async for chunk in backend.logs(Job(running.uid, jid, running), LogQuery("main", follow=True)):
@@ -141,16 +141,19 @@ class CountingJournal(SpoolJournal):
         return super().take(news, all_of_it=all_of_it)
 
 
+class CountingBackend(HTCondorBackend):
+    journal_type = CountingJournal
+
+
 async def large_log(pool: Pool, directory: Path) -> dict[str, float]:
     """How much is fetched for a pod that writes as fast as it may, until all of its log is here."""
-    vars(backend_module)["SpoolJournal"] = CountingJournal
-    backend = HTCondorBackend(settings(pool, directory))
+    backend = CountingBackend(settings(pool, directory))
     await backend.start(())
     writing = pod(0, f"yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678 | head -c {LARGE_BYTES}")
     began = time.perf_counter()
     jid = await backend.submit(writing)
     observing = asyncio.ensure_future(watch(backend))
-    while (report := backend._follow.pods[writing.uid].said) is None or not report.finished:  # noqa: ASYNC110  as above
+    while (report := backend.follower.pods[writing.uid].last_report) is None or not report.finished:  # noqa: ASYNC110  as above
         await asyncio.sleep(0.1)
     seconds = time.perf_counter() - began
     logged = 0
@@ -158,7 +161,7 @@ async def large_log(pool: Pool, directory: Path) -> dict[str, float]:
         logged += len(chunk)
     observing.cancel()
     await asyncio.gather(observing, return_exceptions=True)
-    stream = sum(path.stat().st_size for path in backend._directory(writing.uid).glob("log/*"))
+    stream = sum(path.stat().st_size for path in backend.directory(writing.uid).glob("log/*"))
     await backend.close()
     return {"logged_mib": round(logged / 2**20), "stream_mib": round(stream / 2**20, 1),
             "fetched_mib": round(CountingJournal.fetched_bytes / 2**20, 1), "seconds": round(seconds, 1)}  # fmt: skip

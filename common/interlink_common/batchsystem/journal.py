@@ -1,4 +1,4 @@
-"""What came of one pod's event stream, on disk: the log of every container, and what podrunner told of their states.
+"""What came of one pod's event stream, on disk: the log of every container, and what podrunner reported of their states.
 
 The stream lies in `log/`, in chunks `RUN.NUMBER` of whole lines. A run is one start of podrunner: a job that is evicted runs again.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from interlink_common.batchsystem.story import Story, Told, after_run, has_started
+from interlink_common.batchsystem.reports import CurrentRun, Runs, after_run, has_started
 from interlink_common.model.codec import decode, encode
 from interlink_common.model.report import PodReport
 from interlink_common.podrunner.events import Decoder, End, Event, Failed, LogLine, ReportChanged
@@ -57,15 +57,14 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.chunks: list[Chunk] = sorted(_chunks(directory / LOG))
-        self.told = Told()
-        self.story = Story()
+        self.runs = Runs()
         self.run = 0
         """The newest run that anything is known of; 0: none."""
         self.has_last_word = False
         """Whether podrunner told how the newest run ended."""
         self._over = False
         self._earlier: dict[int, PodReport] = {}
-        """What was last told of runs that are over."""
+        """The last reports of runs that are over."""
         self._extents: dict[Chunk, Extent] = {}
         for chunk in self.chunks:
             self._learn(chunk, self._read_whole(chunk))
@@ -110,17 +109,18 @@ class Journal:
 
     def run_is_over(self, why: str) -> None:
         """The last run did not end the pod, and the job waits for another."""
-        if self.run and not self.told.ended and not self._over:
-            if self.told.report is not None:
-                self._earlier[self.run] = self.told.report
-            self.story, self.told = after_run(self.story, self.told.report, why), Told()
+        if self.run and not self.runs.current.ended and not self._over:
+            report = self.runs.current.report
+            if report is not None:
+                self._earlier[self.run] = report
+            self.runs = Runs(earlier=after_run(self.runs.earlier, report, why))
             self._over = True
 
     def _learn(self, chunk: Chunk, data: bytes) -> None:
         if chunk.run > self.run:
             self.run_is_over("the job was evicted and ran again")
             self.run, self._over, self.has_last_word = chunk.run, False, False
-        is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which is the story's by then
+        is_late = chunk.run < self.run or self._over  # a log may be fetched after its run was over, which counts as an earlier one by then
         extent = self._extents.get(chunk, Extent())
         attempts = set(extent.attempts)
         for event in Decoder().feed(data):
@@ -129,19 +129,25 @@ class Journal:
             elif is_late:
                 continue
             elif isinstance(event, ReportChanged):
-                self.told = replace(self.told, report=event.report)
+                self._replace_current(replace(self.runs.current, report=event.report))
             elif isinstance(event, End):
-                self.told, self.has_last_word = Told(event.report, event.exit_code != STOPPED, event.cause), True
+                self._replace_current(CurrentRun(event.report, event.exit_code != STOPPED, event.cause))
+                self.has_last_word = True
             elif isinstance(event, Failed):
-                self.told, self.has_last_word = replace(self.told, cause=event.reason), True
+                self._replace_current(replace(self.runs.current, cause=event.reason))
+                self.has_last_word = True
         self._extents[chunk] = Extent(extent.size + len(data), frozenset(attempts))
+
+    def _replace_current(self, current: CurrentRun) -> None:
+        self.runs = replace(self.runs, current=current)
 
     def attempts(self, container: str) -> list[tuple[int, int]]:
         """(run, attempt) of each start of the container, in order; silent ones as far as the last report of a run tells of them."""
         spoken = {(chunk.run, attempt) for chunk in self.chunks for name, attempt in self._extents[chunk].attempts if name == container}
-        reports = self._earlier | ({self.run: self.told.report} if self.told.report is not None else {})
-        for run, told in reports.items():
-            for entry in (*told.init_containers, *told.containers):
+        newest = self.runs.current.report
+        reports = self._earlier | ({self.run: newest} if newest is not None else {})
+        for run, report in reports.items():
+            for entry in (*report.init_containers, *report.containers):
                 if entry.name == container and has_started(entry):
                     spoken |= {(run, attempt) for attempt in range(entry.restart_count + 1)}
         return sorted(spoken)

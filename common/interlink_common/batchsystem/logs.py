@@ -15,7 +15,7 @@ from interlink_common.podrunner.events import LogLine
 Line = tuple[int, bytes]
 
 
-class Follower:
+class AttemptReader:
     """Reads one attempt of one container, from the start. Pieces of a long line are put together."""
 
     def __init__(self, journal: Journal, container: str, run: int, attempt: int) -> None:
@@ -65,11 +65,11 @@ async def read_log(
     if len(attempts) < -position:
         which = "previous terminated container" if query.previous else "container"
         raise NotFound(f"{which} {query.container} in the pod is not found, or has not started yet")
-    follower = Follower(journal, query.container, *attempts[position])
+    reader = AttemptReader(journal, query.container, *attempts[position])
     query = replace(query, follow=query.follow and not ended(*attempts[position]))
     old: list[Line] = []
     if query.follow and query.tail_lines is not None:
-        told = await asyncio.to_thread(follower.fresh)
+        told = await asyncio.to_thread(reader.fresh)
         old = told[len(told) - min(query.tail_lines, len(told)) :]
         query = replace(query, tail_lines=None)
 
@@ -79,10 +79,10 @@ async def read_log(
         while True:
             is_over = not query.follow or ended(*attempts[position])
             event = news()
-            for line in await asyncio.to_thread(follower.fresh):
+            for line in await asyncio.to_thread(reader.fresh):
                 yield line
             if is_over:
-                for line in follower.rest():
+                for line in reader.rest():
                     yield line
                 return
             await event.wait()

@@ -1,11 +1,55 @@
-"""podrunner's options, from the operator's settings. Pure."""
+"""podrunner on the worker node: what it can do with a pod, and its options from the operator's settings. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from interlink_common.backend import Capabilities, CheckResult, Support, Verdict
 from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
 from interlink_common.podrunner.config import CvmfsOptions, RunnerConfig, StreamRules
+
+PODRUNNER = Capabilities(
+    init_containers=Support.YES,
+    sidecars=Support.YES,
+    several_containers=Support.YES,
+    restart_policies=frozenset({"Never", "OnFailure", "Always"}),
+    probes=Support.YES,
+    hooks=Support.YES,
+    files_volumes=Support.YES,
+    empty_dir=Support.YES,
+    host_path=Support.YES,
+    external_volume_kinds=frozenset({"persistentVolumeClaim", "nfs", "csi"}),
+    cvmfs=Support.YES,
+    mount_propagation=Support.WARN,
+    sub_path=Support.YES,
+    device_resources=frozenset({"*/*"}),
+    ephemeral_storage=Support.YES,
+    active_deadline=Support.YES,
+    tty=Support.WARN,
+    stdin=Support.WARN,
+    host_ports=Support.WARN,
+    host_namespaces=Support.REFUSE,
+    privileged=Support.YES,
+    run_as=Support.YES,
+    capabilities=Support.WARN,
+    read_only_root_filesystem=Support.WARN,
+    seccomp=Support.WARN,
+    fs_group=Support.WARN,
+    sysctls=Support.REFUSE,
+    host_aliases=Support.WARN,
+    dns_config=Support.WARN,
+    share_process_namespace=Support.WARN,
+    image_pull_secrets=Support.YES,
+    mesh_network=Support.YES,
+)
+"""What every plugin can do whose jobs run podrunner."""
+
+
+def check_runtimes(runner: RunnerSettings) -> CheckResult:
+    """The row of `interlink-plugin check` that says how pods are kept apart on the worker nodes."""
+    if "process" in runner.runtimes:
+        return CheckResult("runtimes", Verdict.WARNING, "pods may run bare on the worker nodes", "Take process out of runner.runtimes")
+    return CheckResult("runtimes", Verdict.OK, f"{', '.join(runner.runtimes)}, as the worker nodes have them")
 
 
 def runner_config(runner: RunnerSettings, cvmfs: CvmfsSettings, stream: StreamRules) -> RunnerConfig:

@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from interlink_common.model.site import is_node_path
-from interlink_common.settings import Group, HostPathAllow, ImageDirectories, ImageMap, map_of_exports, map_of_names
+from interlink_common.settings import Group, HostPathAllow, ImageDirectories, ImageMap, PluginSettings, map_of_exports, map_of_names
+
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
 
 NODE_PATH = "an absolute path on the node, or one that begins with a $VARIABLE of it"
 NodePathsOfNames = Annotated[dict[str, str], map_of_names(is_node_path, NODE_PATH)]
@@ -56,3 +59,56 @@ class RunnerSettings(Group):
     allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")
     stop_seconds: float = Field(300.0, gt=0, description="The longest grace of an orderly stop.")
     log_bytes: int = Field(0, ge=0, description="How much of each container's log is kept; 0: all.")
+
+
+class JobSettings(Group):
+    """What every job requests."""
+
+    walltime_seconds: int | None = Field(None, gt=0, description="Walltime that each job requests. null: the site's own limit.")
+    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that requests no CPU, in thousandths of a CPU.")
+    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that requests no memory.")
+    default_disk_bytes: int = Field(GIBIBYTE, gt=0, description="For a pod that requests no ephemeral-storage.")
+    runner_memory_bytes: int = Field(64 * MEBIBYTE, ge=0, description="Added to each pod's memory for podrunner itself.")
+
+
+class FollowSettings(Group):
+    """How the plugin follows the jobs."""
+
+    poll_seconds: float = Field(
+        2.0, gt=0, description="Pause between two queries for all jobs. It becomes longer by itself if queries are slow."
+    )
+
+
+class StreamSettings(FollowSettings):
+    """How the plugin follows the jobs."""
+
+    quiet_poll_seconds: float = Field(
+        30.0, gt=0, description="The plugin reads a running job that writes nothing less and less often, down to once in this time."
+    )
+    reads_per_round: int = Field(100, ge=1, description="Largest number of jobs whose streams the plugin reads in one round.")
+
+
+class CapacitySettings(Group):
+    """What the virtual node offers."""
+
+    cpu_millis: int | None = Field(None, ge=0, description="With source fixed.")
+    memory_bytes: int | None = Field(None, ge=0, description="With source fixed.")
+    pods: int | None = Field(1000, gt=0, description="Number of pods that the node offers.")
+
+
+class BatchSettings(PluginSettings):
+    """Settings of every plugin of a batch system; a plugin adds its own groups, and fields to these."""
+
+    instance: str = Field(
+        "", description="Marks the plugin's jobs among those of its user. Empty: node_name, or else the path of the state directory."
+    )
+    job: JobSettings = JobSettings()
+    follow: FollowSettings = StreamSettings()
+    capacity: CapacitySettings = CapacitySettings()
+    cvmfs: CvmfsSettings = CvmfsSettings()
+    runner: RunnerSettings = RunnerSettings()
+
+    def model_post_init(self, context: object, /) -> None:
+        super().model_post_init(context)
+        if not self.instance:
+            self.instance = self.node_name or str(self.state_dir)

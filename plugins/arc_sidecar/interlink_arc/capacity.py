@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from interlink_arc.settings import MEBIBYTE, ArcSettings
+from interlink_arc.settings import ArcSettings
 from interlink_common.backend import NodeCapacity
+from interlink_common.batchsystem.settings import MEBIBYTE
 
 PLACEHOLDER = 999_999_999
 """What GLUE2 has for a number that is not known."""
@@ -18,15 +19,19 @@ PLACEHOLDER = 999_999_999
 def offered(services: Sequence[dict[str, Any]], settings: ArcSettings) -> NodeCapacity:
     """`services`: of each computing element what `Element.service` gave. What none of them tells is left as it is."""
     capacity = settings.capacity
-    published = capacity.source == "ces"
-    cpus = [count for service in services for count in _cpus(service)] if published else []
-    memory = [size for service in services for size in _memory(service)] if published else []
+    cpus = [count for service in services for count in _cpus(service)]
+    memory = [size for service in services for size in _memory(service)]
     return NodeCapacity(
         cpu_millis=capacity.cpu_millis if capacity.cpu_millis is not None else (sum(cpus) * 1000 or None),
         memory_bytes=capacity.memory_bytes if capacity.memory_bytes is not None else (sum(memory) * MEBIBYTE or None),
         pods=capacity.pods,
-        devices={resource: device.capacity for resource, device in settings.devices.items() if device.capacity},
+        devices=devices(settings),
     )
+
+
+def devices(settings: ArcSettings) -> dict[str, int]:
+    """Of accelerators the operator tells how many there are, whatever the computing elements publish."""
+    return {resource: device.capacity for resource, device in settings.devices.items() if device.capacity}
 
 
 def runtime_environments(service: dict[str, Any]) -> list[str]:

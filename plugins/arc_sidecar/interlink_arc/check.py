@@ -12,6 +12,7 @@ from interlink_arc.credentials import REVOCATION_LISTS, Credential
 from interlink_arc.settings import ArcSettings
 from interlink_arc.sites import Site, Sites
 from interlink_common.backend import CheckResult, Gauge, Verdict
+from interlink_common.batchsystem.runner import check_runtimes
 from interlink_common.errors import BackendUnavailable, ConfigurationError, PluginError
 
 SOON_SECONDS = 24 * 3600
@@ -27,7 +28,7 @@ async def results(sites: Sites, settings: ArcSettings) -> list[CheckResult]:
     rows.append(trust(settings))
     for site in sites.all():
         rows += await element(site, settings)
-    rows.append(runtimes(settings))
+    rows.append(check_runtimes(settings.runner))
     return rows
 
 
@@ -82,12 +83,6 @@ def missing(name: str, ce: str, service: dict[str, Any], settings: ArcSettings) 
     for environment in sorted({each.name for each in wanted} - set(capacity.runtime_environments(service))):
         detail = f"it publishes no runtime environment {environment}"
         yield CheckResult(name, Verdict.WARNING, detail, "Its administrator can enable it: arcctl rte enable")
-
-
-def runtimes(settings: ArcSettings) -> CheckResult:
-    if "process" in settings.runner.runtimes:
-        return CheckResult("runtimes", Verdict.WARNING, "pods may run bare on the worker nodes", "Take process out of runner.runtimes")
-    return CheckResult("runtimes", Verdict.OK, f"{', '.join(settings.runner.runtimes)}, as the worker nodes have them")
 
 
 def gauges(sites: Sites) -> Sequence[Gauge]:

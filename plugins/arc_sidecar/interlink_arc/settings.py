@@ -8,11 +8,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
-from interlink_common.settings import Group, PluginSettings
+from interlink_common.batchsystem.settings import BatchSettings, CapacitySettings, CvmfsSettings, JobSettings, StreamSettings
+from interlink_common.settings import Group
 
-GIBIBYTE = 1024**3
-MEBIBYTE = 1024**2
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
@@ -77,18 +75,13 @@ class ElementSettings(Group):
         return url
 
 
-class JobSettings(Group):
+class ElementJobSettings(JobSettings):
     """What every job requests."""
 
-    walltime_seconds: int | None = Field(None, gt=0, description="Walltime that each job requests. null: the queue's own limit.")
     cpu_time: bool = Field(True, description="If the job requests a walltime, also request CPU time: the walltime times the CPUs.")
     priority: int | None = Field(
         None, ge=0, le=100, description="Priority among the jobs of the computing element, whose own default is 50."
     )
-    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that requests no CPU, in thousandths of a CPU.")
-    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that requests no memory.")
-    default_disk_bytes: int = Field(GIBIBYTE, gt=0, description="For a pod that requests no ephemeral-storage.")
-    runner_memory_bytes: int = Field(64 * MEBIBYTE, ge=0, description="Added to each pod's memory for podrunner itself.")
     memory: Literal["per-slot", "whole"] = Field(
         "per-slot",
         description="per-slot: request the pod's memory divided by the slots, as ARC counts. whole: request all of it for each slot,"
@@ -117,25 +110,10 @@ class TenantSettings(Group):
     walltime_seconds: int | None = Field(None, gt=0, description="In place of job.walltime_seconds.")
 
 
-class FollowSettings(Group):
-    """How the plugin follows the jobs."""
-
-    poll_seconds: float = Field(
-        2.0, gt=0, description="Pause between two requests for the states of all jobs, one for each computing element."
-    )
-    quiet_poll_seconds: float = Field(
-        30.0, gt=0, description="The plugin reads a running job that writes nothing less and less often, down to once in this time."
-    )
-    reads_per_round: int = Field(100, ge=1, description="Largest number of jobs whose streams the plugin reads in one round.")
-
-
-class CapacitySettings(Group):
+class ElementCapacitySettings(CapacitySettings):
     """What the virtual node offers."""
 
     source: Literal["ces", "fixed"] = Field("ces", description="ces: what the computing elements publish. fixed: the numbers below.")
-    cpu_millis: int | None = Field(None, ge=0, description="With source fixed.")
-    memory_bytes: int | None = Field(None, ge=0, description="With source fixed.")
-    pods: int | None = Field(1000, gt=0, description="Number of pods that the node offers.")
 
 
 class ElementCvmfsSettings(CvmfsSettings):
@@ -146,21 +124,18 @@ class ElementCvmfsSettings(CvmfsSettings):
     )
 
 
-class ArcSettings(PluginSettings):
+class ArcSettings(BatchSettings):
     """Settings of `interlink-plugin serve arc`."""
 
     plugin_name: ClassVar[str] = "arc"
 
-    instance: str = Field(
-        "", description="Marks the plugin's jobs among those of its credential. Empty: node_name, or else the path of the state directory."
-    )
     ces: dict[str, ElementSettings] = Field(default_factory=dict, description="Computing elements by a name of your own.")
     credential: CredentialSettings = CredentialSettings()
     trust: TrustSettings = TrustSettings()
     tenants: dict[str, TenantSettings] = Field(
         default_factory=dict, description="Namespace, or pattern with *, -> what differs; first fit."
     )
-    job: JobSettings = JobSettings()
+    job: ElementJobSettings = ElementJobSettings()
     devices: dict[str, DeviceSettings] = Field(
         default_factory=dict, description="Resource of a pod, such as nvidia.com/gpu, -> how it is asked for. Others are refused."
     )
@@ -168,9 +143,8 @@ class ArcSettings(PluginSettings):
         default_factory=dict, description="Node selector of a pod as key=value -> queue of its job. Others are not looked at."
     )
     cvmfs: ElementCvmfsSettings = ElementCvmfsSettings()
-    follow: FollowSettings = FollowSettings()
-    capacity: CapacitySettings = CapacitySettings()
-    runner: RunnerSettings = RunnerSettings()
+    follow: StreamSettings = StreamSettings()
+    capacity: ElementCapacitySettings = ElementCapacitySettings()
     call_timeout_seconds: float = Field(
         60.0, gt=0, description="How long one request may take before the computing element counts as unreachable."
     )
@@ -178,11 +152,6 @@ class ArcSettings(PluginSettings):
         16, ge=1, description="Largest number of requests at the same time to one computing element, for each credential."
     )
     jobs_per_call: int = Field(100, ge=1, description="Largest number of jobs in one request that submits, kills or cleans.")
-
-    def model_post_init(self, context: object, /) -> None:
-        super().model_post_init(context)
-        if not self.instance:
-            self.instance = self.node_name or str(self.state_dir)
 
     @model_validator(mode="after")
     def _known_elements(self) -> ArcSettings:

@@ -1,8 +1,9 @@
-"""Sites: a computing element seen with one credential. Which of them a pod goes to, and how many requests become one."""
+"""Sites: a computing element seen with one credential. Which of them a pod goes to, and how many requests become one; a pod at one."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import structlog
@@ -10,8 +11,10 @@ import structlog
 from interlink_arc.client import Element
 from interlink_arc.credentials import Credential
 from interlink_arc.settings import ArcSettings
+from interlink_arc.states import ArcJob
 from interlink_arc.translate import Choice
 from interlink_common.batchsystem.batches import Batches
+from interlink_common.batchsystem.pods import FollowedPod
 from interlink_common.errors import BackendUnavailable, ConfigurationError, PluginError, Temporary
 
 log = structlog.get_logger(__name__)
@@ -27,8 +30,8 @@ class Site:
         self.name = name
         self.element = element
         self.down = ""
-        self.strangers: set[str] = set()
-        """Jobs of this credential that are none of ours: they are looked at once."""
+        self.foreign: set[str] = set()
+        """Jobs of this credential that are not ours: their descriptions are read once."""
         most = settings.jobs_per_call
         self.submits: Batches[bytes, str | PluginError] = Batches(element.submit, most=most)
         self._acts: dict[str, Batches[str, int]] = {action: Batches(self._act(action), most=most) for action in ("kill", "clean")}
@@ -67,6 +70,15 @@ class Site:
         for batches in self._acts.values():
             await batches.close()
         await self.element.close()
+
+
+@dataclass(eq=False)
+class ArcPod(FollowedPod[ArcJob]):
+    """Its job is at `site`, where its name is `id`; `environments` are the runtime environments that it asks for."""
+
+    site: Site = field(kw_only=True)
+    id: str = field(kw_only=True)
+    environments: tuple[str, ...] = field(kw_only=True, default=())
 
 
 class Sites:

@@ -10,13 +10,11 @@ import math
 import xml.etree.ElementTree as ET  # builds only, nothing is parsed
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 from interlink_arc.settings import ArcSettings, DeviceSettings, RuntimeEnvironment, TenantSettings
-from interlink_common.batchsystem.asking import first_fit, walltime_seconds
+from interlink_common.batchsystem.jobs import cpus, disk_bytes, first_fit, mark, memory_bytes, read_mark, walltime_seconds
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import START
-from interlink_common.model.codec import packed_stub, unpacked_stub
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.sinks import EVENTS_FILE
 
@@ -27,9 +25,6 @@ NAMESPACES = {
 ERRORS_FILE = "podrunner.err"
 OUTPUTS = (EVENTS_FILE, ERRORS_FILE)
 """What the computing element keeps when the job has ended: nothing else."""
-STOP_FILE = "stop.json"
-"""Written while the job runs: it tells podrunner to stop."""
-MARK = "interlink"
 
 
 @dataclass(frozen=True)
@@ -102,14 +97,14 @@ def describe(pod: Workload, queue: str, settings: ArcSettings, *, delegation: st
 
 
 def _resources(resources: ET.Element, pod: Workload, queue: str, settings: ArcSettings) -> None:
-    job, slots = settings.job, cpus(pod, settings)
+    job, slots = settings.job, cpus(pod, settings.job)
     for environment in environments(pod, settings):
         made = ET.SubElement(resources, "RuntimeEnvironment")
         _text(made, "Name", environment.name)
         for option in environment.options:
             _text(made, "Option", option)
-    _text(resources, "IndividualPhysicalMemory", memory_bytes(pod, settings))
-    _text(resources, "DiskSpaceRequirement", pod.size.ephemeral_storage_bytes or job.default_disk_bytes)
+    _text(resources, "IndividualPhysicalMemory", slot_memory_bytes(pod, settings))
+    _text(resources, "DiskSpaceRequirement", disk_bytes(pod, job))
     walltime = walltime_seconds(pod, tenant_of(pod.namespace, settings).walltime_seconds or job.walltime_seconds)
     if walltime is not None:
         if job.cpu_time:
@@ -122,15 +117,10 @@ def _resources(resources: ET.Element, pod: Workload, queue: str, settings: ArcSe
         _text(resources, "QueueName", queue)
 
 
-def cpus(pod: Workload, settings: ArcSettings) -> int:
-    """Slots of the job: fractions of a cpu, summed over the pod, are rounded up."""
-    return max(math.ceil((pod.size.cpu_millis or settings.job.default_cpu_millis) / 1000), 1)
-
-
-def memory_bytes(pod: Workload, settings: ArcSettings) -> int:
+def slot_memory_bytes(pod: Workload, settings: ArcSettings) -> int:
     """Of one slot, as ARC counts."""
-    whole = (pod.size.memory_bytes or settings.job.default_memory_bytes) + settings.job.runner_memory_bytes
-    return whole if settings.job.memory == "whole" else math.ceil(whole / cpus(pod, settings))
+    whole = memory_bytes(pod, settings.job)
+    return whole if settings.job.memory == "whole" else math.ceil(whole / cpus(pod, settings.job))
 
 
 def environments(pod: Workload, settings: ArcSettings) -> Sequence[RuntimeEnvironment]:
@@ -150,26 +140,17 @@ def wants_cvmfs(pod: Workload) -> bool:
 
 
 def name_of(uid: str) -> str:
-    """The name of a pod's job: how it is found again."""
-    return f"{MARK}-{uid}"
+    """The name of a pod's job: how people find it again."""
+    return f"interlink-{uid}"
 
 
-def mark(pod: Workload, instance: str) -> str:
-    """Whose job it is, and what a report needs of its pod should our own record be lost."""
-    return f"{MARK} {quote(instance, safe='')} {packed_stub(pod)}"
-
-
-def read_mark(description: str, instance: str) -> Workload | None:
+def marked(description: str, instance: str) -> Workload | None:
     """The pod of a job, from its description as the computing element keeps it; None for a job that is not of this instance."""
     try:
         root = ET.fromstring(description)  # noqa: S314  expat refuses entities that grow, and the text is our own user's
-        found = root.findtext("{*}ActivityIdentification/{*}Description", "")
     except ET.ParseError:
         return None
-    parts = found.split(" ")
-    if len(parts) != 3 or parts[0] != MARK or unquote(parts[1]) != instance:
-        return None
-    return unpacked_stub(parts[2])
+    return read_mark(root.findtext("{*}ActivityIdentification/{*}Description", ""), instance)
 
 
 def _text(parent: ET.Element, name: str, value: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from interlink_common.batchsystem.jobs import Phase
 from interlink_common.podrunner.chirp import NEWS, TAKEN
 from interlink_htcondor.quoting import decoded
 
@@ -47,17 +48,28 @@ class News:
 
 @dataclass(frozen=True)
 class JobAd:
-    """A job of ours in the queue. Times are unix seconds, `id` is cluster.proc."""
+    """A job of ours in the queue. Times are unix seconds, `jid` is cluster.proc.
 
-    id: str
+    `ahead`: jobs of ours before it; None: not counted. `unmatched`: why no slot takes it. `fails_held`: the policy on holds has given up.
+    """
+
+    jid: str
     pod_uid: str
     status: int
     fields: dict[str, Any]
+    ahead: int | None = None
+    unmatched: str = ""
+    fails_held: bool = False
 
     @classmethod
     def of(cls, ad: dict[str, Any]) -> JobAd:
         uid = decoded(str(ad.get(POD_UID, "")))
         return cls(f"{ad['ClusterId']}.{ad['ProcId']}", uid, int(ad.get("JobStatus", 0)), ad)
+
+    @property
+    def phase(self) -> Phase:
+        """A job that somebody has removed is not over yet: its worker node may still be at it."""
+        return {IDLE: Phase.WAITING, COMPLETED: Phase.ENDED}.get(self.status, Phase.RUNNING)
 
     def text(self, name: str) -> str:
         return str(self.fields.get(name, ""))

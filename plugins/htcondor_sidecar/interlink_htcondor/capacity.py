@@ -1,4 +1,4 @@
-"""What the virtual node offers: the slots of the pool, or the operator's numbers. Pure."""
+"""What the virtual node offers: the slots of the pool, where the operator sets no numbers. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interlink_common.backend import NodeCapacity
-from interlink_htcondor.settings import MEBIBYTE, HTCondorSettings
+from interlink_common.batchsystem.settings import MEBIBYTE
+from interlink_htcondor.settings import HTCondorSettings
 
 SLOT_PROJECTION = (
     "Name", "SlotType", "PartitionableSlot", "DynamicSlot", "Cpus", "Memory", "GPUs",
@@ -22,8 +23,6 @@ def projection(settings: HTCondorSettings) -> list[str]:
 def offered(slots: Sequence[Mapping[str, Any]], settings: HTCondorSettings) -> NodeCapacity:
     """A partitionable slot counts whole, whatever is carved out of it; its dynamic slots therefore do not."""
     capacity = settings.capacity
-    if capacity.source == "fixed":
-        return NodeCapacity(capacity.cpu_millis, capacity.memory_bytes, capacity.pods, dict(capacity.devices))
     whole = [slot for slot in slots if slot.get("DynamicSlot") is not True]
 
     def total(name: str) -> int:

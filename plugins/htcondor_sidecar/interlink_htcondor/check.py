@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interlink_common.backend import CheckResult, Verdict
+from interlink_common.batchsystem.runner import check_runtimes
 from interlink_common.errors import ConfigurationError, PluginError
 from interlink_htcondor import ads
 from interlink_htcondor.capacity import offered, projection
@@ -22,7 +23,7 @@ async def results(identities: Identities, settings: HTCondorSettings) -> list[Ch
     first = await schedd(identity, settings)
     if first.verdict is Verdict.FAILED:
         return [first]
-    return [first, await rights(identity, settings), await slots(identity, settings), event_log(settings), runtimes(settings)]
+    return [first, await rights(identity, settings), await slots(identity, settings), event_log(settings), check_runtimes(settings.runner)]
 
 
 async def schedd(identity: Identity, settings: HTCondorSettings) -> CheckResult:
@@ -78,9 +79,3 @@ def event_log(settings: HTCondorSettings) -> CheckResult:
             "event log", Verdict.WARNING, f"{path}: {error.strerror}", "Mount the schedd’s EVENT_LOG, readable for this user"
         )
     return CheckResult("event log", Verdict.OK, f"{path} is read")
-
-
-def runtimes(settings: HTCondorSettings) -> CheckResult:
-    if "process" in settings.runner.runtimes:
-        return CheckResult("runtimes", Verdict.WARNING, "pods may run bare on the worker nodes", "Take process out of runner.runtimes")
-    return CheckResult("runtimes", Verdict.OK, f"{', '.join(settings.runner.runtimes)}, as the worker nodes have them")

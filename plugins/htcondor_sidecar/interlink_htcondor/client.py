@@ -1,6 +1,6 @@
 """The program that talks to HTCondor: one process per credential, because htcondor2 holds the GIL for as long as a call takes.
 
-Started by `worker.py` as `python -m interlink_htcondor.client`. Requests and answers are JSON, one a line, on standard input and output:
+Started by `process.py` as `python -m interlink_htcondor.client`. Requests and answers are JSON, one a line, on standard input and output:
 `{"call": "query", "arguments": {...}}` is answered `{"result": ...}`, or `{"error": "a sentence", "refused": true|false}`; refused means
 that asking again changes nothing. It ends when its input does. The only module that imports htcondor2 and classad2.
 """

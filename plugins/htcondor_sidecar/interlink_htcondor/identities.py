@@ -10,9 +10,9 @@ from pathlib import Path
 
 from interlink_common.batchsystem.files import private_directory, require_private
 from interlink_common.errors import BackendUnavailable
+from interlink_htcondor.process import ClientProcess
 from interlink_htcondor.settings import CredentialSettings, HTCondorSettings
 from interlink_htcondor.translate import tenant_of
-from interlink_htcondor.worker import Worker
 
 LOCK_PATIENCE_SECONDS = 5.0
 
@@ -23,12 +23,12 @@ class Identity:
     def __init__(self, name: str, environment: dict[str, str], settings: HTCondorSettings, lock: int | None) -> None:
         self.name = name
         arguments = (settings.pool.collector, settings.pool.schedd)
-        self.orders = Worker(f"{name} orders", arguments, environment, lock)
-        self.files = Worker(f"{name} files", arguments, environment, lock)
-        self._submits = Worker(f"{name} submits", arguments, environment, lock)
+        self.orders = ClientProcess(f"{name} orders", arguments, environment, lock)
+        self.files = ClientProcess(f"{name} files", arguments, environment, lock)
+        self._submits = ClientProcess(f"{name} submits", arguments, environment, lock)
 
     @property
-    def submitter(self) -> Worker:
+    def submitter(self) -> ClientProcess:
         """A process of its own while `orders` is at work: two calls that send files take the schedd two thirds of the time."""
         return self._submits if self.orders.is_busy else self.orders
 
@@ -42,7 +42,7 @@ class Identities:
     def __init__(self, settings: HTCondorSettings) -> None:
         self._settings = settings
         self._made: dict[str, Identity] = {}
-        self._events: Worker | None = None
+        self._events: ClientProcess | None = None
         self._lock: int | None = None
 
     async def open(self) -> None:
@@ -67,10 +67,12 @@ class Identities:
             self._lock = None
 
     @property
-    def events(self) -> Worker:
+    def events(self) -> ClientProcess:
         """A process that does nothing but wait for the event log, which may be long."""
         if self._events is None:
-            self._events = Worker("events", (self._settings.pool.collector, self._settings.pool.schedd), dict(os.environ), self._lock)
+            self._events = ClientProcess(
+                "events", (self._settings.pool.collector, self._settings.pool.schedd), dict(os.environ), self._lock
+            )
         return self._events
 
     @property

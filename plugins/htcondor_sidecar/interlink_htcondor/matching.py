@@ -12,7 +12,7 @@ def count_ahead(jobs: Iterable[JobAd]) -> dict[str, int]:
     """How many idle jobs of ours are before each, as the schedd orders those of one owner: priority, then age."""
     waiting = [job for job in jobs if job.status == IDLE]
     waiting.sort(key=lambda job: (-job.number("JobPrio"), job.number("QDate"), job.number("ClusterId"), job.number("ProcId")))
-    return {job.id: position for position, job in enumerate(waiting)}
+    return {job.jid: position for position, job in enumerate(waiting)}
 
 
 def why_unmatched(job: JobAd, slots: Sequence[Mapping[str, Any]]) -> str:

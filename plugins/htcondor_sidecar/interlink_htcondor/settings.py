@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from interlink_common.batchsystem.settings import CvmfsSettings, RunnerSettings
-from interlink_common.settings import Group, PluginSettings
+from interlink_common.batchsystem.settings import MEBIBYTE, BatchSettings, CapacitySettings, CvmfsSettings, FollowSettings, JobSettings
+from interlink_common.settings import Group
 
-MEBIBYTE = 1024 * 1024
 HoldPolicy = Literal["wait", "release", "fail"]
 ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_PREFIX = "interlink"
@@ -49,7 +48,7 @@ class CredentialSettings(Group):
     )
 
 
-class JobSettings(Group):
+class PoolJobSettings(JobSettings):
     """What every job requests."""
 
     universe: Literal["vanilla", "container"] = Field("vanilla", description="container: HTCondor starts podrunner inside container_image.")
@@ -60,12 +59,7 @@ class JobSettings(Group):
     rank: str = Field("", description="ClassAd expression: the job prefers slots with a higher value.")
     priority: int = Field(0, description="Priority among the jobs of one owner; a higher value starts sooner.")
     accounting_group: str = Field("", description="Accounting group of the jobs. Empty: none.")
-    walltime_seconds: int | None = Field(None, gt=0, description="HTCondor stops a job that runs longer. null: the site's own limit.")
     cpus: Literal["up", "down"] = Field("up", description="How to round the sum of a pod's CPU requests; down gives at least 1.")
-    default_cpu_millis: int = Field(1000, gt=0, description="For a pod that requests no CPU, in thousandths of a CPU.")
-    default_memory_bytes: int = Field(512 * MEBIBYTE, gt=0, description="For a pod that requests no memory.")
-    default_disk_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="For a pod that requests no ephemeral-storage.")
-    runner_memory_bytes: int = Field(64 * MEBIBYTE, ge=0, description="Added to each pod's memory for podrunner itself.")
     annotations: list[str] = Field(
         default_factory=list,
         description="Annotations of the pod that become attributes of the ad; * is allowed. Everybody can read ads, so the default"
@@ -135,12 +129,9 @@ class HoldSettings(Group):
     releases: int = Field(5, ge=1, description="The pod fails after this number of releases.")
 
 
-class FollowSettings(Group):
+class PoolFollowSettings(FollowSettings):
     """How the plugin follows the jobs."""
 
-    poll_seconds: float = Field(
-        2.0, gt=0, description="Pause between two queries for all jobs. It becomes longer by itself if queries are slow."
-    )
     event_log: Path | None = Field(
         None, description="The schedd's EVENT_LOG, if the plugin can read it. The plugin then sees changes at once."
     )
@@ -155,14 +146,11 @@ class FollowSettings(Group):
     )
 
 
-class CapacitySettings(Group):
+class PoolCapacitySettings(CapacitySettings):
     """What the virtual node offers."""
 
     source: Literal["pool", "fixed"] = Field("pool", description="pool: the resources of the slots. fixed: the numbers below.")
     constraint: str = Field("", description="ClassAd expression that selects the slots that count.")
-    cpu_millis: int | None = Field(None, ge=0, description="With source fixed.")
-    memory_bytes: int | None = Field(None, ge=0, description="With source fixed.")
-    pods: int | None = Field(1000, gt=0, description="Number of pods that the node offers.")
     devices: dict[str, int] = Field(default_factory=dict, description="With source fixed: resource -> number.")
 
 
@@ -181,29 +169,20 @@ class PoolCvmfsSettings(CvmfsSettings):
         return attribute
 
 
-class HTCondorSettings(PluginSettings):
+class HTCondorSettings(BatchSettings):
     """Settings of `interlink-plugin serve htcondor`."""
 
     plugin_name: ClassVar[str] = "htcondor"
 
-    instance: str = Field(
-        "", description="Marks the plugin's jobs on a shared schedd. Empty: node_name, or else the path of the state directory."
-    )
     pool: PoolSettings = PoolSettings()
     credential: CredentialSettings = CredentialSettings()
     tenants: dict[str, TenantSettings] = Field(
         default_factory=dict, description="Namespace, or pattern with *, -> what differs; first fit."
     )
-    job: JobSettings = JobSettings()
+    job: PoolJobSettings = PoolJobSettings()
     devices: DeviceSettings = DeviceSettings()
     evictions: EvictionSettings = EvictionSettings()
     holds: HoldSettings = HoldSettings()
-    follow: FollowSettings = FollowSettings()
-    capacity: CapacitySettings = CapacitySettings()
+    follow: PoolFollowSettings = PoolFollowSettings()
+    capacity: PoolCapacitySettings = PoolCapacitySettings()
     cvmfs: PoolCvmfsSettings = PoolCvmfsSettings()
-    runner: RunnerSettings = RunnerSettings()
-
-    def model_post_init(self, context: object, /) -> None:
-        super().model_post_init(context)
-        if not self.instance:
-            self.instance = self.node_name or str(self.state_dir)

@@ -1,4 +1,4 @@
-"""What is said of a pod: from its job's state in the queue and what podrunner told. Pure, through one table.
+"""What is reported of a pod: by its job's state in the queue and what podrunner reported. Pure, through one table.
 
 Codes: HTCondor manual, "Job ClassAd Attributes".
 """
@@ -6,13 +6,13 @@ Codes: HTCondor manual, "Job ClassAd Attributes".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from interlink_common.batchsystem.story import LOST_EXIT_CODE, Knowledge, as_told, failed, waiting
+from interlink_common.batchsystem.reports import LOST_EXIT_CODE, Runs, failed, reported, unknown, waiting
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
 from interlink_common.podrunner.exitcodes import MEANINGS
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT, JobAd
+from interlink_htcondor.settings import HoldSettings
 
 HOLD_CODES: Mapping[int, str] = {
     1: "held by hand",
@@ -39,36 +39,42 @@ FINAL_HOLDS: Mapping[int, str] = {OUT_OF_MEMORY: "OOMKilled", 46: "DeadlineExcee
 """Holds that end the pod whatever the policy: what was asked for was used up."""
 
 
-@dataclass(frozen=True)
-class QueueKnowledge(Knowledge):
-    """All there is to know of a pod. `fails_held`: the policy on holds has given up. `ahead`: jobs of ours before it; None: not counted."""
-
-    fails_held: bool = False
-    ahead: int | None = None
-    unmatched: str = ""
-
-
-def report(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
-    """The pod's state while its job is in the queue."""
-    if ended := as_told(known, finished=True):
-        return ended
+def report(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
+    """The pod's state while its job is in the queue, and podrunner has not told its end."""
     say = TABLE.get(job.status)
-    if say is None:
-        return waiting(pod, known, "Unknown", f"HTCondor tells the unknown state {job.status}")
-    return say(pod, job, known)
+    return unknown(workload, job, runs, str(job.status)) if say is None else say(workload, job, runs)
 
 
-def idle(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
+def fails_held(job: JobAd, holds: HoldSettings) -> bool:
+    """Whether the policy gives a held job up."""
+    if job.status != HELD or job.number("HoldReasonCode") in NEVER_RELEASED:
+        return False
+    return holds.policy == "fail" or (holds.policy == "release" and job.number("NumHolds") > holds.releases)
+
+
+def is_due_for_release(job: JobAd, holds: HoldSettings) -> bool:
+    if job.status != HELD or holds.policy != "release" or fails_held(job, holds):
+        return False
+    code = job.number("HoldReasonCode")
+    if code in NEVER_RELEASED or code in FINAL_HOLDS:
+        return False
+    if job.number("CurrentHosts"):  # released before its shadow has left, a job stays idle for good
+        return False
+    pause = holds.release_after_seconds * 2 ** max(job.number("NumHolds") - 1, 0)
+    return bool(job.number("ServerTime") - job.number("EnteredCurrentStatus") >= pause)
+
+
+def idle(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
     if job.text("InterLinkOnEviction") == "fail" and job.number("NumShadowStarts") > 0:
-        return failed(pod, known, "Evicted", evicted(job))
-    parts = [f"job {job.id} waits in the queue"]
-    if known.ahead is not None:
-        parts.append(f"{known.ahead} of this node’s jobs ahead")
+        return failed(workload, runs, "Evicted", evicted(job))
+    parts = [f"job {job.jid} waits in the queue"]
+    if job.ahead is not None:
+        parts.append(f"{job.ahead} of this node’s jobs ahead")
     if job.number("NumShadowStarts") > 0:
         parts.append(f"it runs again because {evicted(job)}")
-    if known.unmatched:
-        parts.append(known.unmatched)
-    return waiting(pod, known, "Queued", ", ".join(parts))
+    if job.unmatched:
+        parts.append(job.unmatched)
+    return waiting(workload, runs, "Queued", ", ".join(parts))
 
 
 def evicted(job: JobAd) -> str:
@@ -77,57 +83,56 @@ def evicted(job: JobAd) -> str:
     return f"it was evicted from {where}" + (f": {reason}" if reason else "")
 
 
-def running(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
-    if told := as_told(known, finished=False):
-        return told
+def running(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
+    if report := reported(runs, finished=False):
+        return report
     where = host(job.text("RemoteHost")) or "a worker node"
     what = "sends its files to" if job.fields.get("TransferringInput") is True else "starts on"
-    return waiting(pod, known, "ContainerCreating", f"job {job.id} {what} {where}")
+    return waiting(workload, runs, "ContainerCreating", f"job {job.jid} {what} {where}")
 
 
-def held(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
+def held(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
     if job.is_half_submitted:
-        return waiting(pod, known, "Queued", f"the files of job {job.id} are on the way to the schedd")
+        return waiting(workload, runs, "Queued", f"the files of job {job.jid} are on the way to the schedd")
     code, subcode = job.number("HoldReasonCode"), job.number("HoldReasonSubCode")
     words = HOLD_CODES.get(code, "held")
-    message = f"job {job.id} is held: {words} (code {code}, subcode {subcode}): {job.text('HoldReason')}"
+    message = f"job {job.jid} is held: {words} (code {code}, subcode {subcode}): {job.text('HoldReason')}"
     if code in FINAL_HOLDS:
-        return failed(pod, known, FINAL_HOLDS[code], message)
-    if known.fails_held:
-        return failed(pod, known, "JobHeld", message)
-    return waiting(pod, known, "JobHeld", message)
+        return failed(workload, runs, FINAL_HOLDS[code], message)
+    if job.fails_held:
+        return failed(workload, runs, "JobHeld", message)
+    return waiting(workload, runs, "JobHeld", message)
 
 
-def suspended(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
+def suspended(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
     where = host(job.text("RemoteHost")) or "its worker node"
-    return waiting(pod, known, "Suspended", f"job {job.id} is suspended on {where}")
+    return waiting(workload, runs, "Suspended", f"job {job.jid} is suspended on {where}")
 
 
-def removed(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
-    return failed(pod, known, "JobRemoved", f"job {job.id} was removed: {job.text('RemoveReason') or 'no reason is told'}")
+def removed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
+    return failed(workload, runs, "JobRemoved", f"job {job.jid} was removed: {job.text('RemoveReason') or 'no reason is told'}")
 
 
-def completed(pod: Workload, job: JobAd, known: QueueKnowledge) -> PodReport:
+def completed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
     """A job that ended without a last word of podrunner; with it, `report` has answered already."""
     if job.fields.get("ExitBySignal") is True:
         number = job.number("ExitSignal")
-        return failed(pod, known, "JobFailed", f"job {job.id} was ended by signal {number}", 128 + number)
+        return failed(workload, runs, "JobFailed", f"job {job.jid} was ended by signal {number}", 128 + number)
     code = job.number("ExitCode")
     meaning = MEANINGS.get(code, "it told nothing of the containers")
-    return failed(pod, known, "JobFailed", known.told.cause or f"job {job.id} ended with code {code}: {meaning}", code or LOST_EXIT_CODE)
+    return failed(
+        workload, runs, "JobFailed", runs.current.cause or f"job {job.jid} ended with code {code}: {meaning}", code or LOST_EXIT_CODE
+    )
 
 
-def gone(pod: Workload, known: QueueKnowledge, jid: str, history: Mapping[str, object] | None) -> PodReport:
-    """The pod's state when its job is no longer in the queue, and not by us. `history`: its last ad, if there is one."""
-    if ended := as_told(known, finished=True):
-        return ended
-    if history is None:
-        return failed(pod, known, "JobLost", f"job {jid} is no longer in the queue, and nothing tells why")
-    job = JobAd(jid, pod.uid, int(str(history.get("JobStatus", REMOVED))), dict(history))
-    return (completed if job.status == COMPLETED else removed)(pod, job, known)
+def gone(workload: Workload, jid: str, last: JobAd | None, runs: Runs) -> PodReport:
+    """The pod's state when its job is no longer in the queue, and not by us. `last`: its last ad, if there is one."""
+    if last is None:
+        return failed(workload, runs, "JobLost", f"job {jid} is no longer in the queue, and nothing tells why")
+    return (completed if last.status == COMPLETED else removed)(workload, last, runs)
 
 
-TABLE: Mapping[int, Callable[[Workload, JobAd, QueueKnowledge], PodReport]] = {
+TABLE: Mapping[int, Callable[[Workload, JobAd, Runs], PodReport]] = {
     IDLE: idle,
     RUNNING: running,
     REMOVED: removed,

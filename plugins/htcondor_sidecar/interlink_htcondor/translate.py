@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from interlink_common.batchsystem.asking import first_fit, walltime_seconds
+from interlink_common.batchsystem.jobs import cpus as cpus_rounded_up
+from interlink_common.batchsystem.jobs import disk_bytes, first_fit, memory_bytes, walltime_seconds
+from interlink_common.batchsystem.settings import MEBIBYTE
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
 from interlink_common.model.codec import packed_stub
@@ -23,7 +25,7 @@ from interlink_htcondor.settings import HTCondorSettings, TenantSettings
 
 Description = dict[str, str]
 
-KIBIBYTE, MEBIBYTE = 1024, 1024 * 1024
+KIBIBYTE = 1024
 STOP_MARGIN_SECONDS = 30
 """What podrunner may take beyond the grace to tell how the pod ended."""
 LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)"
@@ -66,7 +68,7 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "job_max_vacate_time": f"{GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
         "request_cpus": str(cpus(pod, settings)),
         "request_memory": str(mebibytes(pod, settings)),
-        "request_disk": str(math.ceil((pod.size.ephemeral_storage_bytes or job.default_disk_bytes) / KIBIBYTE)),
+        "request_disk": str(math.ceil(disk_bytes(pod, job) / KIBIBYTE)),
         "priority": str(job.priority if tenant.priority is None else tenant.priority),
         "My.WantIOProxy": "true",
         "My.WantGracefulRemoval": "true",
@@ -120,12 +122,13 @@ def on_eviction(pod: Workload, settings: HTCondorSettings) -> str:
 
 
 def cpus(pod: Workload, settings: HTCondorSettings) -> int:
-    millis = pod.size.cpu_millis or settings.job.default_cpu_millis
-    return math.ceil(millis / 1000) if settings.job.cpus == "up" else max(millis // 1000, 1)
+    if settings.job.cpus == "up":
+        return cpus_rounded_up(pod, settings.job)
+    return max((pod.size.cpu_millis or settings.job.default_cpu_millis) // 1000, 1)
 
 
 def mebibytes(pod: Workload, settings: HTCondorSettings) -> int:
-    return math.ceil(((pod.size.memory_bytes or settings.job.default_memory_bytes) + settings.job.runner_memory_bytes) / MEBIBYTE)
+    return math.ceil(memory_bytes(pod, settings.job) / MEBIBYTE)
 
 
 def requirements(pod: Workload, settings: HTCondorSettings) -> Iterator[str]:

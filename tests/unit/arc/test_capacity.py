@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interlink_arc import capacity
+from interlink_arc.backend import ArcBackend
 from interlink_common.backend import NodeCapacity
 from tests.unit.arc.pods import settings
 
@@ -21,13 +22,16 @@ def service(**manager: Any) -> dict[str, Any]:
 KINDS = {"ExecutionEnvironment": [{"MainMemorySize": "1000", "TotalInstances": "3"}, {"MainMemorySize": "999999999"}]}
 
 
-def test_capacity_as_published_or_fixed() -> None:
+def test_capacity_as_published() -> None:
     told = [service(TotalLogicalCPUs="16", ExecutionEnvironments=KINDS), service(TotalSlots="4"), {"Domains": []}]
     gpus = {"devices": {"nvidia.com/gpu": {"capacity": 4}, "a/b": {}}}
     assert capacity.offered(told, settings(**gpus)) == NodeCapacity(20_000, 3000 * 2**20, 1000, {"nvidia.com/gpu": 4})
     assert capacity.offered([], settings()) == NodeCapacity(None, None, 1000, {})
-    fixed = {"capacity": {"source": "fixed", "cpu_millis": 7, "pods": 3}}
-    assert capacity.offered(told, settings(**fixed)) == NodeCapacity(7, None, 3, {})
+
+
+async def test_fixed_capacity_is_not_asked_for() -> None:
+    fixed = {"capacity": {"source": "fixed", "cpu_millis": 7, "pods": 3}, "devices": {"nvidia.com/gpu": {"capacity": 4}}}
+    assert await ArcBackend(settings(**fixed)).capacity() == NodeCapacity(7, None, 3, {"nvidia.com/gpu": 4})
 
 
 def test_what_an_element_says_of_itself() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from interlink_arc import states
-from interlink_arc.states import JobKnowledge
-from interlink_common.batchsystem.story import Story, Told
+from interlink_arc.states import ArcJob
+from interlink_common.batchsystem.reports import CurrentRun, EarlierRuns, Runs
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.model.workload import Container
 from interlink_common.podrunner.exitcodes import NO_RUNTIME
@@ -21,12 +21,11 @@ ALIVE = PodReport((ContainerReport("main", Running(1.0)), ContainerReport("side"
 DONE = PodReport((ContainerReport("main", Terminated(0)), ContainerReport("side", Terminated(0))), finished=True)
 
 
-def said(state: str, **known: Any) -> PodReport | None:
-    return states.report(POD, URL, state, JobKnowledge(**known))
+def said(state: str, current: CurrentRun | None = None, earlier: EarlierRuns | None = None, **known: Any) -> PodReport:
+    return states.report(POD, ArcJob(URL, state, **known), Runs(current or CurrentRun(), earlier or EarlierRuns()))
 
 
-def waits(report: PodReport | None) -> tuple[str, str]:
-    assert report is not None
+def waits(report: PodReport) -> tuple[str, str]:
     assert not report.finished
     [entry] = {(entry.state.reason, entry.state.message) for entry in report.containers if isinstance(entry.state, Waiting)}
     return entry
@@ -56,17 +55,9 @@ def test_what_waits(state: str, reason: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "EXITINGLRMS", "OTHER", "EXECUTED", "FINISHING", "KILLING", "BRANDNEW"])
-def test_podrunners_word_counts_and_is_the_end_only_when_it_says_so(state: str) -> None:
-    assert said(state, told=Told(ALIVE)) == ALIVE
-    assert said(state, told=Told(replace(DONE, finished=False))) == replace(DONE, finished=False)
-    assert said(state, told=Told(DONE, ended=True)) == DONE
-
-
-@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "KILLED", "WIPED"])
-def test_nothing_is_said_of_an_ended_job_until_its_stream_is_read(state: str) -> None:
-    assert said(state, told=Told(ALIVE)) is None
-    assert said(state, told=Told(DONE, ended=True)) == DONE
-    assert said(states.UNSEEN, told=Told(ALIVE)) is None
+def test_podrunners_report_counts_as_long_as_the_job_is_not_over(state: str) -> None:
+    assert said(state, CurrentRun(ALIVE)) == ALIVE
+    assert said(state, CurrentRun(replace(DONE, finished=False))) == replace(DONE, finished=False)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +66,6 @@ def test_nothing_is_said_of_an_ended_job_until_its_stream_is_read(state: str) ->
         ("FINISHED", {}, "JobFailed", 137, f"job {URL} ended, and told nothing of the containers"),
         ("KILLED", {}, "JobKilled", 137, f"job {URL} was killed"),
         ("WIPED", {}, "JobWiped", 137, f"job {URL} was wiped by its computing element before it was known how it ended"),
-        (states.GONE, {}, "JobWiped", 137, f"job {URL} was wiped by its computing element before it was known how it ended"),
         ("FAILED", {}, "JobFailed", 137, f"job {URL} failed: the computing element does not tell why"),
         ("FAILED", {"failure": "Job is canceled by external request"}, "JobKilled", 137, "Job is canceled by external request"),
         ("FAILED", {"failure": "LRMS error: (271) job killed: walltime"}, "DeadlineExceeded", 137, "job killed: walltime"),
@@ -91,13 +81,12 @@ def test_nothing_is_said_of_an_ended_job_until_its_stream_is_read(state: str) ->
         ),
         ("FAILED", {"failure": "LRMS error: (9)", "exit_code": 9}, "JobFailed", 9, "LRMS error: (9)"),
         ("FAILED", {"exit_code": NO_RUNTIME}, "JobFailed", NO_RUNTIME, "the worker node has none of the configured container runtimes"),
-        ("FAILED", {"told": Told(cause="no Python here")}, "JobFailed", 137, "no Python here"),
-        ("FINISHED", {"told": Told(cause="no Python here")}, "JobFailed", 137, "no Python here"),
+        ("FAILED", {"current": CurrentRun(cause="no Python here")}, "JobFailed", 137, "no Python here"),
+        ("FINISHED", {"current": CurrentRun(cause="no Python here")}, "JobFailed", 137, "no Python here"),
     ],
 )
 def test_what_has_failed(state: str, known: dict[str, Any], reason: str, code: int, words: str) -> None:
-    report = said(state, is_read=True, **known)
-    assert report is not None
+    report = said(state, **known)
     assert report.finished
     for entry in report.containers:
         assert isinstance(entry.state, Terminated)
@@ -106,18 +95,16 @@ def test_what_has_failed(state: str, known: dict[str, Any], reason: str, code: i
 
 
 def test_what_had_ended_by_itself_stays_and_earlier_runs_are_restarts() -> None:
-    story = Story({"main": 2}, {"main": Terminated(137, "Evicted", "why", 1.0)})
-    report = said("FAILED", told=Told(ALIVE), story=story, is_read=True)
-    assert report is not None
+    earlier = EarlierRuns({"main": 2}, {"main": Terminated(137, "Evicted", "why", 1.0)})
+    report = said("FAILED", CurrentRun(ALIVE), earlier=earlier)
     main, side = report.containers
     assert side.state == ALIVE.containers[1].state
-    assert (main.restart_count, main.last_state) == (2, story.last["main"])
+    assert (main.restart_count, main.last_state) == (2, earlier.last["main"])
     assert isinstance(main.state, Terminated)
     assert main.state.started_at == 1.0
 
 
 def test_success_is_only_podrunners_to_tell() -> None:
     """Somebody ended the job between the containers' end and podrunner's word on it."""
-    report = said("FAILED", told=Told(replace(DONE, finished=False)), failure="Job is canceled by external request", is_read=True)
-    assert report is not None
+    report = said("FAILED", CurrentRun(replace(DONE, finished=False)), failure="Job is canceled by external request")
     assert {entry.state.exit_code for entry in report.containers if isinstance(entry.state, Terminated)} == {137}

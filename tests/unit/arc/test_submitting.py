@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from interlink_arc.delegations import Delegations
-from interlink_arc.pods import Pod
-from interlink_arc.sites import Site, Sites
-from interlink_arc.submitting import Submitting
+from interlink_arc.backend import ArcBackend
+from interlink_arc.sites import Site
 from interlink_arc.translate import describe
 from interlink_common.backend import FoundJob
-from interlink_common.batchsystem.journal import Journal
 from interlink_common.errors import BackendUnavailable
 from interlink_common.model.codec import stub
 from interlink_common.model.workload import Workload
@@ -56,11 +52,10 @@ class Remembering:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Submitting, Site, Remembering, dict[str, Pod]]:
-    made = settings(state_dir=tmp_path, ces={"one": {"url": URL}})
-    sites, pods = Sites(made), dict[str, Pod]()
-    site = sites.of("default", "one")
-    return Submitting(made, sites, Delegations(tmp_path / "delegations.json"), pods), site, Remembering(site, monkeypatch), pods
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ArcBackend, Site, Remembering]:
+    backend = ArcBackend(settings(state_dir=tmp_path, ces={"one": {"url": URL}}))
+    site = backend._sites.of("default", "one")
+    return backend, site, Remembering(site, monkeypatch)
 
 
 def described(workload: Workload, instance: str = "here") -> str:
@@ -71,11 +66,9 @@ def numbered(number: int) -> Workload:
     return replace(a_pod(), uid=f"uid-{number}")
 
 
-async def test_what_an_inventory_finds_and_what_it_ends(
-    world: tuple[Submitting, Site, Remembering, dict[str, Pod]], tmp_path: Path
-) -> None:
-    submitting, site, element, pods = world
-    pods["uid-5"] = Pod(numbered(5), site, "e", Journal(tmp_path / "5"), time.monotonic())
+async def test_what_an_inventory_finds_and_what_it_ends(world: tuple[ArcBackend, Site, Remembering]) -> None:
+    backend, site, element = world
+    backend._take_on(numbered(5), f"{URL}/e")
     element.jobs = {
         "a": ("RUNNING", described(numbered(1))),
         "b": ("PREPARING", described(numbered(2))),  # killed between the submit and the upload
@@ -84,26 +77,26 @@ async def test_what_an_inventory_finds_and_what_it_ends(
         "e": ("RUNNING", described(numbered(5))),
         "f": ("RUNNING", described(numbered(5))),  # a second one, of a submit whose answer came late
     }
-    found = await submitting.inventory()
+    found = await backend.inventory()
     assert sorted(found, key=lambda job: job.pod_uid) == [
         FoundJob("uid-1", f"{URL}/a", stub(numbered(1))),
         FoundJob("uid-5", f"{URL}/e", numbered(5)),
     ]
     assert set(element.jobs) == {"a", "c", "d", "e"}
-    assert site.strangers == {"c", "d"}
+    assert site.foreign == {"c", "d"}
     element.calls.clear()
     del element.jobs["d"]
-    await submitting.inventory()
+    await backend.inventory()
     assert element.calls == {"states": 1, "ids": 1, "diagnose": 1}, (
-        "strangers are looked at once, and a state is never asked for job by job"
+        "foreign jobs are looked at once, and a state is never asked for job by job"
     )
-    assert site.strangers == {"c"}
+    assert site.foreign == {"c"}
 
 
 async def test_a_directory_is_kept_until_it_is_known_what_came_of_its_submit(
-    world: tuple[Submitting, Site, Remembering, dict[str, Pod]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: tuple[ArcBackend, Site, Remembering], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submitting, site, _, _ = world
+    backend, site, _ = world
     for name, url in (("tried", URL), ("elsewhere", "https://gone.test/arex")):
         (tmp_path / "pods" / name).mkdir(parents=True)
         (tmp_path / "pods" / name / "tried").write_text(url)
@@ -114,7 +107,7 @@ async def test_a_directory_is_kept_until_it_is_known_what_came_of_its_submit(
     with monkeypatch.context() as patched:
         patched.setattr(site.element, "ids", away)
         with pytest.raises(BackendUnavailable):
-            await submitting.inventory()
+            await backend.inventory()
         assert len(list((tmp_path / "pods").iterdir())) == 2
-    assert await submitting.inventory() == []
+    assert await backend.inventory() == []
     assert list((tmp_path / "pods").iterdir()) == []

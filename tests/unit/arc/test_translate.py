@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from interlink_arc.translate import Choice, choice, describe, read_mark, wants_cvmfs
+from interlink_arc.translate import Choice, choice, describe, marked, wants_cvmfs
 from interlink_common.errors import Refused
 from interlink_common.model.codec import packed_stub, stub
 from interlink_common.model.workload import Container, CvmfsVolume, Placement, Resources, Workload
@@ -32,7 +32,7 @@ PLAIN_RESOURCES = (
 def expected(pod: Workload, resources: str = PLAIN_RESOURCES, *, priority: str = "", delegation: str = "") -> str:
     return (
         f"<ActivityDescription {SPACE}><ActivityIdentification><Name>interlink-{UID}</Name>"
-        f"<Description>interlink here {packed_stub(pod)}</Description></ActivityIdentification>"
+        f"<Description>interlink:here:{packed_stub(pod)}</Description></ActivityIdentification>"
         f"<Application><Executable><Path>start.sh</Path></Executable><Error>podrunner.err</Error>{priority}</Application>"
         f"<Resources>{resources}</Resources>{STAGING.format(delegation=delegation)}</ActivityDescription>"
     )
@@ -120,23 +120,23 @@ def test_no_byte_of_a_pod_is_in_its_description_and_its_stub_comes_back(name: st
     pod = replace(a_pod(container), name=name, namespace=name, labels={label: label}, annotations={label: label})
     made = describe(pod, "", settings()).decode()
     assert made == expected(pod)
-    assert read_mark(made, "here") == stub(pod)
-    assert read_mark(made, "elsewhere") is None
+    assert marked(made, "here") == stub(pod)
+    assert marked(made, "elsewhere") is None
 
 
 @given(st.text())
 def test_an_instance_may_have_any_name(instance: str) -> None:
     made = describe(a_pod(), "", settings(instance=instance)).decode()
     ET.fromstring(made)
-    assert read_mark(made, instance or str(settings(instance=instance).instance)) == stub(a_pod())
+    assert marked(made, instance or str(settings(instance=instance).instance)) == stub(a_pod())
 
 
-FOREIGN = "<a><ActivityIdentification><Description>interlink here AAAA</Description></ActivityIdentification></a>"
+FOREIGN = "<a><ActivityIdentification><Description>interlink:here:AAAA</Description></ActivityIdentification></a>"
 
 
 @pytest.mark.parametrize("description", ["", "<", "<a/>", FOREIGN])
 def test_what_is_not_ours(description: str) -> None:
-    assert read_mark(description, "here") is None
+    assert marked(description, "here") is None
 
 
 @pytest.mark.parametrize(

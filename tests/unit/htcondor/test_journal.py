@@ -10,7 +10,7 @@ import pytest
 
 from interlink_common.backend import LogQuery
 from interlink_common.batchsystem.logs import read_log
-from interlink_common.batchsystem.story import Told
+from interlink_common.batchsystem.reports import CurrentRun
 from interlink_common.errors import NotFound
 from interlink_common.jobbundle.bundle import build
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
@@ -52,7 +52,7 @@ def test_chunks_count_as_far_as_the_news_tells_of_them(tmp_path: Path) -> None:
     put(journal, 7, 2, line("half"))
     (journal.submit_directory / "pod.json").write_text("a fetch brings it back")
     assert journal.take(News(7, 1, 100))
-    assert (journal.taken(7), journal.told) == (1, Told(ALIVE))
+    assert (journal.taken(7), journal.runs.current) == (1, CurrentRun(ALIVE))
     assert not (journal.submit_directory / "pod.json").exists()
     assert not journal.take(News(7, 1, 100))
     assert journal.take(News(7, 1, 100), all_of_it=True)
@@ -72,33 +72,33 @@ def test_only_podrunners_own_last_word_ends_the_pod(tmp_path: Path) -> None:
     put(journal, 7, 1, ReportChanged(DONE, 1))
     put(journal, 7, 2, End(DONE, STOPPED, "the batch system ended the job", 2))
     journal.take(News(7, 2, 1))
-    assert journal.told == Told(DONE, ended=False, cause="the batch system ended the job")
+    assert journal.runs.current == CurrentRun(DONE, ended=False, cause="the batch system ended the job")
     put(journal, 7, 3, End(DONE, 3, "", 2))
     journal.take(News(7, 3, 1))
-    assert journal.told == Told(DONE, ended=True)
+    assert journal.runs.current == CurrentRun(DONE, ended=True)
 
 
 def test_why_nothing_could_be_started(tmp_path: Path) -> None:
     journal = SpoolJournal(tmp_path)
     put(journal, 7, 1, Failed("no apptainer here", NO_RUNTIME, 1))
     journal.take(News(7, 1, 1))
-    assert journal.told == Told(cause="no apptainer here")
+    assert journal.runs.current == CurrentRun(cause="no apptainer here")
 
 
-def test_a_new_run_makes_a_story_of_the_old_one_and_a_restart_knows_it_again(tmp_path: Path) -> None:
+def test_a_new_run_makes_an_earlier_one_of_the_old_and_a_restart_knows_it_again(tmp_path: Path) -> None:
     journal = SpoolJournal(tmp_path)
     put(journal, 7, 1, line("one"), ReportChanged(ALIVE, 1))
     journal.take(News(7, 1, 1))
     journal.run_is_over("it was evicted")
     journal.run_is_over("said twice")
-    assert (journal.told, journal.story.attempts) == (Told(), {"main": 1})
+    assert (journal.runs.current, journal.runs.earlier.attempts) == (CurrentRun(), {"main": 1})
     put(journal, 7, 2, line("late"), ReportChanged(DONE, 1))
     put(journal, 8, 1, line("two"), ReportChanged(ALIVE, 1))
     journal.take(News(8, 1, 1))
     for known in (journal, SpoolJournal(tmp_path)):
-        assert (known.run, known.told, known.story.attempts) == (8, Told(ALIVE), {"main": 1})
+        assert (known.run, known.runs.current, known.runs.earlier.attempts) == (8, CurrentRun(ALIVE), {"main": 1})
         assert known.attempts("main") == [(7, 0), (8, 0)]
-    assert journal.story.last["main"].message == "it was evicted"
+    assert journal.runs.earlier.last["main"].message == "it was evicted"
 
 
 async def test_the_previous_run_has_a_log_also_where_it_said_nothing(tmp_path: Path) -> None:

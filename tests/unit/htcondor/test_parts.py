@@ -10,15 +10,17 @@ import pytest
 
 from interlink_common.backend import NodeCapacity
 from interlink_common.errors import BackendUnavailable, ConfigurationError
+from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, RUNNING, JobAd, News
+from interlink_htcondor.backend import HTCondorBackend
 from interlink_htcondor.capacity import offered
 from interlink_htcondor.client import answer, is_refusal
 from interlink_htcondor.identities import Identities, environment_of
 from interlink_htcondor.journal import SpoolJournal
 from interlink_htcondor.matching import count_ahead, why_unmatched
-from interlink_htcondor.pods import AGAIN_BYTES_PER_SECOND, Pod
+from interlink_htcondor.pods import REFETCH_BYTES_PER_SECOND, CondorPod
+from interlink_htcondor.process import ClientProcess
 from interlink_htcondor.settings import CredentialSettings, HoldSettings
-from interlink_htcondor.worker import Worker
 from tests.unit.htcondor.pods import a_pod, settings
 
 SLOTS: list[dict[str, Any]] = [
@@ -31,8 +33,11 @@ SLOTS: list[dict[str, Any]] = [
 def test_a_partitionable_slot_counts_whole() -> None:
     devices = {"custom": {"intel.com/fpga": "FPGAs"}}
     assert offered(SLOTS, settings(devices=devices)) == NodeCapacity(9000, 1124 * 2**20, 1000, {"nvidia.com/gpu": 2, "intel.com/fpga": 1})
+
+
+async def test_fixed_capacity_is_not_asked_for() -> None:
     fixed = {"source": "fixed", "cpu_millis": 5, "devices": {"nvidia.com/gpu": 1}, "pods": 3}
-    assert offered(SLOTS, settings(capacity=fixed)) == NodeCapacity(5, None, 3, {"nvidia.com/gpu": 1})
+    assert await HTCondorBackend(settings(capacity=fixed)).capacity() == NodeCapacity(5, None, 3, {"nvidia.com/gpu": 1})
 
 
 def job(number: int, status: int = IDLE, **fields: Any) -> JobAd:
@@ -75,10 +80,9 @@ def test_why_a_job_waits(ad: JobAd, reason: str) -> None:
         ("release", {"HoldReasonCode": 34, "NumHolds": 1, "ServerTime": 9999}, False, False),
     ],
 )
-def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any], fails: bool, due: bool) -> None:
-    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, HELD, EnteredCurrentStatus=100, **fields))
-    holds = HoldSettings(policy=policy)
-    assert (pod.fails_held(holds), pod.is_due_for_release(holds)) == (fails, due)
+def test_the_policy_on_holds(policy: Any, fields: dict[str, Any], fails: bool, due: bool) -> None:
+    held, holds = job(1, HELD, EnteredCurrentStatus=100, **fields), HoldSettings(policy=policy)
+    assert (states.fails_held(held, holds), states.is_due_for_release(held, holds)) == (fails, due)
 
 
 @pytest.mark.parametrize(
@@ -90,21 +94,21 @@ def test_the_policy_on_holds(tmp_path: Path, policy: Any, fields: dict[str, Any]
         ("7:2:100:0:0", News(7, 1, 50), 0.0, True),
         ("7:2:100:0:40", News(7, 1, 60), 0.0, True),
         ("8:2:100:0:0", News(7, 9, 900), 0.0, True),
-        (f"7:2:{8 * AGAIN_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * AGAIN_BYTES_PER_SECOND), 7.9, False),
-        (f"7:2:{8 * AGAIN_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * AGAIN_BYTES_PER_SECOND), 8.0, True),
+        (f"7:2:{8 * REFETCH_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * REFETCH_BYTES_PER_SECOND), 7.9, False),
+        (f"7:2:{8 * REFETCH_BYTES_PER_SECOND + 1}:0:0", News(7, 1, 8 * REFETCH_BYTES_PER_SECOND), 8.0, True),
     ],
 )
 def test_what_is_here_already_is_fetched_again_for_as_much_that_is_new_or_after_a_while(
     tmp_path: Path, news: str, fetched: News, seconds: float, worth: bool
 ) -> None:
-    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, RUNNING, InterLinkNews=news))
-    pod.took(fetched, 100.0)
+    pod = CondorPod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, row=job(1, RUNNING, InterLinkNews=news))
+    pod.fetched, pod.fetched_at = fetched, 100.0
     assert pod.is_worth_a_fetch(100.0 + seconds) is worth
 
 
 def test_a_completed_job_is_fetched_whatever_it_costs(tmp_path: Path) -> None:
-    pod = Pod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, ad=job(1, COMPLETED, InterLinkNews="7:2:100:0:0"))
-    pod.took(News(7, 1, 99), 100.0)
+    pod = CondorPod(a_pod(), "1.0", SpoolJournal(tmp_path), since=0.0, row=job(1, COMPLETED, InterLinkNews="7:2:100:0:0"))
+    pod.fetched, pod.fetched_at = News(7, 1, 99), 100.0
     assert pod.is_worth_a_fetch(100.0)
 
 
@@ -144,12 +148,12 @@ async def test_a_second_plugin_waits_for_the_processes_of_the_first(tmp_path: Pa
 
 
 async def test_a_pool_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    worker = Worker("test", ("127.0.0.1:1", "nobody"), {"CONDOR_CONFIG": "/dev/null", "PATH": "/bin"}, None)
+    process = ClientProcess("test", ("127.0.0.1:1", "nobody"), {"CONDOR_CONFIG": "/dev/null", "PATH": "/bin"}, None)
     with pytest.raises(BackendUnavailable, match="HTCondor pool"):
-        await worker.call("versions", timeout_seconds=30)
+        await process.call("versions", timeout_seconds=30)
     with pytest.raises(BackendUnavailable, match="did not answer in time"):
-        await worker.call("versions", timeout_seconds=0.0)
-    await worker.close()
+        await process.call("versions", timeout_seconds=0.0)
+    await process.close()
 
 
 def test_every_exception_of_the_sdk_is_told_and_only_a_submit_is_refused() -> None:

@@ -1,17 +1,18 @@
-"""The table: what is said of a pod for each state of its job, and for each code of a hold."""
+"""The table: what is reported of a pod for each state of its job, and for each code of a hold."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from interlink_common.batchsystem.story import Story, Told, after_run
+from interlink_common.batchsystem.reports import CurrentRun, EarlierRuns, Runs, after_run
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.model.workload import Container
 from interlink_htcondor import states
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT, JobAd
-from interlink_htcondor.states import HOLD_CODES, QueueKnowledge
+from interlink_htcondor.states import HOLD_CODES
 from tests.unit.htcondor.pods import a_pod
 
 POD = a_pod(Container("main", "busybox:1.36"), Container("other", "busybox:1.36"))
@@ -29,48 +30,43 @@ def said(made: PodReport) -> tuple[Any, bool]:
 
 
 WAITING = [
-    (job(IDLE), QueueKnowledge(), Waiting("Queued", "job 7.1 waits in the queue")),
-    (job(IDLE), QueueKnowledge(ahead=2), Waiting("Queued", "job 7.1 waits in the queue, 2 of this node’s jobs ahead")),
+    (job(IDLE), Waiting("Queued", "job 7.1 waits in the queue")),
+    (replace(job(IDLE), ahead=2), Waiting("Queued", "job 7.1 waits in the queue, 2 of this node’s jobs ahead")),
     (
-        job(IDLE),
-        QueueKnowledge(unmatched="no slot of the pool has 64 cpus, the largest has 8"),
+        replace(job(IDLE), unmatched="no slot of the pool has 64 cpus, the largest has 8"),
         Waiting("Queued", "job 7.1 waits in the queue, no slot of the pool has 64 cpus, the largest has 8"),
     ),
     (
         job(IDLE, NumShadowStarts=1, LastRemoteHost="slot1_1@node7", VacateReason="claim preempted"),
-        QueueKnowledge(),
         Waiting("Queued", "job 7.1 waits in the queue, it runs again because it was evicted from node7: claim preempted"),
     ),
-    (job(RUNNING, RemoteHost="slot1@node7"), QueueKnowledge(), Waiting("ContainerCreating", "job 7.1 starts on node7")),
+    (job(RUNNING, RemoteHost="slot1@node7"), Waiting("ContainerCreating", "job 7.1 starts on node7")),
     (
         job(RUNNING, RemoteHost="slot1@node7", TransferringInput=True),
-        QueueKnowledge(),
         Waiting("ContainerCreating", "job 7.1 sends its files to node7"),
     ),
-    (job(SUSPENDED, RemoteHost="slot1@node7"), QueueKnowledge(Told(ALIVE)), Waiting("Suspended", "job 7.1 is suspended on node7")),
-    (job(HELD, HoldReasonCode=16), QueueKnowledge(), Waiting("Queued", "the files of job 7.1 are on the way to the schedd")),
+    (job(SUSPENDED, RemoteHost="slot1@node7"), Waiting("Suspended", "job 7.1 is suspended on node7")),
+    (job(HELD, HoldReasonCode=16), Waiting("Queued", "the files of job 7.1 are on the way to the schedd")),
     (
         job(HELD, HoldReasonCode=13, HoldReasonSubCode=2, HoldReason="no such file"),
-        QueueKnowledge(),
         Waiting("JobHeld", "job 7.1 is held: its input could not be transferred (code 13, subcode 2): no such file"),
     ),
-    (job(HELD, HoldReasonCode=999), QueueKnowledge(), Waiting("JobHeld", "job 7.1 is held: held (code 999, subcode 0): ")),
-    (job(99), QueueKnowledge(), Waiting("Unknown", "HTCondor tells the unknown state 99")),
+    (job(HELD, HoldReasonCode=999), Waiting("JobHeld", "job 7.1 is held: held (code 999, subcode 0): ")),
+    (job(99), Waiting("Unknown", "job 7.1 is in the unknown state 99")),
 ]
 
 
-@pytest.mark.parametrize(("ad", "known", "expected"), WAITING)
-def test_what_waits(ad: JobAd, known: QueueKnowledge, expected: Waiting) -> None:
-    made = states.report(POD, ad, known)
+@pytest.mark.parametrize(("ad", "expected"), WAITING)
+def test_what_waits(ad: JobAd, expected: Waiting) -> None:
+    made = states.report(POD, ad, Runs())
     assert [entry.state for entry in made.containers] == [expected, expected]
     assert not made.finished
 
 
 @pytest.mark.parametrize("status", [RUNNING, TRANSFERRING_OUTPUT])
 def test_what_runs_is_what_podrunner_tells_and_is_not_over_before_its_last_word(status: int) -> None:
-    assert states.report(POD, job(status), QueueKnowledge(Told(ALIVE))) == ALIVE
-    assert said(states.report(POD, job(status), QueueKnowledge(Told(DONE)))) == (Terminated(3, "Error"), False)
-    assert states.report(POD, job(status), QueueKnowledge(Told(DONE, ended=True))) == DONE
+    assert states.report(POD, job(status), Runs(CurrentRun(ALIVE))) == ALIVE
+    assert said(states.report(POD, job(status), Runs(CurrentRun(DONE)))) == (Terminated(3, "Error"), False)
 
 
 FAILED = [
@@ -96,7 +92,7 @@ FAILED = [
 
 @pytest.mark.parametrize(("ad", "expected"), FAILED)
 def test_what_has_failed_keeps_what_had_ended_by_itself(ad: JobAd, expected: Terminated) -> None:
-    made = states.report(POD, ad, QueueKnowledge(Told(ALIVE)))
+    made = states.report(POD, ad, Runs(CurrentRun(ALIVE)))
     assert [entry.state for entry in made.containers] == [expected, Terminated(0, "Completed", started_at=1.0)]
     assert made.finished
 
@@ -105,41 +101,40 @@ def test_nothing_that_podrunner_did_not_end_is_a_success() -> None:
     """Somebody ends the job between the containers' end and podrunner's word on it."""
     zero = PodReport(tuple(ContainerReport(name, Terminated(0)) for name in ("main", "other")), finished=True)
     for ad, _ in FAILED:
-        made = states.report(POD, ad, QueueKnowledge(Told(zero)))
+        made = states.report(POD, ad, Runs(CurrentRun(zero)))
         assert all(isinstance(entry.state, Terminated) and entry.state.exit_code for entry in made.containers)
-    for history in (None, {"JobStatus": REMOVED}, {"JobStatus": COMPLETED, "ExitCode": 0}):
-        made = states.gone(POD, QueueKnowledge(Told(zero)), "7.1", history)
+    for last in (None, job(REMOVED), job(COMPLETED, ExitCode=0)):
+        made = states.gone(POD, "7.1", last, Runs(CurrentRun(zero)))
         assert all(isinstance(entry.state, Terminated) and entry.state.exit_code for entry in made.containers)
 
 
 @pytest.mark.parametrize(
-    ("history", "reason", "message"),
+    ("last", "reason", "message"),
     [
         (None, "JobLost", "job 7.1 is no longer in the queue, and nothing tells why"),
-        ({"JobStatus": 3, "RemoveReason": "by hand"}, "JobRemoved", "job 7.1 was removed: by hand"),
-        ({"JobStatus": 4, "ExitCode": 5}, "JobFailed", "job 7.1 ended with code 5: it told nothing of the containers"),
+        (job(REMOVED, RemoveReason="by hand"), "JobRemoved", "job 7.1 was removed: by hand"),
+        (job(COMPLETED, ExitCode=5), "JobFailed", "job 7.1 ended with code 5: it told nothing of the containers"),
     ],
 )
-def test_a_job_that_left_the_queue(history: dict[str, object] | None, reason: str, message: str) -> None:
-    state, finished = said(states.gone(POD, QueueKnowledge(), "7.1", history))
+def test_a_job_that_left_the_queue(last: JobAd | None, reason: str, message: str) -> None:
+    state, finished = said(states.gone(POD, "7.1", last, Runs()))
     assert (state.reason, state.message, finished) == (reason, message, True)
-    assert states.gone(POD, QueueKnowledge(Told(DONE, ended=True)), "7.1", history) == DONE
 
 
 @pytest.mark.parametrize("code", HOLD_CODES)
 def test_a_hold_fails_the_pod_only_where_it_is_final_or_the_policy_gives_up(code: int) -> None:
     ad = job(HELD, HoldReasonCode=code, HoldReason="why")
-    assert states.report(POD, ad, QueueKnowledge()).finished == (code in states.FINAL_HOLDS)
-    assert states.report(POD, ad, QueueKnowledge(fails_held=True)).finished
+    assert states.report(POD, ad, Runs()).finished == (code in states.FINAL_HOLDS)
+    assert states.report(POD, replace(ad, fails_held=True), Runs()).finished
 
 
 def test_runs_that_were_evicted_count_as_restarts() -> None:
-    story = after_run(Story(), ALIVE, "it was evicted from node7")
-    story = after_run(story, ALIVE, "it was evicted from node8")
-    made = states.report(POD, job(RUNNING), QueueKnowledge(Told(ALIVE), story))
+    earlier = after_run(EarlierRuns(), ALIVE, "it was evicted from node7")
+    earlier = after_run(earlier, ALIVE, "it was evicted from node8")
+    made = states.report(POD, job(RUNNING), Runs(CurrentRun(ALIVE), earlier))
     assert [entry.restart_count for entry in made.containers] == [2, 2]
     assert made.containers[0].last_state == Terminated(137, "Evicted", "it was evicted from node8", 5.0)
     assert made.containers[1].last_state == Terminated(0, "Completed", started_at=1.0)
-    assert after_run(story, None, "") is story
+    assert after_run(earlier, None, "") is earlier
     waiting = PodReport((ContainerReport("main", Waiting("ContainerCreating")),))
-    assert after_run(Story(), waiting, "") == Story()
+    assert after_run(EarlierRuns(), waiting, "") == EarlierRuns()

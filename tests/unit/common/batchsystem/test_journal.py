@@ -12,8 +12,8 @@ import pytest
 from interlink_common.backend import LogQuery
 from interlink_common.batchsystem import journal as journal_module
 from interlink_common.batchsystem.journal import Journal
-from interlink_common.batchsystem.logs import Follower, read_log
-from interlink_common.batchsystem.story import Story
+from interlink_common.batchsystem.logs import AttemptReader, read_log
+from interlink_common.batchsystem.reports import EarlierRuns
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
 from interlink_common.podrunner.events import LogLine, ReportChanged, StartedAgain, encode
 
@@ -40,20 +40,20 @@ async def test_whole_lines_are_kept_and_the_rest_comes_again(tmp_path: Path, ste
     while journal.size < len(STREAM):
         offset = journal.size
         width = step if journal.append(STREAM[offset : offset + width]) else width + step
-    assert journal.told.report == ALIVE
+    assert journal.runs.current.report == ALIVE
     assert b"".join((tmp_path / "log" / chunk.name).read_bytes() for chunk in journal.chunks) == STREAM
     assert await read(journal) == b"".join(b"line %d\n" % number for number in range(40))
 
 
-def test_a_follower_goes_on_within_a_chunk(tmp_path: Path) -> None:
+def test_a_reader_goes_on_within_a_chunk(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append(line("first"))
-    follower = Follower(journal, "main", 1, 0)
-    assert follower.fresh() == [(1_000_000_000, b"first\n")]
-    assert follower.fresh() == []
+    reader = AttemptReader(journal, "main", 1, 0)
+    assert reader.fresh() == [(1_000_000_000, b"first\n")]
+    assert reader.fresh() == []
     journal.append(line("second") + line("of another attempt", attempt=1))
     journal.append(line("third"))
-    assert [text for _, text in follower.fresh()] == [b"second\n", b"third\n"]
+    assert [text for _, text in reader.fresh()] == [b"second\n", b"third\n"]
 
 
 async def test_a_torn_line_at_the_end_goes_at_a_restart(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_job_that_was_started_again_is_another_run(tmp_path: Path, step:
     assert journal.attempts("main") == [(1, 0), (2, 0)]
     evicted = Terminated(137, "Evicted", "the job was evicted and ran again", 1.0)
     for known in (journal, Journal(tmp_path)):
-        assert known.story == Story({"main": 1}, {"main": evicted})
+        assert known.runs.earlier == EarlierRuns({"main": 1}, {"main": evicted})
         assert known.size == len(stream)
     assert await read(journal) == b"of the second\n"
 
@@ -100,7 +100,7 @@ def test_readers_in_other_threads_see_whole_lines_while_it_grows(tmp_path: Path,
                 assert len(found) >= seen
                 seen = len(found)
                 for run, attempt in found[-1:]:
-                    assert Follower(journal, "main", run, attempt).fresh() == [(1_000_000_000, b"%d\n" % attempt)]
+                    assert AttemptReader(journal, "main", run, attempt).fresh() == [(1_000_000_000, b"%d\n" % attempt)]
             growing.result()
     finally:
         sys.setswitchinterval(interval)

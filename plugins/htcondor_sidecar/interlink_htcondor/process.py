@@ -19,7 +19,7 @@ ANSWER_BYTES = 256 * 1024 * 1024
 START_SECONDS = 30.0
 
 
-class Worker:
+class ClientProcess:
     """One call at a time; the others wait. `environment` says who we are, `lock` is a descriptor that the process
     inherits, and with it what it locks."""
 
