@@ -16,11 +16,11 @@ from typing import Optional
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Container, RegistryCredential
-from interlink_common.podrunner import processes, within
+from interlink_common.podrunner import namespaces, processes
 from interlink_common.podrunner.config import RunnerConfig
+from interlink_common.podrunner.container_runtime import Bind, Launch, Program, StartFailure, run_in_thread, run_program
 from interlink_common.podrunner.images import INVALID, Image, attempts, cache_directory
-from interlink_common.podrunner.node import node_environment, own_program
-from interlink_common.podrunner.tool import Bind, Launch, Program, Refusal, run, run_in_thread
+from interlink_common.podrunner.processes import node_environment, own_program
 
 ENVIRONMENT_SCRIPT = "/.singularity.d/env/99-podrunner.sh"
 """Read by the runtime after the image's own scripts; the only way to give a container its HOME."""
@@ -35,9 +35,9 @@ LOCK_SECONDS = 0.2
 
 
 class Apptainer:
-    """`ContainerTool`. `program` is the path of apptainer or singularity, `directory` podrunner's own."""
+    """`ContainerRuntime`. `program` is the path of apptainer or singularity, `directory` podrunner's own."""
 
-    limits_itself = False
+    enforces_limits = False
 
     def __init__(self, name: str, program: str, config: RunnerConfig, directory: Path) -> None:
         self.name = name
@@ -50,10 +50,10 @@ class Apptainer:
 
     async def objection(self) -> str:
         try:
-            done = await run(Program((self._program, "--version"), self._environment()), CHECK_SECONDS)
+            done = await run_program(Program((self._program, "--version"), self._environment()), CHECK_SECONDS)
         except (OSError, asyncio.TimeoutError) as error:
             return str(error) or "it does not answer"
-        return "" if done.exit_code == 0 else done.last_words
+        return "" if done.exit_code == 0 else done.last_line
 
     async def pull(self, image: Image, container: Container, credentials: Sequence[RegistryCredential]) -> str:
         if image.is_local:
@@ -101,9 +101,9 @@ class Apptainer:
         new = file.with_suffix(f".{os.getpid()}.new")
         command = (self._program, "--silent", "pull", "--force", *insecure, str(new), image.source)
         try:
-            done = await run(Program(command, environment, directory=str(self._directory)), self._config.pull_timeout_seconds)
+            done = await run_program(Program(command, environment, directory=str(self._directory)), self._config.pull_timeout_seconds)
             if done.exit_code != 0:
-                return _fatal(done.errors.decode(errors="replace")) or done.last_words
+                return _fatal(done.errors.decode(errors="replace")) or done.last_line
             new.replace(file)
             return ""
         except asyncio.TimeoutError:
@@ -117,7 +117,9 @@ class Apptainer:
 
     async def _entry(self, location: str) -> Optional[tuple[tuple[str, ...], tuple[str, ...]]]:
         """ENTRYPOINT and CMD of an image that came from OCI; None for one of apptainer's own kind."""
-        done = await run(Program((self._program, "--silent", "inspect", "--runscript", location), self._environment()), CHECK_SECONDS)
+        done = await run_program(
+            Program((self._program, "--silent", "inspect", "--runscript", location), self._environment()), CHECK_SECONDS
+        )
         return entry_of(done.output.decode(errors="replace"))
 
     async def program(self, launch: Launch) -> Program:
@@ -171,19 +173,19 @@ class Apptainer:
         found = processes.namespace_init(pid)
         return None if found is None or processes.is_same_program(found, pid) else found
 
-    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
+    def exec_program(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
         environment = processes.environment(first_process)
-        told = within.request(command, environment, launch.container.working_dir or "/", join=first_process)
-        return Program(own_program("within"), node_environment(), told)
+        request = namespaces.encode_request(command, environment, launch.container.working_dir or "/", join=first_process)
+        return Program(own_program(namespaces.COMMAND), node_environment(), request)
 
-    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
-        words = _fatal(last_words) if exit_code == FAILED else ""
-        return Refusal(127 if "not found" in words or "no such file" in words else 128, words) if words else None
+    def start_failure(self, exit_code: int, stderr_end: str) -> Optional[StartFailure]:
+        words = _fatal(stderr_end) if exit_code == FAILED else ""
+        return StartFailure(127 if "not found" in words or "no such file" in words else 128, words) if words else None
 
-    async def was_out_of_memory(self, launch: Launch) -> bool:  # noqa: ARG002  it has no idea of memory
+    async def was_oom_killed(self, launch: Launch) -> bool:  # noqa: ARG002  it has no idea of memory
         return False
 
-    async def forget(self, launch: Launch) -> None:
+    async def remove_container(self, launch: Launch) -> None:
         """A container is gone with its processes."""
 
     def _environment(self) -> dict[str, str]:

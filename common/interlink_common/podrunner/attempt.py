@@ -15,27 +15,29 @@ from interlink_common.agent.runtime import AttemptStatus, StartError
 from interlink_common.lifecycle.interface import EXITED, RUNNING
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.cgroups import Cgroups, Group
+from interlink_common.podrunner.container_runtime import ContainerRuntime, Launch, Program
 from interlink_common.podrunner.events import STDERR, STDOUT
 from interlink_common.podrunner.logs import PodLog, Tail
-from interlink_common.podrunner.tool import ContainerTool, Launch, Program
 
 TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes: "Customizing the termination message"."""
 LAST_LINES_SECONDS = 5.0
-"""How long the end of the log is waited for, where the termination message is made of it."""
+"""How long podrunner waits for the end of the log where it becomes the termination message."""
 FIRST_PROCESS_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 
 class Attempt:
-    """`seen` is what the agent is told of it."""
+    """`status` is what the runtime reports to the agent."""
 
-    def __init__(self, launch: Launch, tool: ContainerTool, seen: AttemptStatus, message_file: Path, cgroups: Cgroups) -> None:
+    def __init__(
+        self, launch: Launch, container_runtime: ContainerRuntime, status: AttemptStatus, message_file: Path, cgroups: Cgroups
+    ) -> None:
         self.launch = launch
-        self.seen = seen
+        self.status = status
         self.ended = asyncio.Event()
         self.pumps: list[asyncio.Task[None]] = []
-        self._tool = tool
+        self._container_runtime = container_runtime
         self._message_file = message_file
         self._cgroups = cgroups
         self._group: Optional[Group] = None
@@ -47,8 +49,8 @@ class Attempt:
     async def start(self, program: Program, log: PodLog, on_end: Callable[[], None]) -> None:
         """Starts the program. Raises StartError with RunContainerError."""
         limits = self.launch.container.limits
-        self._group = None if self._tool.limits_itself else self._cgroups.make(self.launch.name, limits)
-        kills_before = self._kills()
+        self._group = None if self._container_runtime.enforces_limits else self._cgroups.make(self.launch.name, limits)
+        oom_kills_before = self._oom_kills()
         pipes = {STDOUT: os.pipe(), STDERR: os.pipe()}
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -69,13 +71,13 @@ class Attempt:
                 os.close(writing)
         if self._group is not None:
             self._group.enter(self._process.pid)
-        self.seen = replace(self.seen, state=RUNNING, started_at=time.time())
+        self.status = replace(self.status, state=RUNNING, started_at=time.time())
         for stream, (reading, _) in pipes.items():
             os.set_blocking(reading, False)
             tails = self._errors if stream == STDERR else self._tail
-            pump = log.pump(reading, self.seen.container, self.seen.attempt, stream, tails)
+            pump = log.pump(reading, self.status.container, self.status.attempt, stream, tails)
             self.pumps.append(asyncio.create_task(pump, name=f"log of {self.launch.name} {stream}"))
-        self._waiter = asyncio.create_task(self._wait(kills_before, on_end), name=f"end of {self.launch.name}")
+        self._waiter = asyncio.create_task(self._wait(oom_kills_before, on_end), name=f"end of {self.launch.name}")
         if program.stdin and self._process.stdin is not None:
             self._process.stdin.write(program.stdin)
             with contextlib.suppress(ConnectionError):
@@ -93,57 +95,57 @@ class Attempt:
         for _ in range(int(FIRST_PROCESS_SECONDS / POLL_SECONDS)):
             if self.ended.is_set():
                 return None
-            found = self._tool.first_process(self.launch, self.pid)
+            found = self._container_runtime.first_process(self.launch, self.pid)
             if found is not None:
                 return found
             await asyncio.sleep(POLL_SECONDS)
         return None
 
     async def signal(self, number: int) -> None:
-        """To the container's first process, as soon as it is there."""
+        """Sends the signal to the container's first process, as soon as there is one."""
         target = await self.first_process()
         if target is not None and not self.ended.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(target, number)
 
     async def kill(self) -> None:
-        """Everything of the attempt, at once."""
+        """Kills every process of the attempt at once."""
         if not self.ended.is_set():
             self._killed = True
             processes.kill_all(self.pid)
-            await self._tool.forget(self.launch)
+            await self._container_runtime.remove_container(self.launch)
 
     async def remove(self) -> None:
         """Kills it if it runs, and removes what is kept of it. Its log may still be on its way."""
         await self.kill()
         if self._waiter is not None:
             await asyncio.wait({self._waiter})
-        await self._tool.forget(self.launch)
+        await self._container_runtime.remove_container(self.launch)
 
-    async def _wait(self, kills_before: int, on_end: Callable[[], None]) -> None:
+    async def _wait(self, oom_kills_before: int, on_end: Callable[[], None]) -> None:
         assert self._process is not None
         code = await self._process.wait()
         finished_at = time.time()
         processes.kill_all(self.pid)
         exit_code = code if code >= 0 else 128 - code
-        seen = replace(self.seen, state=EXITED, finished_at=finished_at, exit_code=exit_code)
-        refusal = self._tool.refusal(exit_code, await self._last_words()) if exit_code else None
+        status = replace(self.status, state=EXITED, finished_at=finished_at, exit_code=exit_code)
+        refusal = self._container_runtime.start_failure(exit_code, await self._stderr_end()) if exit_code else None
         if refusal is not None:
-            seen = replace(seen, exit_code=refusal.exit_code, reason="ContainerCannotRun", message=refusal.message)
+            status = replace(status, exit_code=refusal.exit_code, reason="ContainerCannotRun", message=refusal.message)
         else:
-            out_of_memory = exit_code == 137 and not self._killed and await self._was_out_of_memory(kills_before)
-            seen = replace(seen, message=await self._message(exit_code), oom_killed=out_of_memory)
-        self.seen = seen
+            out_of_memory = exit_code == 137 and not self._killed and await self._was_oom_killed(oom_kills_before)
+            status = replace(status, message=await self._message(exit_code), oom_killed=out_of_memory)
+        self.status = status
         if self._group is not None:
             self._group.remove()
         self.ended.set()
         on_end()
 
-    async def _was_out_of_memory(self, kills_before: int) -> bool:
-        return self._kills() > kills_before or await self._tool.was_out_of_memory(self.launch)
+    async def _was_oom_killed(self, oom_kills_before: int) -> bool:
+        return self._oom_kills() > oom_kills_before or await self._container_runtime.was_oom_killed(self.launch)
 
-    def _kills(self) -> int:
-        return self._cgroups.kills() + (self._group.kills() if self._group is not None else 0)
+    def _oom_kills(self) -> int:
+        return self._cgroups.oom_kills() + (self._group.oom_kills() if self._group is not None else 0)
 
     async def _message(self, exit_code: int) -> str:
         try:
@@ -152,10 +154,10 @@ class Attempt:
         except OSError:
             written = b""
         if not written and exit_code and self.launch.container.termination_message_fallback:
-            return await self._last_words() + self._tail.text
+            return await self._stderr_end() + self._tail.text
         return written.decode(errors="replace")
 
-    async def _last_words(self) -> str:
+    async def _stderr_end(self) -> str:
         """The end of standard error, when all of it is read; a sink without room is not waited for."""
         await asyncio.wait(self.pumps, timeout=LAST_LINES_SECONDS)
         return self._errors.text

@@ -11,18 +11,18 @@ from typing import Optional
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Container, RegistryCredential
-from interlink_common.podrunner import processes, within
+from interlink_common.podrunner import namespaces, processes
 from interlink_common.podrunner.config import PROCESS
+from interlink_common.podrunner.container_runtime import Launch, Program, StartFailure
 from interlink_common.podrunner.images import Image
-from interlink_common.podrunner.node import USUAL_PATH, node_environment, own_program
-from interlink_common.podrunner.tool import Launch, Program, Refusal
+from interlink_common.podrunner.processes import USUAL_PATH, node_environment, own_program
 
 
 class BareProcess:
-    """`ContainerTool` without containers."""
+    """`ContainerRuntime` without containers."""
 
     name = PROCESS
-    limits_itself = False
+    enforces_limits = False
 
     def __init__(self) -> None:
         self._may_mount = os.geteuid() == 0 or processes.has_user_namespaces()
@@ -44,32 +44,32 @@ class BareProcess:
             raise StartError("CreateContainerConfigError", words)
         for name in ("root", "work"):
             (launch.directory / name).mkdir(exist_ok=True)
-        told = within.request(
+        request = namespaces.encode_request(
             container.command + (container.args or ()),
             {"PATH": USUAL_PATH, **launch.environment},
             container.working_dir or str(launch.directory / "work"),
             root=str(launch.directory / "root"),
             binds=[(bind.source, bind.target, bind.read_only) for bind in launch.binds if self._may_mount],
         )
-        return Program(own_program("within"), node_environment(), told, str(launch.directory))
+        return Program(own_program(namespaces.COMMAND), node_environment(), request, str(launch.directory))
 
     def first_process(self, launch: Launch, pid: int) -> Optional[int]:  # noqa: ARG002
         """It is podrunner's small program that becomes the command."""
-        return None if processes.arguments(pid) == own_program("within") else pid
+        return None if processes.arguments(pid) == own_program(namespaces.COMMAND) else pid
 
-    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
+    def exec_program(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
         directory = launch.container.working_dir or str(launch.directory / "work")
-        told = within.request(command, {"PATH": USUAL_PATH, **launch.environment}, directory, join=first_process)
-        return Program(own_program("within"), node_environment(), told)
+        request = namespaces.encode_request(command, {"PATH": USUAL_PATH, **launch.environment}, directory, join=first_process)
+        return Program(own_program(namespaces.COMMAND), node_environment(), request)
 
-    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
-        mark, told = within.COMPLAINT, last_words.strip().splitlines()[-1:]
-        if exit_code in (within.NOT_FOUND, within.CANNOT_EXECUTE) and told and told[0].startswith(mark):
-            return Refusal(exit_code, told[0][len(mark) :])
+    def start_failure(self, exit_code: int, stderr_end: str) -> Optional[StartFailure]:
+        prefix, last_line = namespaces.ERROR_PREFIX, stderr_end.strip().splitlines()[-1:]
+        if exit_code in (namespaces.NOT_FOUND, namespaces.CANNOT_EXECUTE) and last_line and last_line[0].startswith(prefix):
+            return StartFailure(exit_code, last_line[0][len(prefix) :])
         return None
 
-    async def was_out_of_memory(self, launch: Launch) -> bool:  # noqa: ARG002
+    async def was_oom_killed(self, launch: Launch) -> bool:  # noqa: ARG002
         return False
 
-    async def forget(self, launch: Launch) -> None:
+    async def remove_container(self, launch: Launch) -> None:
         """A process is gone when it has ended."""

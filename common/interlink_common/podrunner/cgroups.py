@@ -1,6 +1,6 @@
 """Limits of cpu and memory by cgroup, where the batch system lets us make some; else the job's own are all there are.
 
-Sources: cgroups(7), Linux "Control Group v2". Kubernetes: a container over its memory limit is killed as a whole and told as OOMKilled.
+Sources: cgroups(7), Linux "Control Group v2". Kubernetes: a container over its memory limit is killed as a whole and reported as OOMKilled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAF = "podrunner"
 
 @dataclass(frozen=True)
 class Group:
-    """One container's: a directory per hierarchy."""
+    """The cgroup of one container: a directory per hierarchy."""
 
     directories: tuple[Path, ...]
 
@@ -30,9 +30,9 @@ class Group:
             with contextlib.suppress(OSError):  # it has ended already
                 (directory / "cgroup.procs").write_text(str(pid))
 
-    def kills(self) -> int:
+    def oom_kills(self) -> int:
         """How many processes were killed for memory."""
-        return sum(_kills(directory) for directory in self.directories)
+        return sum(_oom_kills(directory) for directory in self.directories)
 
     def remove(self) -> None:
         for directory in self.directories:
@@ -67,9 +67,9 @@ class Cgroups:
                 made.append(directory)
         return Group(tuple(made)) if made else None
 
-    def kills(self) -> int:
+    def oom_kills(self) -> int:
         """How many processes of the whole job were killed for memory, as far as that can be seen."""
-        return sum(_kills(path) for kind, path in self._own.items() if kind in ("", "memory"))
+        return sum(_oom_kills(path) for kind, path in self._own.items() if kind in ("", "memory"))
 
 
 def own_groups(root: Path, process: str = "self") -> dict[str, Path]:
@@ -126,7 +126,7 @@ def _write(file: Path, value: str) -> None:
         file.write_text(value)
 
 
-def _kills(directory: Path) -> int:
+def _oom_kills(directory: Path) -> int:
     for name in ("memory.events", "memory.oom_control"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             for line in (directory / name).read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The event stream: how a pod on a worker node tells what happens. Written by podrunner, read by the plugins. Pure.
+"""The event stream of a pod on a worker node: podrunner writes it, the plugins read it. Pure.
 
 Append-only JSON lines, so that it may be cut anywhere and read again from the start of any line. Six kinds, each with `time` in unix
 nanoseconds:
@@ -7,8 +7,8 @@ nanoseconds:
     {"report": {...}, "time": ...}                      a whole PodReport, whenever it changes
     {"truncated": "main", "bytes": 1048576, "time": ...}   once: this much of the container's log was kept, the rest is dropped
     {"end": {"report": ..., "exit_code": 0, "cause": ""}, "time": ...}     the last line
-    {"failed": {"reason": "...", "exit_code": 242}, "time": ...}           the last line, if the pod could not be carried at all
-    {"again": true, "time": ...}                        the batch system started the job once more: all before is of an earlier run
+    {"failed": {"reason": "...", "exit_code": 242}, "time": ...}           the last line, if the pod could not be run at all
+    {"again": true, "time": ...}                        the batch system started the job again: all lines before are of an earlier run
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ReportChanged:
 
 @dataclass(frozen=True)
 class LogTruncated:
-    """The bound on the size of the stream was met: of the container's log, over all its attempts, `kept_bytes` are told."""
+    """The log reached its limit: of the container's log, over all its attempts, `kept_bytes` are in the stream."""
 
     container: str
     kept_bytes: int
@@ -72,7 +72,7 @@ class End:
 
 @dataclass(frozen=True)
 class Failed:
-    """No container was started: no Python (told by start.sh), a damaged bundle, no container runtime. `exit_code`: see exitcodes."""
+    """No container was started: no Python (start.sh says so), a damaged bundle, no container runtime. `exit_code`: see exitcodes."""
 
     reason: str
     exit_code: int

@@ -1,4 +1,4 @@
-"""What podrunner's own exit code says. Below 240 it is the pod's: 0, or that of the first container that failed."""
+"""What podrunner's exit code means. Below 240 it is the pod's: 0, or that of the first container that failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEANINGS = {
 
 
 def of_report(report: PodReport) -> int:
-    """0 if every main container ended with 0, else the code of the one that failed first; codes from 240 on are told as 239."""
+    """0 if every main container ended with 0, else the code of the one that failed first; codes from 240 on become 239."""
     failed = [entry.state for entry in report.containers if isinstance(entry.state, Terminated) and entry.state.exit_code != 0]
     if not failed:
         return 0

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from interlink_common.model.workload import Dns, Workload
-from interlink_common.podrunner.tool import Bind
+from interlink_common.podrunner.container_runtime import Bind
 
 HOSTS, RESOLV_CONF = "/etc/hosts", "/etc/resolv.conf"
 

@@ -1,4 +1,4 @@
-"""One job: its files, what podrunner is wrapped in, and how its end is told."""
+"""One job: its files, the programs that podrunner is wrapped in, and how its end is reported."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from typing import Any, Optional
 from interlink_common.model.codec import decode, from_json
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner import exitcodes, network
-from interlink_common.podrunner.carry import NoRuntime, carry
 from interlink_common.podrunner.chirp import ChirpSink
 from interlink_common.podrunner.config import CHIRP, CvmfsOptions, RunnerConfig
 from interlink_common.podrunner.events import Failed
-from interlink_common.podrunner.node import own_program, remove_if_there
+from interlink_common.podrunner.processes import own_program, remove_directory
 from interlink_common.podrunner.sinks import EVENTS_FILE, FileSink, Sink
+from interlink_common.podrunner.supervisor import NoContainerRuntime, run_pod
 
 INSIDE = "inside"
 INSIDE_PID = "podrunner.pid"
@@ -65,18 +65,18 @@ def read_file(directory: Path, name: str) -> bytes:
 async def _run(workload: Workload, config: RunnerConfig, directory: Path) -> int:
     sink = sink_of(config, directory)
     try:
-        return await carry(workload, config, directory, sink)
-    except NoRuntime as error:
-        remove_if_there(directory / "runtime")
+        return await run_pod(workload, config, directory, sink)
+    except NoContainerRuntime as error:
+        remove_directory(directory / "runtime")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.NO_RUNTIME]}: {error}", exitcodes.NO_RUNTIME)
-    except Exception as error:  # told before it ends, whatever it is
+    except Exception as error:  # whatever it is, the stream says so before podrunner ends
         log.exception("a mistake of podrunner's own")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.BROKEN]}: {type(error).__name__}", exitcodes.BROKEN)
 
 
 async def _fail(sink: Sink, reason: str, exit_code: int) -> int:
     log.error("%s", reason)
-    await sink.end(Failed(reason, exit_code, time.time_ns()))
+    await sink.write_end(Failed(reason, exit_code, time.time_ns()))
     return exit_code
 
 
@@ -121,7 +121,7 @@ def run_wrapped(wrapper: Sequence[str], directory: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, pass_on)
     code = child.wait()
-    remove_if_there(network.scratch(directory))
+    remove_directory(network.scratch(directory))
     if not (directory / INSIDE_PID).exists():
         reason = f"podrunner could not be started in {Path(wrapper[0]).name}: exit code {code}"
         return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), reason, exitcodes.BROKEN))

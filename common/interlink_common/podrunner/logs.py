@@ -59,7 +59,7 @@ class PodLog:
             tail.add(told.written)
         if events:
             async with self._sending:
-                await self._sink.logs(events)
+                await self._sink.write_logs(events)
 
     def _bounded(self, line: LogLine) -> Union[LogLine, LogTruncated, None]:
         """The line as long as there is room for it; the first without room becomes the mark that the log ends here."""

@@ -11,7 +11,7 @@ from typing import Optional
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Network
 from interlink_common.podrunner import processes
-from interlink_common.podrunner.node import node_environment, remove_if_there
+from interlink_common.podrunner.processes import node_environment, remove_directory
 
 MESH_ANNOTATION, TUNNEL_ANNOTATION = "slurm-job.vk.io/pre-exec", "interlink.eu/wstunnel-client-commands"
 BASH = "/bin/bash"
@@ -81,4 +81,4 @@ class Tunnels:
         if self._process is not None:
             processes.kill_all(self._process.pid)
             await self._process.wait()
-            remove_if_there(scratch(self._directory))
+            remove_directory(scratch(self._directory))

@@ -12,9 +12,9 @@ from interlink_common.model.images import DOCKER
 from interlink_common.model.workload import Container, RegistryCredential, Security
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.config import PODMAN, RunnerConfig
+from interlink_common.podrunner.container_runtime import CompletedProgram, Launch, Program, StartFailure, run_in_thread, run_program
 from interlink_common.podrunner.images import INVALID, Image, attempts, cache_directory
-from interlink_common.podrunner.node import node_environment
-from interlink_common.podrunner.tool import Done, Launch, Program, Refusal, run, run_in_thread
+from interlink_common.podrunner.processes import node_environment
 
 CHECK_SECONDS = 60.0
 PID_FILE = "pid"
@@ -23,10 +23,10 @@ PODMAN_FAILED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127
 
 
 class Podman:
-    """`ContainerTool`. `program` is its path; images and containers are in its own storage, or below the cache directory if one is set."""
+    """`ContainerRuntime`. Images and containers are in podman's own storage, or below the cache directory if one is set."""
 
     name = PODMAN
-    limits_itself = True
+    enforces_limits = True
 
     def __init__(self, program: str, config: RunnerConfig, directory: Path) -> None:
         self._config = config
@@ -38,7 +38,7 @@ class Podman:
             done = await self._run("info", "--format", "{{.Host.OCIRuntime.Name}}", timeout_seconds=CHECK_SECONDS)
         except (OSError, asyncio.TimeoutError) as error:
             return str(error) or "it does not answer"
-        return "" if done.exit_code == 0 else done.last_words
+        return "" if done.exit_code == 0 else done.last_line
 
     async def pull(self, image: Image, container: Container, credentials: Sequence[RegistryCredential]) -> str:
         if image.is_local:
@@ -71,7 +71,7 @@ class Podman:
                 login = ("login", "--username", credential.username, "--password-stdin", "--authfile", str(file), *options, image.registry)
                 done = await self._run(*login, stdin=credential.password.encode(), timeout_seconds=CHECK_SECONDS)
                 if done.exit_code != 0:
-                    return f"the login at {image.registry} failed: {done.last_words}"
+                    return f"the login at {image.registry} failed: {done.last_line}"
                 options += ["--authfile", str(file)]
             done = await self._run("pull", "--quiet", *options, name, timeout_seconds=seconds)
         except asyncio.TimeoutError:
@@ -79,12 +79,12 @@ class Podman:
         finally:
             if file.exists():
                 file.unlink()
-        return "" if done.exit_code == 0 else done.last_words
+        return "" if done.exit_code == 0 else done.last_line
 
     async def program(self, launch: Launch) -> Program:
         """Variables come in a file, so that they are in no list of processes; a file can hold no newlines, podman's secrets can."""
         container = launch.container
-        await self.forget(launch)
+        await self.remove_container(launch)
         options = ["--name", launch.name, "--network", "host", "--log-driver", "none", "--pull", "never", "--http-proxy=false"]
         options += ["--pidfile", str(launch.directory / PID_FILE)]
         options += ["--hostname", launch.hostname] if launch.hostname else []
@@ -122,7 +122,7 @@ class Podman:
             value = launch.environment[name].encode("utf-8", "surrogateescape")
             done = await self._run("secret", "create", secret, "-", stdin=value, timeout_seconds=CHECK_SECONDS)
             if done.exit_code != 0:
-                raise StartError("CreateContainerError", f"podman can not pass the variable {name}: {done.last_words}")
+                raise StartError("CreateContainerError", f"podman can not pass the variable {name}: {done.last_line}")
             options += ["--secret", f"{secret},type=env,target={name}"]
         return options
 
@@ -141,26 +141,26 @@ class Podman:
             return None
         return None if Path((processes.arguments(found) or ("",))[0]).name in RUNTIMES else found
 
-    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:  # noqa: ARG002
+    def exec_program(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:  # noqa: ARG002
         return Program((*self._base, "exec", launch.name, *command), node_environment())
 
-    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
-        lines = [line for line in last_words.splitlines() if line.startswith("Error: ")]
+    def start_failure(self, exit_code: int, stderr_end: str) -> Optional[StartFailure]:
+        lines = [line for line in stderr_end.splitlines() if line.startswith("Error: ")]
         if exit_code in (PODMAN_FAILED, CANNOT_EXECUTE, NOT_FOUND) and lines:
-            return Refusal(128 if exit_code == PODMAN_FAILED else exit_code, lines[-1][len("Error: ") :])
+            return StartFailure(128 if exit_code == PODMAN_FAILED else exit_code, lines[-1][len("Error: ") :])
         return None
 
-    async def was_out_of_memory(self, launch: Launch) -> bool:
+    async def was_oom_killed(self, launch: Launch) -> bool:
         done = await self._run("inspect", "--format", "{{.State.OOMKilled}}", launch.name, timeout_seconds=CHECK_SECONDS)
         return done.output.strip() == b"true"
 
-    async def forget(self, launch: Launch) -> None:
+    async def remove_container(self, launch: Launch) -> None:
         await self._run("rm", "--force", "--time", "0", "--ignore", launch.name, timeout_seconds=CHECK_SECONDS)
         for secret in _secrets(launch):
             await self._run("secret", "rm", secret, timeout_seconds=CHECK_SECONDS)
 
-    async def _run(self, *arguments: str, timeout_seconds: float, stdin: bytes = b"") -> Done:
-        return await run(Program((*self._base, *arguments), node_environment(), stdin), timeout_seconds)
+    async def _run(self, *arguments: str, timeout_seconds: float, stdin: bytes = b"") -> CompletedProgram:
+        return await run_program(Program((*self._base, *arguments), node_environment(), stdin), timeout_seconds)
 
 
 def user_option(security: Security) -> list[str]:

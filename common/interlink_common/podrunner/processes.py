@@ -1,4 +1,4 @@
-"""Processes of the node, from /proc: who belongs to whom, and an end for all of them."""
+"""Processes of the node: what to start them with, and from /proc who belongs to whom, and how to end them all."""
 
 from __future__ import annotations
 
@@ -6,10 +6,40 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Optional
 
+NEEDED = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "TZ", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+USUAL_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 PR_SET_CHILD_SUBREAPER = 36
+
+
+def node_environment() -> dict[str, str]:
+    """The part of the node's environment that a container runtime needs."""
+    found = {name: os.environ[name] for name in NEEDED if name in os.environ}
+    return {"PATH": USUAL_PATH, **found}
+
+
+def own_program(*arguments: str) -> tuple[str, ...]:
+    """The command that runs podrunner itself."""
+    return (sys.executable, "-I", "-S", "-B", sys.argv[0], *arguments)
+
+
+def find_program(name: str) -> Optional[str]:
+    """Where it is on the PATH, as shutil.which; that module alone would take a tenth of podrunner's start."""
+    paths = (Path(folder, name) for folder in os.environ.get("PATH", USUAL_PATH).split(":") if folder)
+    return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), None)
+
+
+def remove_directory(directory: Path) -> None:
+    """Removes the directory as far as that is possible."""
+    from shutil import rmtree  # noqa: PLC0415  needed at the end only: see find_program
+
+    rmtree(directory, ignore_errors=True)
 
 
 def adopt_orphans() -> None:
@@ -118,7 +148,7 @@ def kill_adopted() -> None:
 
 
 def reap() -> None:
-    """Takes leave of adopted children that have ended: those that do not lead a session, as every program that podrunner starts does."""
+    """Reaps adopted children that have ended: those that lead no session. Every program that podrunner starts leads one."""
     me = os.getpid()
     for child, parent in parents().items():
         if parent == me and not leads_session(child):

@@ -1,4 +1,4 @@
-"""The agent's runtime on a worker node, for the one pod of a job: it does what it is told; every decision is the agent's."""
+"""The agent's runtime on a worker node, for the one pod of a job: it performs the agent's actions; it decides nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from interlink_common.podrunner import hostfiles, processes
 from interlink_common.podrunner.attempt import Attempt
 from interlink_common.podrunner.cgroups import Cgroups
 from interlink_common.podrunner.config import PROCESS, RunnerConfig
+from interlink_common.podrunner.container_runtime import Bind, ContainerRuntime, Launch, run_program
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.images import resolve
 from interlink_common.podrunner.logs import PodLog
 from interlink_common.podrunner.network import Tunnels
-from interlink_common.podrunner.permissions import objection
-from interlink_common.podrunner.tool import Bind, ContainerTool, Launch, run
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 
 log = logging.getLogger(__name__)
@@ -37,11 +36,18 @@ class WorkerRuntime:
     """`agent.runtime.Runtime`. `on_event` is called when a container has ended. `directory` is the job's."""
 
     def __init__(
-        self, workload: Workload, config: RunnerConfig, directory: Path, *, tool: ContainerTool, log: PodLog, on_event: Callable[[], None]
+        self,
+        workload: Workload,
+        config: RunnerConfig,
+        directory: Path,
+        *,
+        container_runtime: ContainerRuntime,
+        log: PodLog,
+        on_event: Callable[[], None],
     ) -> None:
         self._config = config
         self._directory = directory
-        self._tool = tool
+        self._container_runtime = container_runtime
         self._log = log
         self._on_event = on_event
         self._volumes = Volumes(workload, config, directory)
@@ -58,9 +64,9 @@ class WorkerRuntime:
         await self._tunnels.start()
 
     async def ensure_image(self, workload: Workload, container: Container) -> None:
-        if self._tool.name != PROCESS:
+        if self._container_runtime.name != PROCESS:
             image = resolve(container.image, self._config)
-            self._images[container.name] = await self._tool.pull(image, container, workload.registry_credentials)
+            self._images[container.name] = await self._container_runtime.pull(image, container, workload.registry_credentials)
 
     async def pull_progress(self, workload: Workload, container: Container) -> str:  # noqa: ARG002
         return f"pulling {container.image}"
@@ -69,18 +75,23 @@ class WorkerRuntime:
         key = (container.name, attempt)
         if key in self._attempts:
             return
-        denied = objection(container, self._config, os.geteuid())
+        denied = security_objection(container, self._config, os.geteuid())
         if denied:
             raise StartError("CreateContainerConfigError", denied)
         launch, message_file = self._launch(workload, container, attempt)
-        program = await self._tool.program(launch)
-        seen = AttemptStatus(
-            container.name, attempt, "created", f"{self._tool.name}://{launch.name}", launch.image, backoff_seconds=backoff_seconds
+        program = await self._container_runtime.program(launch)
+        status = AttemptStatus(
+            container.name,
+            attempt,
+            "created",
+            f"{self._container_runtime.name}://{launch.name}",
+            launch.image,
+            backoff_seconds=backoff_seconds,
         )
-        made = Attempt(launch, self._tool, seen, message_file, self._cgroups)
-        await made.start(program, self._log, self._on_event)
-        self._attempts[key] = made
-        self._pumps.update(made.pumps)
+        started = Attempt(launch, self._container_runtime, status, message_file, self._cgroups)
+        await started.start(program, self._log, self._on_event)
+        self._attempts[key] = started
+        self._pumps.update(started.pumps)
 
     def _launch(self, workload: Workload, container: Container, attempt: int) -> tuple[Launch, Path]:
         name = f"{container.name}-{attempt}"
@@ -118,7 +129,7 @@ class WorkerRuntime:
         if found is None or first is None:
             return ExecResult(NOT_RUNNING, "the container is not running")
         try:
-            done = await run(self._tool.execution(found.launch, first, command), keep_bytes=EXEC_OUTPUT_BYTES)
+            done = await run_program(self._container_runtime.exec_program(found.launch, first, command), keep_bytes=EXEC_OUTPUT_BYTES)
         except OSError as error:
             return ExecResult(NOT_RUNNING, f"the command could not be started: {error.strerror}")
         return ExecResult(done.exit_code, (done.output + done.errors).decode(errors="replace"))
@@ -128,7 +139,7 @@ class WorkerRuntime:
 
     async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:  # noqa: ARG002
         processes.reap()
-        return tuple(attempt.seen for _, attempt in sorted(self._attempts.items()))
+        return tuple(attempt.status for _, attempt in sorted(self._attempts.items()))
 
     async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:  # noqa: ARG002
         for name, attempt in [key for key in self._attempts if key[0] == container and key[1] < before_attempt]:
@@ -156,7 +167,7 @@ class WorkerRuntime:
             log.warning("files of the pod stay in %s: %s", self._directory, error.strerror)
 
     async def drain(self) -> None:
-        """Returns when every line that the containers wrote is told. After `remove`."""
+        """Returns when every line that the containers wrote is in the stream. After `remove`."""
         if self._pumps:
             await asyncio.wait(self._pumps)
 
@@ -170,3 +181,15 @@ def stop_signal(container: Container) -> int:
     """lifecycle.stopSignal, else SIGTERM."""
     found: Optional[int] = getattr(signals, container.stop_signal, None) if container.stop_signal.startswith("SIG") else None
     return found or signals.SIGTERM
+
+
+def security_objection(container: Container, config: RunnerConfig, job_user: int) -> str:
+    """ "" or why the container may not start as it asks: on a worker node everything runs as the job's user, `job_user`."""
+    security = container.security
+    if security.privileged and not config.allow_privileged:
+        return f"container {container.name} asks for privileged, which this site does not allow"
+    if security.run_as_user not in (None, job_user) and not config.allow_run_as:
+        return f"container {container.name} asks for the user {security.run_as_user}; on this site it is the job's, {job_user}"
+    if security.run_as_non_root and job_user == 0 and not (security.run_as_user and config.allow_run_as):
+        return f"container {container.name} must not run as root, as this job does"
+    return ""

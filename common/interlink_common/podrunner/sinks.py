@@ -1,4 +1,4 @@
-"""Where the event stream goes. How it travels from the node to the plugin is the batch system's business; the file is the plain way."""
+"""Where podrunner writes the event stream: a file by default. How it reaches the plugin depends on the batch system."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RETRY_SECONDS = 1.0
 
 
 class Sink(Protocol):
-    """Takes what is told. The three verbs may be under way at once, but none of them twice."""
+    """Writes the event stream. Calls of different methods may overlap, calls of the same method never do."""
 
-    async def logs(self, events: Sequence[Union[LogLine, LogTruncated]]) -> None:
-        """Keeps them, in order, and returns when there is room for more: until then the containers' pipes fill up, and nothing is lost."""
+    async def write_logs(self, events: Sequence[Union[LogLine, LogTruncated]]) -> None:
+        """Writes log events in order, and returns when there is room for more; until then the containers' pipes fill up."""
 
-    async def report(self, event: ReportChanged) -> None:
-        """Tells of a state. Only the newest matters: what could not be told before it may be left out."""
+    async def write_report(self, event: ReportChanged) -> None:
+        """Writes a report. Only the newest matters: older ones that are not yet written may be left out."""
 
-    async def end(self, event: Union[End, Failed]) -> None:
-        """Tells the summary, when all logs are told; the last call."""
+    async def write_end(self, event: Union[End, Failed]) -> None:
+        """Writes the summary, after all logs; the last call."""
 
     async def grace_seconds(self) -> Optional[float]:
-        """What whoever stops the job now allows, if the batch system can tell; None: the pod's own grace."""
+        """The grace period that whoever stops the job grants, if the batch system can say; None: the pod's own."""
 
 
 class FileSink:
@@ -43,13 +43,13 @@ class FileSink:
         self._descriptor: Optional[int] = None
         self._writing = asyncio.Lock()
 
-    async def logs(self, events: Sequence[Union[LogLine, LogTruncated]]) -> None:
+    async def write_logs(self, events: Sequence[Union[LogLine, LogTruncated]]) -> None:
         await self._append(b"".join(map(encode, events)))
 
-    async def report(self, event: ReportChanged) -> None:
+    async def write_report(self, event: ReportChanged) -> None:
         await self._append(encode(event))
 
-    async def end(self, event: Union[End, Failed]) -> None:
+    async def write_end(self, event: Union[End, Failed]) -> None:
         await self._append(encode(event))
         if self._descriptor is not None:
             os.fsync(self._descriptor)

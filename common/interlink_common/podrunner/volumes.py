@@ -22,7 +22,7 @@ from interlink_common.model.workload import (
     Workload,
 )
 from interlink_common.podrunner.config import RunnerConfig
-from interlink_common.podrunner.tool import Bind
+from interlink_common.podrunner.container_runtime import Bind
 
 FAILED_MOUNT = "FailedMount"
 MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs

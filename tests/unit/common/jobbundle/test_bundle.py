@@ -8,8 +8,7 @@ import zipfile
 
 import pytest
 
-from interlink_common.jobbundle.archive import podrunner_archive
-from interlink_common.jobbundle.bundle import build, build_one_file
+from interlink_common.jobbundle.bundle import build, build_one_file, podrunner_archive
 from interlink_common.model.codec import decode, from_json
 from interlink_common.model.workload import Container, File, FilesVolume, Workload
 from interlink_common.podrunner.config import RunnerConfig

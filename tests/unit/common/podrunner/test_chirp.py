@@ -51,9 +51,9 @@ async def test_everything_arrives_in_order_and_the_end_is_the_last(server: FakeC
     stream = sink(tmp_path, announce=True)
     lines = [line(number) for number in range(100)]
     for first in range(0, 100, 10):
-        await stream.logs(lines[first : first + 10])
-    await stream.report(ReportChanged(REPORT, 1))
-    await stream.end(END)
+        await stream.write_logs(lines[first : first + 10])
+    await stream.write_report(ReportChanged(REPORT, 1))
+    await stream.write_end(END)
     events = told(server)
     assert [event for event in events if isinstance(event, LogLine)] == lines
     assert (events[-2:], set(map(type, events))) == ([ReportChanged(REPORT, 1), END], {LogLine, ReportChanged, End})
@@ -67,9 +67,9 @@ async def test_a_broken_connection_loses_and_doubles_nothing(server: FakeChirp, 
     stream = sink(tmp_path)
     for number in range(20):
         server.refuses = number % 3
-        await stream.logs([line(number)])
+        await stream.write_logs([line(number)])
         await asyncio.sleep(0.005)
-    await stream.end(END)
+    await stream.write_end(END)
     assert told(server) == [*map(line, range(20)), END]
 
 
@@ -81,7 +81,7 @@ async def test_the_window_holds_the_pod_back_until_chunks_are_taken(server: Fake
     await asyncio.sleep(0.1)
     assert not sending.done()
     assert sum(map(len, server.files.values())) < 2**20 + 2 * chirp.CHUNK_BYTES
-    await stream.report(ReportChanged(REPORT, 1))
+    await stream.write_report(ReportChanged(REPORT, 1))
     while ReportChanged(REPORT, 1) not in told(server):  # noqa: ASYNC110  a state is told although the window is full
         await asyncio.sleep(0.01)
     while server.attributes["InterLinkNews"].endswith(':0:0"'):  # noqa: ASYNC110  it complains
@@ -93,7 +93,7 @@ async def test_the_window_holds_the_pod_back_until_chunks_are_taken(server: Fake
         server.attributes["InterLinkTaken"] = f'"{run}:{number}"'
         await asyncio.sleep(0.01)
     await sending
-    await stream.end(END)
+    await stream.write_end(END)
     *_, put_bytes, _, removed_bytes = map(int, server.attributes["InterLinkNews"].strip('"').split(":"))
     assert sum(map(len, server.files.values())) == put_bytes - removed_bytes < 3 * 2**20
     server.files = seen | server.files
@@ -102,7 +102,7 @@ async def test_the_window_holds_the_pod_back_until_chunks_are_taken(server: Fake
 
 async def send(stream: ChirpSink, count: int) -> None:
     for number in range(count):
-        await stream.logs([line(number, 100_000)])
+        await stream.write_logs([line(number, 100_000)])
 
 
 async def test_the_grace_of_a_deletion_is_asked_of_the_job(server: FakeChirp, tmp_path: Path) -> None:
@@ -118,5 +118,5 @@ async def test_the_next_run_removes_what_was_taken_of_the_last(server: FakeChirp
     server.files = {f"events.4000.{number}": b"" for number in (2, 3, 4)}
     server.attributes["InterLinkTaken"] = '"4000:3"'
     stream = sink(tmp_path)
-    await stream.end(END)
+    await stream.write_end(END)
     assert sorted(server.files) == ["events.4000.4", "events.5000.1"]

@@ -15,8 +15,8 @@ from interlink_common.podrunner import apptainer as apptainer_module
 from interlink_common.podrunner import processes
 from interlink_common.podrunner.apptainer import Apptainer, environment_script
 from interlink_common.podrunner.config import RunnerConfig
+from interlink_common.podrunner.container_runtime import Bind, Launch
 from interlink_common.podrunner.podman import Podman
-from interlink_common.podrunner.tool import Bind, Launch
 
 
 def launch(directory: Path, container: Container, **fields: object) -> Launch:
@@ -81,11 +81,11 @@ async def test_what_apptainer_can_not_take(tool: Apptainer, tmp_path: Path, fiel
 
 
 def test_how_apptainer_says_that_a_container_did_not_start(tool: Apptainer) -> None:
-    told = tool.refusal(255, 'before\n\x1b[31mFATAL:   "x": executable file not found in $PATH\n\x1b[0m')
+    told = tool.start_failure(255, 'before\n\x1b[31mFATAL:   "x": executable file not found in $PATH\n\x1b[0m')
     assert told is not None
     assert (told.exit_code, told.message) == (127, '"x": executable file not found in $PATH')
-    assert tool.refusal(255, "the program's own words") is None
-    assert tool.refusal(1, "FATAL: of the program") is None
+    assert tool.start_failure(255, "the program's own words") is None
+    assert tool.start_failure(1, "FATAL: of the program") is None
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))

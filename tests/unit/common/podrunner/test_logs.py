@@ -22,14 +22,14 @@ class SlowSink:
         self.open = asyncio.Event()
         self.told: list[LogLine | LogTruncated] = []
 
-    async def logs(self, events: Sequence[LogLine | LogTruncated]) -> None:
+    async def write_logs(self, events: Sequence[LogLine | LogTruncated]) -> None:
         await self.open.wait()
         self.told.extend(events)
 
-    async def report(self, event: Any) -> None:
+    async def write_report(self, event: Any) -> None:
         raise AssertionError(event)
 
-    async def end(self, event: Any) -> None:
+    async def write_end(self, event: Any) -> None:
         raise AssertionError(event)
 
     async def grace_seconds(self) -> float | None:

@@ -12,13 +12,13 @@ from interlink_common.model.codec import decode, encode
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated
 from interlink_common.model.workload import Container, Dns, Resources, Security, Workload
 from interlink_common.podrunner import exitcodes
-from interlink_common.podrunner.carry import Stop
 from interlink_common.podrunner.cgroups import Cgroups, own_groups
 from interlink_common.podrunner.config import RunnerConfig
 from interlink_common.podrunner.devices import device_environment
 from interlink_common.podrunner.hostfiles import hosts, resolv_conf
-from interlink_common.podrunner.permissions import objection
+from interlink_common.podrunner.runtime import security_objection
 from interlink_common.podrunner.sinks import Sink
+from interlink_common.podrunner.supervisor import JobTermination
 
 
 def ended(name: str, code: int, finished_at: float = 1.0) -> ContainerReport:
@@ -96,7 +96,7 @@ def test_limits_in_cgroups_of_version_2(tmp_path: Path) -> None:
         "cgroup.procs": "7",
     }
     (own / "podrunner-main" / "memory.events").write_text("low 0\noom 1\noom_kill 3\n")
-    assert group.kills() == 3
+    assert group.oom_kills() == 3
 
 
 def own_group() -> str:
@@ -107,11 +107,11 @@ def own_group() -> str:
 
 
 def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
-    stop = Stop(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None), Path())
+    stop = JobTermination(cast(NodeAgent, None), Workload("u", "n", "ns", ()), RunnerConfig(), cast(Sink, None), Path())
     before = PodReport((ended("early", 0, 5.0), ended("obeyed", 0, 15.0), ended("failed", 7, 15.0), ContainerReport("on", Running(1.0))))
-    assert stop.explained(before) == before
+    assert stop.with_cause(before) == before
     stop.cause, stop.since = "why", 10.0
-    states = [entry.state for entry in stop.explained(before).containers]
+    states = [entry.state for entry in stop.with_cause(before).containers]
     assert states == [
         Terminated(0, "Completed", finished_at=5.0),
         Terminated(143, "Error", "why", finished_at=15.0),
@@ -136,7 +136,7 @@ def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
     ],
 )
 def test_permissions(security: Security, config: RunnerConfig, user: int, words: str) -> None:
-    told = objection(Container("main", "x", security=security), config, user)
+    told = security_objection(Container("main", "x", security=security), config, user)
     assert words in told
     assert bool(words) == bool(told)
 

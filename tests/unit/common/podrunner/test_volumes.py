@@ -10,7 +10,7 @@ import pytest
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Container, CvmfsVolume, ExternalVolume, HostPathVolume, Mount, Volume, Workload
 from interlink_common.podrunner.config import CvmfsOptions, RunnerConfig
-from interlink_common.podrunner.tool import Bind
+from interlink_common.podrunner.container_runtime import Bind
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 
 

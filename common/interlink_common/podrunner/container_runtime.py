@@ -14,7 +14,7 @@ from typing import Optional, Protocol, TypeVar
 from interlink_common.model.workload import Container, RegistryCredential
 from interlink_common.podrunner.images import Image
 
-LAST_WORDS = 2048
+LAST_LINE_CHARACTERS = 2048
 KEPT_BYTES, READ_BYTES = 2**20, 65536
 
 Answer = TypeVar("Answer")
@@ -54,32 +54,32 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a container did not start though its program did; as a kubelet tells it."""
+class StartFailure:
+    """Why a container did not start although its program did, as a kubelet reports it."""
 
     exit_code: int
     message: str
 
 
 @dataclass(frozen=True)
-class Done:
+class CompletedProgram:
     exit_code: int
     output: bytes
     errors: bytes
 
     @property
-    def last_words(self) -> str:
-        """The last line of what went wrong."""
+    def last_line(self) -> str:
+        """The last line of standard error, or the exit code."""
         lines = self.errors.decode(errors="replace").strip().splitlines()
-        return lines[-1][-LAST_WORDS:].strip() if lines else f"exit code {self.exit_code}"
+        return lines[-1][-LAST_LINE_CHARACTERS:].strip() if lines else f"exit code {self.exit_code}"
 
 
-class ContainerTool(Protocol):
+class ContainerRuntime(Protocol):
     """One container runtime. Its programs run in sessions of their own; everything that is slow is awaited."""
 
     name: str
-    limits_itself: bool
-    """It makes cgroups for its containers."""
+    enforces_limits: bool
+    """It makes cgroups for its containers, so podrunner makes none."""
 
     async def objection(self) -> str:
         """ "" or why it does not work on this node."""
@@ -93,20 +93,20 @@ class ContainerTool(Protocol):
     def first_process(self, launch: Launch, pid: int) -> Optional[int]:
         """The container's own first process, where `pid` is the program's; None while there is none yet."""
 
-    def execution(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
+    def exec_program(self, launch: Launch, first_process: int, command: Sequence[str]) -> Program:
         """What runs a command inside the running container."""
 
-    def refusal(self, exit_code: int, last_words: str) -> Optional[Refusal]:
-        """Whether the program ended so because the container could not be started. `last_words`: the end of its standard error."""
+    def start_failure(self, exit_code: int, stderr_end: str) -> Optional[StartFailure]:
+        """Whether the program ended so because the container could not be started. `stderr_end`: the end of its standard error."""
 
-    async def was_out_of_memory(self, launch: Launch) -> bool:
+    async def was_oom_killed(self, launch: Launch) -> bool:
         """Whether the runtime itself knows that the ended container was killed for its memory."""
 
-    async def forget(self, launch: Launch) -> None:
+    async def remove_container(self, launch: Launch) -> None:
         """Removes what the runtime keeps of an ended container."""
 
 
-async def run(program: Program, timeout_seconds: Optional[float] = None, keep_bytes: int = KEPT_BYTES) -> Done:
+async def run_program(program: Program, timeout_seconds: Optional[float] = None, keep_bytes: int = KEPT_BYTES) -> CompletedProgram:
     """Runs it to its end. Raises asyncio.TimeoutError (everything it started is killed then) and OSError if there is no such program.
 
     `keep_bytes`: how much of each output is kept, the rest is read and dropped.
@@ -122,36 +122,36 @@ async def run(program: Program, timeout_seconds: Optional[float] = None, keep_by
     )
     pipes = (process.stdin, process.stdout, process.stderr)
     try:
-        output, errors = await asyncio.wait_for(_talk(*pipes, program.stdin, keep_bytes), timeout_seconds)  # type: ignore[arg-type]
+        output, errors = await asyncio.wait_for(_communicate(*pipes, program.stdin, keep_bytes), timeout_seconds)  # type: ignore[arg-type]
         exit_code = await process.wait()
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    return Done(exit_code, output, errors)
+    return CompletedProgram(exit_code, output, errors)
 
 
 async def run_in_thread(function: Callable[[], Answer]) -> Answer:
-    """For a look at a file system, which may hang."""
+    """For a call into a file system that may hang."""
     return await asyncio.get_running_loop().run_in_executor(None, function)
 
 
-async def _talk(
+async def _communicate(
     stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader, data: bytes, keep_bytes: int
 ) -> tuple[bytes, bytes]:
-    _, output, errors = await asyncio.gather(_tell(stdin, data), _hear(stdout, keep_bytes), _hear(stderr, keep_bytes))
+    _, output, errors = await asyncio.gather(_write_all(stdin, data), _read_bounded(stdout, keep_bytes), _read_bounded(stderr, keep_bytes))
     return output, errors
 
 
-async def _tell(stream: asyncio.StreamWriter, data: bytes) -> None:
+async def _write_all(stream: asyncio.StreamWriter, data: bytes) -> None:
     with contextlib.suppress(ConnectionError):
         stream.write(data)
         await stream.drain()
     stream.close()
 
 
-async def _hear(stream: asyncio.StreamReader, keep_bytes: int) -> bytes:
+async def _read_bounded(stream: asyncio.StreamReader, keep_bytes: int) -> bytes:
     kept = b""
     while data := await stream.read(READ_BYTES):
         kept += data[: keep_bytes - len(kept)]

@@ -1,6 +1,6 @@
-"""The small program between podrunner and a process of the pod: enters a container's namespaces, or gives a bare process its mounts.
+"""A small program that starts a process of the pod: in a container's namespaces, or in a mount namespace of its own for a bare process.
 
-Run as `python podrunner.pyz within`. What to do comes as JSON on standard input, so that command and environment of the pod are in no
+Run as `python podrunner.pyz namespaces`. The request comes as JSON on standard input, so that the pod's command and environment are in no
 argument list but their own. Unprivileged. Sources: user_namespaces(7), mount_namespaces(7), setns(2).
 """
 
@@ -22,13 +22,15 @@ MS_UNBINDABLE, MS_PRIVATE = 1 << 17, 1 << 18
 LOCKED = {os.ST_NOSUID: MS_NOSUID, os.ST_NODEV: MS_NODEV, os.ST_NOEXEC: MS_NOEXEC}
 """Flags that a mount may not lose in a user namespace."""
 CANNOT_EXECUTE, NOT_FOUND = 126, 127
-COMPLAINT = "podrunner: "
+COMMAND = "namespaces"
+"""The argument that makes podrunner.pyz this program."""
+ERROR_PREFIX = "podrunner: "
 
 Bind = tuple[str, str, bool]
 """(source, target, read-only)"""
 
 
-def request(
+def encode_request(
     command: Sequence[str],
     environment: dict[str, str],
     directory: str,
@@ -37,29 +39,29 @@ def request(
     root: str = "",
     binds: Sequence[Bind] = (),
 ) -> bytes:
-    """What this program reads. `join`: a process whose namespaces to enter. `binds`: mounts, and `root`: an empty directory for them."""
-    told = {"command": command, "environment": dict(environment), "directory": directory, "join": join, "root": root, "binds": binds}
-    return json.dumps(told).encode()
+    """The request that this program reads. `join`: a process whose namespaces to enter. `binds`: mounts, made below the empty `root`."""
+    fields = {"command": command, "environment": dict(environment), "directory": directory, "join": join, "root": root, "binds": binds}
+    return json.dumps(fields).encode()
 
 
 def main() -> None:
     """Becomes the command; never returns."""
-    told: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    command = told["command"]
+    command = request["command"]
     try:
-        if told["join"] is not None:
-            join(told["join"])
-        if told["binds"]:
-            rearrange(told["root"], told["binds"])
-        os.chdir(told["directory"])
-        os.execvpe(command[0], command, told["environment"])
+        if request["join"] is not None:
+            enter_namespaces(request["join"])
+        if request["binds"]:
+            mount_in_own_namespace(request["root"], request["binds"])
+        os.chdir(request["directory"])
+        os.execvpe(command[0], command, request["environment"])
     except OSError as error:
-        print(f"{COMPLAINT}{error.filename or command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        print(f"{ERROR_PREFIX}{error.filename or command[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else CANNOT_EXECUTE)
 
 
-def join(pid: int) -> None:
+def enter_namespaces(pid: int) -> None:
     """Goes on as a child of this process in the user, mount and PID namespaces of `pid`, as far as they are not ours. Raises OSError."""
     kinds = [kind for kind in ("user", "mnt", "pid") if os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")]
     for descriptor in [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]:
@@ -71,31 +73,31 @@ def join(pid: int) -> None:
         os._exit(code if code >= 0 else 128 - code)
 
 
-def rearrange(root: str, binds: Sequence[Bind]) -> None:
+def mount_in_own_namespace(root: str, binds: Sequence[Bind]) -> None:
     """Goes on in a mount namespace that is the node's with `binds` in it; nothing of the node changes. Raises OSError.
 
-    The new root is a tmpfs which shows every entry of the node's root. Where a target does not exist, its directory is shown by such
-    an imitation, too. A target below another one is made in that one's source.
+    The new root is a tmpfs which shows every entry of the node's root. Where a target does not exist, its directory is mirrored in the
+    same way. A target below another one is made in that one's source.
     """
     _unshare()
     _mount("none", "/", MS_REC | MS_PRIVATE)
-    imitations: set[str] = set()
-    _imitate("/", root, imitations)
+    mirrors: set[str] = set()
+    _mirror_directory("/", root, mirrors)
     _mount("none", root, MS_UNBINDABLE)
     ordered = sorted(binds, key=lambda bind: bind[1].count("/"))
     targets = [os.path.realpath(target) for _, target, _ in ordered]
     nested = [any(target.startswith(f"{other}/") for other in targets) for target in targets]
     for (source, _, _), target, is_nested in zip(ordered, targets, nested):
         if not is_nested:
-            _provide(root, target, os.path.isdir(source), imitations)
+            _ensure_target(root, target, os.path.isdir(source), mirrors)
     for (source, _, _), target, is_nested in zip(ordered, targets, nested):
         if is_nested:
-            _make(Path(root + target), os.path.isdir(source))
+            _make_mount_point(Path(root + target), os.path.isdir(source))
         _mount(source, root + target, MS_BIND | MS_REC)
     for (_, _, read_only), target in zip(ordered, targets):
         if read_only:
-            held = sum(flag for bit, flag in LOCKED.items() if os.statvfs(root + target).f_flag & bit)
-            _mount("none", root + target, MS_BIND | MS_REMOUNT | MS_RDONLY | held)
+            locked = sum(flag for bit, flag in LOCKED.items() if os.statvfs(root + target).f_flag & bit)
+            _mount("none", root + target, MS_BIND | MS_REMOUNT | MS_RDONLY | locked)
     os.chdir(root)
     _mount(root, "/", MS_MOVE)
     os.chroot(".")
@@ -113,33 +115,33 @@ def _unshare() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def _imitate(directory: str, place: str, imitations: set[str]) -> None:
-    """Covers `place` with a tmpfs that shows what is in `directory`."""
+def _mirror_directory(directory: str, place: str, mirrors: set[str]) -> None:
+    """Covers `place` with a tmpfs that shows the entries of `directory`."""
     entries = list(os.scandir(directory))
     _mount("tmpfs", place, MS_NOSUID, "tmpfs", "mode=0755")
-    imitations.add(place)
+    mirrors.add(place)
     for entry in entries:
         shown = os.path.join(place, entry.name)
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), shown)
             continue
-        _make(Path(shown), entry.is_dir())
+        _make_mount_point(Path(shown), entry.is_dir())
         with contextlib.suppress(PermissionError):
             _mount(entry.path, shown, MS_BIND | MS_REC)
 
 
-def _provide(root: str, target: str, as_directory: bool, imitations: set[str]) -> None:
-    """Makes `target` below the new root, if the node has none."""
+def _ensure_target(root: str, target: str, as_directory: bool, mirrors: set[str]) -> None:
+    """Makes `target` below the new root, if it does not exist on the node."""
     if os.path.lexists(root + target):
         return
     parent = os.path.dirname(target)
-    _provide(root, parent, True, imitations)
-    if os.path.lexists(parent) and root + parent.rstrip("/") not in imitations:
-        _imitate(parent, root + parent, imitations)
-    _make(Path(root + target), as_directory)
+    _ensure_target(root, parent, True, mirrors)
+    if os.path.lexists(parent) and root + parent.rstrip("/") not in mirrors:
+        _mirror_directory(parent, root + parent, mirrors)
+    _make_mount_point(Path(root + target), as_directory)
 
 
-def _make(place: Path, as_directory: bool) -> None:
+def _make_mount_point(place: Path, as_directory: bool) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if as_directory:
         place.mkdir(exist_ok=True)
