@@ -5,7 +5,7 @@ The rules are the numbered points under `GET /status` in the wire contract (docs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,12 @@ from interlink_common.model.report import ContainerReport, ContainerState, PodRe
 UNKNOWN = "ContainerStatusUnknown"
 ABNORMAL_EXIT_CODE = 137
 """The kubelet's code for an end that it did not see."""
+_UNREPORTED = "the backend does not report this container"
 _ORDINARY_ENDS = frozenset({"", "Completed", "Error"})
+
+States = dict[str, ContainerState]
+"""By container name, in the request's order."""
+Reports = Mapping[str, ContainerReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +51,28 @@ def compose(
     *,
     not_offloaded: frozenset[str] = frozenset(),
     warnings: Iterable[str] = (),
-    frozen: str = "",
+    notice: str = "",
 ) -> Answer:
-    """The wire entry of a pod whose last report is `report` (None: nothing heard yet).
+    """The wire entry of a pod whose last report is `report` (None: the backend has not reported it yet).
 
-    `not_offloaded` containers run in the cluster and mirror the others. `frozen` says since when the backend is unreachable.
+    `not_offloaded` containers run in the cluster and mirror the others. `notice` is what every waiting message adds: since when the
+    backend is unreachable, or why the pod is not submitted yet.
     """
     if report is None:
-        return Answer(compose_waiting(subject, "ContainerCreating", frozen, warnings), hold_back=False)
-    told = {c.name: c for c in (*report.init_containers, *report.containers)}
-    inits = {name: told[name].state if name in told else Waiting("PodInitializing") for name in subject.init_containers}
-    mains = {name: told[name].state if name in told else Waiting(UNKNOWN, "the backend tells nothing of it") for name in subject.containers}
-    failed = next((name for name, state in inits.items() if has_failed(state)), "")
+        return Answer(compose_waiting(subject, "ContainerCreating", notice, warnings), hold_back=False)
+    reports = {c.name: c for c in (*report.init_containers, *report.containers)}
+    inits = {name: reports[name].state if name in reports else Waiting("PodInitializing") for name in subject.init_containers}
+    mains = {name: reports[name].state if name in reports else Waiting(UNKNOWN, _UNREPORTED) for name in subject.containers}
     if report.finished:
-        _settle_ended(mains, inits, failed, not_offloaded)
+        mains, inits = _ended(mains, inits, not_offloaded)
     else:
-        _settle_alive(mains, inits, told, not_offloaded, sidecar_trouble=_sidecar_trouble(subject, report))
+        mains, inits = _alive(mains, inits, reports, not_offloaded, sidecar_trouble=_sidecar_trouble(subject, report))
     initialized = all(isinstance(state, Terminated) for state in inits.values())
     notes = " ".join(warnings)
     wire = entry_of(
         subject,
-        [_status(name, state, told.get(name), notes, frozen, ready=initialized) for name, state in mains.items()],
-        [_status(name, state, told.get(name), notes, frozen, init=True) for name, state in inits.items()],
+        [_status(name, state, reports.get(name), notes, notice, ready=initialized) for name, state in mains.items()],
+        [_status(name, state, reports.get(name), notes, notice, init=True) for name, state in inits.items()],
     )
     return Answer(wire, hold_back=_unsafe_if_unseen(list(inits.values())))
 
@@ -94,64 +99,96 @@ def _exit_code(state: Terminated) -> int:
     return ABNORMAL_EXIT_CODE if state.exit_code == 0 and state.reason not in _ORDINARY_ENDS else state.exit_code
 
 
-def _settle_ended(
-    mains: dict[str, ContainerState], inits: dict[str, ContainerState], failed_init: str, not_offloaded: frozenset[str]
-) -> None:
+def _ended(mains: States, inits: States, not_offloaded: frozenset[str]) -> tuple[States, States]:
     """(2, 5) Everything ends terminated; after a failed init container, non-zero, or the pod would never count as failed."""
-    for name, state in mains.items():
-        if failed_init and not has_failed(state):
-            mains[name] = Terminated(ABNORMAL_EXIT_CODE, message=f"not started: init container {failed_init} failed")
-        elif not isinstance(state, Terminated):
-            mains[name] = Terminated(0) if name in not_offloaded else Terminated(ABNORMAL_EXIT_CODE, UNKNOWN, "its end was not seen")
+    failed_init = next((name for name, state in inits.items() if has_failed(state)), "")
+    mains = {name: _ended_main(state, failed_init, mirrors=name in not_offloaded) for name, state in mains.items()}
     nothing_succeeded = all(has_failed(state) for state in mains.values())
-    for name, state in inits.items():
-        if not isinstance(state, Terminated):
-            why = f"init container {failed_init} failed" if failed_init else "the pod had ended"
-            inits[name] = Terminated(ABNORMAL_EXIT_CODE, UNKNOWN, f"not completed: {why}") if nothing_succeeded else Terminated(0)
+    why = f"init container {failed_init} failed" if failed_init else "the pod had ended"
+    open_end = Terminated(ABNORMAL_EXIT_CODE, UNKNOWN, f"not completed: {why}") if nothing_succeeded else Terminated(0)
+    return mains, {name: state if isinstance(state, Terminated) else open_end for name, state in inits.items()}
 
 
-def _settle_alive(
-    mains: dict[str, ContainerState],
-    inits: dict[str, ContainerState],
-    told: Mapping[str, ContainerReport],
-    not_offloaded: frozenset[str],
-    *,
-    sidecar_trouble: str,
-) -> None:
-    """(5, 8, 9) While the pod has not ended, no init has failed, one container at least is not terminated, and `running` means ready."""
-    offloaded = {name: state for name, state in mains.items() if name in told}
-    started = [state for state in offloaded.values() if not isinstance(state, Waiting)]
-    for name, state in mains.items():
-        report = told.get(name)
-        if report is None and name in not_offloaded:
-            starts = [s.started_at for s in started if s.started_at is not None]
-            mains[name] = Running(min(starts)) if starts else Waiting("ContainerCreating")
-        elif report is not None and isinstance(state, Running) and not report.ready:
-            why = report.message or f"the {'readiness' if report.started else 'startup'} probe has not succeeded"
-            mains[name] = Waiting("NotReady", f"running since {rfc3339(state.started_at)}, {why}")
-    if offloaded and all(isinstance(state, Terminated) for state in offloaded.values()):
-        last = max(offloaded, key=lambda name: getattr(offloaded[name], "finished_at", None) or 0.0)
-        mains[last] = _completing(offloaded[last])
-    inits.update({name: _completing(state) for name, state in inits.items() if has_failed(state)})
-    for states in (inits, mains):
-        for name, state in states.items():
-            if isinstance(state, Waiting) and sidecar_trouble:
-                states[name] = Waiting(state.reason, f"{state.message} {sidecar_trouble}".strip())
-    names = list(inits)
-    for index, name in enumerate(names):
-        if name in not_offloaded and name not in told:
-            later = [inits[n] for n in names[index + 1 :] if n in told]
-            passed = bool(started) or any(not isinstance(state, Waiting) for state in later)
-            inits[name] = Terminated(0) if passed else Waiting("PodInitializing")
+def _ended_main(state: ContainerState, failed_init: str, *, mirrors: bool) -> ContainerState:
+    if failed_init and not has_failed(state):
+        return Terminated(ABNORMAL_EXIT_CODE, message=f"not started: init container {failed_init} failed")
+    if isinstance(state, Terminated):
+        return state
+    return Terminated(0) if mirrors else Terminated(ABNORMAL_EXIT_CODE, UNKNOWN, "its end was not seen")
 
 
-def _completing(state: ContainerState) -> Waiting:
-    code = state.exit_code if isinstance(state, Terminated) else 0
-    return Waiting("Completing", f"ended with exit code {code}; the rest of the pod is being stopped")
+def _alive(mains: States, inits: States, reports: Reports, not_offloaded: frozenset[str], *, sidecar_trouble: str) -> tuple[States, States]:
+    """While the pod has not ended: one function for each rule."""
+    started = [state for name, state in mains.items() if name in reports and not isinstance(state, Waiting)]
+    mains = _mirror_mains(mains, started, reports, not_offloaded)
+    mains = _show_unready_as_waiting(mains, reports)
+    mains = _keep_one_unended(mains, reports)
+    inits = _show_failed_inits_as_waiting(inits)
+    mains, inits = (_explain_by_sidecar(states, sidecar_trouble) for states in (mains, inits))
+    return mains, _mirror_inits(inits, reports, not_offloaded, mains_started=bool(started))
+
+
+def _mirror_mains(mains: States, started: Sequence[ContainerState], reports: Reports, not_offloaded: frozenset[str]) -> States:
+    """A main container that stays in the cluster runs as soon as one of the others does."""
+    starts = [state.started_at for state in started if not isinstance(state, Waiting) and state.started_at is not None]
+    mirrored = Running(min(starts)) if starts else Waiting("ContainerCreating")
+    return {name: mirrored if name in not_offloaded and name not in reports else state for name, state in mains.items()}
+
+
+def _show_unready_as_waiting(mains: States, reports: Reports) -> States:
+    """(8) `running` means ready to the virtual kubelet."""
+
+    def shown(state: ContainerState, report: ContainerReport | None) -> ContainerState:
+        if report is None or report.ready or not isinstance(state, Running):
+            return state
+        why = report.message or f"the {'readiness' if report.started else 'startup'} probe has not succeeded"
+        return Waiting("NotReady", f"running since {rfc3339(state.started_at)}, {why}")
+
+    return {name: shown(state, reports.get(name)) for name, state in mains.items()}
+
+
+def _keep_one_unended(mains: States, reports: Reports) -> States:
+    """(9) A pod whose containers are all terminated is never asked for again, so the last of them waits until the pod has ended."""
+    ends = {name: state for name, state in mains.items() if name in reports and isinstance(state, Terminated)}
+    if not ends or len(ends) < len(mains.keys() & reports.keys()):
+        return mains
+    last = max(ends, key=lambda name: ends[name].finished_at or 0.0)
+    return {**mains, last: _completing(ends[last])}
+
+
+def _show_failed_inits_as_waiting(inits: States) -> States:
+    """(5) A failed init container fails the pod, which has not ended yet."""
+    return {name: _completing(state) if isinstance(state, Terminated) and has_failed(state) else state for name, state in inits.items()}
+
+
+def _explain_by_sidecar(states: States, trouble: str) -> States:
+    """(7) A native sidecar has no entry, so those who wait for it say what holds it up."""
+    if not trouble:
+        return states
+    return {
+        name: Waiting(state.reason, f"{state.message} {trouble}".strip()) if isinstance(state, Waiting) else state
+        for name, state in states.items()
+    }
+
+
+def _mirror_inits(inits: States, reports: Reports, not_offloaded: frozenset[str], *, mains_started: bool) -> States:
+    """An init container that stays in the cluster has ended as soon as one of those after it has started."""
+    mirrored = dict(inits)
+    passed = mains_started
+    for name, state in reversed(inits.items()):
+        if name in reports:
+            passed = passed or not isinstance(state, Waiting)
+        elif name in not_offloaded:
+            mirrored[name] = Terminated(0) if passed else Waiting("PodInitializing")
+    return mirrored
+
+
+def _completing(state: Terminated) -> Waiting:
+    return Waiting("Completing", f"ended with exit code {state.exit_code}; the rest of the pod is being stopped")
 
 
 def _sidecar_trouble(subject: Subject, report: PodReport) -> str:
-    """Native sidecars have no entry of their own (7), so what holds one up is said in the messages of those who wait for it."""
+    """What holds a native sidecar up, \"\" if nothing does."""
     for container in report.init_containers:
         state = container.state
         if container.name not in subject.init_containers and isinstance(state, Waiting) and state.message:
@@ -166,13 +203,13 @@ def _unsafe_if_unseen(inits: list[ContainerState]) -> bool:
 
 
 def _status(
-    name: str, state: ContainerState, report: ContainerReport | None, notes: str, frozen: str, *, ready: bool = True, init: bool = False
+    name: str, state: ContainerState, report: ContainerReport | None, notes: str, notice: str, *, ready: bool = True, init: bool = False
 ) -> dict[str, Any]:
     """One v1.ContainerStatus. `ready` is the pod's share in it: (6) false until every init container has ended."""
     running = isinstance(state, Running)
     return {
         "name": name,
-        "state": _state(state, notes, frozen),
+        "state": _state(state, notes, notice),
         "lastState": _state(report.last_state, "", "") if report and report.last_state else {},
         "ready": ready and running and not init,
         "started": running if report is None else report.started,
@@ -183,11 +220,11 @@ def _status(
     }
 
 
-def _state(state: ContainerState, notes: str, frozen: str) -> dict[str, Any]:
+def _state(state: ContainerState, notes: str, notice: str) -> dict[str, Any]:
     if isinstance(state, Running):
         return {"running": {"startedAt": rfc3339(state.started_at)}}
     if isinstance(state, Waiting):
-        message = _text(state.message, frozen, notes)
+        message = _text(state.message, notice, notes)
         return {"waiting": {"reason": _text(state.reason) or "ContainerCreating", "message": message}}
     code = _exit_code(state)
     cause = "" if state.reason in _ORDINARY_ENDS else state.reason

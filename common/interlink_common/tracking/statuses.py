@@ -127,7 +127,7 @@ def _composed(
         record.report,
         not_offloaded=record.not_offloaded | _annotated(pod),
         warnings=record.warnings,
-        frozen=registry.backend.sentence or record.postponed_because,
+        notice=registry.backend.sentence or record.postponed_because,
     )
     return CachedAnswer(containers, inits, registry.backend.outage, composed.wire, composed.hold_back)
 

@@ -114,6 +114,72 @@ def test_states(case: str) -> None:
     assert shown(compose(who, report, **options).wire) == expected
 
 
+def waits(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def runs(started_at: str = "1970-01-01T00:00:10Z") -> dict[str, Any]:
+    return {"running": {"startedAt": started_at}}
+
+
+def ends(code: int, reason: str = "", message: str = "", **times: str) -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason or ("Error" if code else "Completed"), "message": message, **times}}
+
+
+COMPLETING = "ended with exit code {}; the rest of the pod is being stopped"
+SIDECAR = said("proxy", Waiting("ErrImagePull", "no such image"))
+TROUBLE = "sidecar proxy: ErrImagePull: no such image"
+ALIVE: dict[str, tuple[Subject, PodReport, str, dict[str, dict[str, Any]]]] = {
+    "a container that stays in the cluster starts with the first of the others": (
+        subject("a", "b", "c"), PodReport((said("a", Running(30.0), ready=True), said("b", Terminated(0, started_at=20.0)))), "c",
+        {"a": runs("1970-01-01T00:00:30Z"), "b": ends(0, startedAt="1970-01-01T00:00:20Z"), "c": runs("1970-01-01T00:00:20Z")},
+    ),
+    "it waits while they do": (
+        subject(), PodReport((said("a", Waiting("ErrImagePull", "no")),)), "b",
+        {"a": waits("ErrImagePull", "no"), "b": waits("ContainerCreating")},
+    ),
+    "8: before the startup probe": (
+        subject("a"), PodReport((said("a", Running(10.0)),)), "",
+        {"a": waits("NotReady", "running since 1970-01-01T00:00:10Z, the startup probe has not succeeded")},
+    ),
+    "8: before the readiness probe": (
+        subject("a"), PodReport((said("a", Running(10.0), started=True),)), "",
+        {"a": waits("NotReady", "running since 1970-01-01T00:00:10Z, the readiness probe has not succeeded")},
+    ),
+    "8: with the backend's own words": (
+        subject("a"), PodReport((said("a", Running(10.0), message="refused"),)), "",
+        {"a": waits("NotReady", "running since 1970-01-01T00:00:10Z, refused")},
+    ),
+    "9: the last to end waits, and what stays in the cluster does not count": (
+        subject("a", "b", "c"), PodReport((said("a", Terminated(3, finished_at=2.0)), said("b", Terminated(0, finished_at=1.0)))), "c",
+        {"a": waits("Completing", COMPLETING.format(3)), "b": ends(0, finishedAt="1970-01-01T00:00:01Z"), "c": waits("ContainerCreating")},
+    ),
+    "5: a failed init waits, and so do those behind it": (
+        subject("a", inits=("i", "k")), PodReport((said("a", WAITING),), (said("i", Terminated(2)), said("k", WAITING))), "",
+        {"i": waits("Completing", COMPLETING.format(2)), "k": waits("PodInitializing"), "a": waits("PodInitializing")},
+    ),
+    "7: those that wait say what holds a sidecar up": (
+        subject("a", "b", inits=("i",)), PodReport((said("a", Waiting("X", "own words")), ok("b")), (said("i", WAITING), SIDECAR)), "",
+        {"i": waits("PodInitializing", TROUBLE), "a": waits("X", f"own words {TROUBLE}"), "b": runs()},
+    ),
+    "an init container that stays in the cluster has ended when a later one starts": (
+        subject("a", inits=("i", "k", "l")), PodReport((said("a", WAITING),), (said("k", Running(10.0)),)), "il",
+        {"i": ends(0), "k": runs(), "l": waits("PodInitializing"), "a": waits("PodInitializing")},
+    ),
+    "a failed one after it does not count as started": (
+        subject("a", inits=("i", "k")), PodReport((said("a", WAITING),), (said("k", Terminated(1)),)), "i",
+        {"i": waits("PodInitializing"), "k": waits("Completing", COMPLETING.format(1)), "a": waits("PodInitializing")},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIVE)
+def test_whole_states_of_a_pod_that_lives(case: str) -> None:
+    who, report, mirrored, expected = ALIVE[case]
+    entry = json.loads(compose(who, report, not_offloaded=frozenset(mirrored)).wire)
+    assert {status["name"]: status["state"] for status in entry["initContainers"] + entry["containers"]} == expected
+
+
 def test_a_whole_entry() -> None:
     last = Terminated(1, "Error", "first try", 1.0, 2.0, "x://1")
     report = PodReport((ok("a", last_state=last, restart_count=1, image="i", image_id="sha", container_id="x://2"),))
@@ -155,10 +221,10 @@ def message(report: PodReport | None, **options: Any) -> str:
 
 def test_messages_carry_cause_warnings_and_outage() -> None:
     oom = PodReport((said("a", Terminated(137, "OOMKilled", "over 64 MiB")),), finished=True)
-    assert message(oom, warnings=("w.",), frozen="down.") == "OOMKilled: over 64 MiB w."
+    assert message(oom, warnings=("w.",), notice="down.") == "OOMKilled: over 64 MiB w."
     assert message(PodReport((said("a", Terminated(1, "Error", "own words")),), finished=True)) == "own words"
-    assert message(PodReport((said("a", Waiting("ErrImagePull", "no.")),)), warnings=("w.",), frozen="down.") == "no. down. w."
-    assert message(None, warnings=("w.",), frozen="down.") == "down. w."
+    assert message(PodReport((said("a", Waiting("ErrImagePull", "no.")),)), warnings=("w.",), notice="down.") == "no. down. w."
+    assert message(None, warnings=("w.",), notice="down.") == "down. w."
     assert message(PodReport((said("a", Waiting("X", "bad \ud800")),))) == "bad ?"
     unready = PodReport((said("a", Running(10.0), started=True, message="Readiness probe failed: refused"),))
     assert message(unready) == "running since 1970-01-01T00:00:10Z, Readiness probe failed: refused"
