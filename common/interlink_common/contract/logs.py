@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from interlink_common.backend import LogQuery
+from interlink_common.contract.answers import sentence
 from interlink_common.contract.bodies import decode_json, validate
-from interlink_common.contract.sentences import sentence
 from interlink_common.contract.wire import Uid, Wire
 from interlink_common.errors import BadRequest
 from interlink_common.logselect import unix_nanoseconds

@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from interlink_common.contract.containers import CommonSecurity, Container, ResourceRequirements
-from interlink_common.contract.objects import Metadata
 from interlink_common.contract.volumes import Volume
-from interlink_common.contract.wire import NonEmpty, Quantity, Uid, Wire
+from interlink_common.contract.wire import Metadata, NonEmpty, Quantity, Uid, Wire
 
 
 class OwnerReference(Wire):
@@ -24,7 +23,6 @@ class PodMetadata(Metadata):
     namespace: NonEmpty
     uid: Uid
     owner_references: list[OwnerReference] | None = None
-    deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
 
 

@@ -1,12 +1,27 @@
-"""The bodies of POST /create and POST /delete."""
+"""The bodies of POST /create and POST /delete: the pod, and the ConfigMaps and Secrets that come with it."""
 
 from __future__ import annotations
 
 from interlink_common.contract.bodies import decode_json, validate
-from interlink_common.contract.objects import ConfigMap, Secret
 from interlink_common.contract.pod import Pod
-from interlink_common.contract.wire import Wire
+from interlink_common.contract.wire import Metadata, Wire
 from interlink_common.errors import BadRequest
+
+
+class ConfigMap(Wire):
+    """v1.ConfigMap. Values of `binaryData` are base64."""
+
+    metadata: Metadata
+    data: dict[str, str] | None = None
+    binary_data: dict[str, str] | None = None
+
+
+class Secret(Wire):
+    """v1.Secret. Values of `data` are base64."""
+
+    metadata: Metadata
+    data: dict[str, str] | None = None
+    type: str | None = None
 
 
 class ContainerData(Wire):

@@ -59,3 +59,10 @@ class KeyRef(Wire):
     name: str | None = None
     key: str | None = None
     optional: bool | None = None
+
+
+class Metadata(Wire):
+    name: str | None = None
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""The FastAPI app: interLink's four routes, each a few lines over the virtual node.
+"""The app: interLink's four routes, each a few lines over the virtual node. FastAPI has three of them; `StatusRoute` answers GET /status.
 
 Bodies are read raw and parsed by the node: FastAPI's own parsing would decode a whole pod where a status needs six names of it.
 """
@@ -15,11 +15,10 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
 from interlink_common.errors import PluginError
-from interlink_common.serve.edge import Edge
+from interlink_common.serve.calls import STATUS, ObservedCalls, StatusRoute
 from interlink_common.serve.errors import SentenceRoute, install
 from interlink_common.serve.metrics import Metrics
-from interlink_common.serve.shortcut import StatusShortcut
-from interlink_common.serve.tracing import Tracer
+from interlink_common.serve.telemetry import Tracer
 from interlink_common.tracking.node import VirtualNode
 
 log = structlog.get_logger(__name__)
@@ -50,18 +49,31 @@ _POD: dict[str, Any] = {
 }
 
 
+_STATUS_CALL: dict[str, Any] = {
+    "summary": "Status",
+    "description": "The container statuses of the pods in the body, or what the node offers if there are none.",
+    "operationId": "status_status_get",
+    **_body({"type": "array", "items": _POD}, "Pods; none is a ping."),
+    "responses": {
+        "200": {"description": "Successful Response", "content": {"application/json": {"schema": {}}}},
+        **{str(code): answer for code, answer in _ERRORS.items()},
+    },
+}
+
+
+class _App(FastAPI):
+    """Documents GET /status too, which it never sees."""
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema["paths"].setdefault(STATUS, {"get": _STATUS_CALL})
+        return schema
+
+
 def create_app(node: VirtualNode, *, metrics: Metrics | None = None, tracer: Tracer | None = None) -> FastAPI:
-    """The app of one node. The node's `Reconciler` must be started by the caller.
-
-    /status comes first because routes are tried in order, and it is called a thousand times as often as all others together.
-    """
-    app = FastAPI(title=f"interLink plugin: {node.backend.name}", version=version("interlink-plugin-common"), docs_url=None, redoc_url=None)
+    """The app of one node. The node's `Reconciler` must be started by the caller."""
+    app = _App(title=f"interLink plugin: {node.backend.name}", version=version("interlink-plugin-common"), docs_url=None, redoc_url=None)
     app.router.route_class = SentenceRoute
-
-    @app.get("/status", responses=_ERRORS, openapi_extra=_body({"type": "array", "items": _POD}, "Pods; none is a ping."))
-    async def status(request: Request) -> Response:
-        """The container statuses of the pods in the body, or what the node offers if there are none."""
-        return Response(node.status(await request.body()), media_type="application/json")
 
     @app.post(
         "/create",
@@ -89,9 +101,9 @@ def create_app(node: VirtualNode, *, metrics: Metrics | None = None, tracer: Tra
         return Response(b"{}", media_type="application/json")
 
     install(app)
-    app.add_middleware(StatusShortcut, node=node)
+    app.add_middleware(StatusRoute, node=node)
     app.add_middleware(
-        Edge,
+        ObservedCalls,
         max_request_bytes=node.settings.max_request_bytes,
         metrics=metrics or Metrics(node.registry, node.backend.gauges),
         tracer=tracer,

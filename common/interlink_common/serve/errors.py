@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import PluginError, Temporary
 
 log = structlog.get_logger(__name__)
@@ -48,13 +48,18 @@ class SentenceRoute(APIRoute):
         return guarded
 
 
+def no_such_route(status: int = 404, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a wrong path or method."""
+    text = "There is no such route; they are POST /create, GET /status, GET /getLogs and POST /delete."
+    return PlainTextResponse(text, status_code=status, headers=headers)
+
+
 def install(app: FastAPI) -> None:
     """Has the app answer wrong paths and methods with a sentence too."""
 
-    async def no_such_route(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers = error.headers if isinstance(error, HTTPException) else None
-        text = "There is no such route; they are POST /create, GET /status, GET /getLogs and POST /delete."
-        return PlainTextResponse(text, status_code=status, headers=headers)
+    async def answer(_request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return no_such_route(error.status_code, error.headers)
+        return no_such_route(500)
 
-    app.add_exception_handler(HTTPException, no_such_route)
+    app.add_exception_handler(HTTPException, answer)

@@ -14,10 +14,8 @@ from interlink_common.backend import Backend
 from interlink_common.background import Tasks
 from interlink_common.serve.app import create_app
 from interlink_common.serve.listeners import Listener, Server, bind, bind_telemetry
-from interlink_common.serve.logging import configure_logging
 from interlink_common.serve.metrics import Metrics
-from interlink_common.serve.telemetry import telemetry_app
-from interlink_common.serve.tracing import tracer_for
+from interlink_common.serve.telemetry import configure_logging, telemetry_app, tracer_for
 from interlink_common.settings import PluginSettings
 from interlink_common.tracking.node import VirtualNode
 from interlink_common.tracking.reconciler import Reconciler

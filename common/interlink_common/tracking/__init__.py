@@ -1,4 +1,5 @@
 """The records of pods and everything that happens to them: create, status, logs, delete, recovery, collection.
 
-Open `node` first: the virtual node's verbs. `records` is the database, `pods` the pods in memory, `reconciler` follows the backend.
+Open `node` first: the virtual node's verbs. `pods` is the one place where a pod's state changes, `records` keeps it in the database.
+`reconciler` follows the backend, `statuses` answers from memory what `composition` composed.
 """

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from interlink_common.backend import Backend, Job, NodeCapacity
-from interlink_common.contract.node import ping_answer
+from interlink_common.contract.answers import ping_answer
 from interlink_common.errors import BackendUnavailable, Gone, NotFound, Temporary
 from interlink_common.faultpoints import DELETE_RECORDED, RECORDED, fault_point
 from interlink_common.model.codec import from_json, to_json

@@ -13,7 +13,7 @@ import structlog
 
 from interlink_common.backend import FoundJob, Job, Observation
 from interlink_common.background import Backoff, Breather, Tasks
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import ConfigurationError, Temporary
 from interlink_common.model.codec import from_json, to_json
 from interlink_common.model.workload import Workload

@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import BadRequest, Refused
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from interlink_common.backend import Capabilities, Support
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import Refused
 from interlink_common.model.workload import (
     Container,

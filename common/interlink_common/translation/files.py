@@ -7,8 +7,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interlink_common.contract.objects import ConfigMap, Secret
-from interlink_common.contract.requests import CreateRequest
+from interlink_common.contract.requests import ConfigMap, CreateRequest, Secret
 from interlink_common.contract.volumes import KeyToPath
 from interlink_common.model.workload import File
 from interlink_common.translation.checks import bounded, check_config_key, inside, invalid, refused

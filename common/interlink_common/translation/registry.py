@@ -6,8 +6,8 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 
-from interlink_common.contract.objects import Secret
 from interlink_common.contract.pod import LocalReference
+from interlink_common.contract.requests import Secret
 from interlink_common.model.workload import RegistryCredential
 from interlink_common.translation.checks import invalid
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Literal
 
 from interlink_common.backend import Capabilities
+from interlink_common.contract.answers import sentence
 from interlink_common.contract.containers import Container
 from interlink_common.contract.pod import Pod, PodSpec
 from interlink_common.contract.requests import CreateRequest
-from interlink_common.contract.sentences import sentence
 from interlink_common.model.workload import Volume, Workload
 from interlink_common.translation import podfields
 from interlink_common.translation.checks import check_label, check_subdomain, check_unique, invalid

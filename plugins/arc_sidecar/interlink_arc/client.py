@@ -22,7 +22,7 @@ import httpx
 import msgspec
 
 from interlink_arc.credentials import Credential
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import BackendUnavailable, PluginError, Refused, Temporary
 
 VERSIONS = ("1.1",)

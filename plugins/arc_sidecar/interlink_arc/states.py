@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from interlink_common.batchsystem.jobs import Phase
 from interlink_common.batchsystem.reports import LOST_EXIT_CODE, Runs, failed, runs_on, unknown, waits
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
 from interlink_common.podrunner.exitcodes import MEANINGS

@@ -22,7 +22,7 @@ import urllib3
 
 from interlink_common.agent.runtime import RuntimeUnavailable
 from interlink_common.background import in_thread
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_docker.settings import EngineSettings
 from interlink_docker.stream import Endpoint, EngineStream
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import ConfigurationError
 from interlink_common.model.images import Reference, logins, mapped, parse
 from interlink_common.model.workload import RegistryCredential

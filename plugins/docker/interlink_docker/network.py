@@ -16,7 +16,7 @@ from pathlib import Path
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.background import in_thread
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.model.workload import File, Workload
 from interlink_docker import files, labels
 from interlink_docker.client import Engine, EngineRefusal

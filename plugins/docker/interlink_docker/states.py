@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from interlink_common.agent.runtime import SANDBOX, AttemptStatus
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.logselect import unix_nanoseconds
 from interlink_docker import labels
 

@@ -26,7 +26,7 @@ import yaml
 from kubernetes import client as sdk
 from kubernetes import config as sdk_config
 
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import BackendUnavailable
 from interlink_kueue.settings import ClusterSettings
 

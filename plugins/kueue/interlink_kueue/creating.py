@@ -11,7 +11,7 @@ import asyncio
 import re
 from typing import Any
 
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import BackendUnavailable, Refused
 from interlink_common.faultpoints import fault_point
 from interlink_kueue import jobs, labels

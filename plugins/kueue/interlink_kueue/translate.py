@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.errors import Refused
 from interlink_common.model.patterns import fit
 from interlink_common.model.workload import NEVER, Container, Workload

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from interlink_common.contract.answers import sentence
 from interlink_common.contract.pod import Pod
 from interlink_common.contract.requests import parse_create, parse_delete
-from interlink_common.contract.sentences import sentence
 from interlink_common.contract.wire import Wire
 from interlink_common.errors import BadRequest
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interlink_common.contract.sentences import MAX_CHARACTERS, sentence
+from interlink_common.contract.answers import MAX_CHARACTERS, sentence
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ async def test_the_ping(plugin: Any) -> None:
         ("POST", "/delete", b'{"metadata":{}}', 400, "metadata"),
         ("GET", "/nowhere", b"", 404, "/create"),
         ("GET", "/create", b"", 405, "/create"),
+        ("POST", "/status", b"[]", 405, "/status"),
     ],
 )
 async def test_errors_are_one_sentence(plugin: Any, method: str, path: str, body: bytes, code: int, named: str) -> None:

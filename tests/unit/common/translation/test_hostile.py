@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlink_common.backend import Capabilities
+from interlink_common.contract.answers import sentence
 from interlink_common.contract.requests import parse_create
-from interlink_common.contract.sentences import sentence
 from interlink_common.errors import BadRequest, PluginError
 from interlink_common.model.codec import from_json, to_json
 from interlink_common.model.workload import FilesVolume, Workload

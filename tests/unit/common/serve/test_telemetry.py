@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from interlink_common.errors import ConfigurationError
-from interlink_common.serve.edge import Edge
+from interlink_common.serve.calls import ObservedCalls
 from interlink_common.serve.metrics import Metrics
-from interlink_common.serve.tracing import Tracer, tracer_for
+from interlink_common.serve.telemetry import Tracer, tracer_for
 from interlink_common.settings import PluginSettings, TelemetrySettings
 from interlink_common.tracking.registry import BackendState, ContactClock, Registry
 
@@ -33,7 +33,7 @@ async def test_a_request_is_a_span_with_its_session() -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     metrics = Metrics(Registry(BackendState("b", float), ContactClock()))
-    app = Edge(FastAPI(), max_request_bytes=10, metrics=metrics, tracer=Tracer(provider))
+    app = ObservedCalls(FastAPI(), max_request_bytes=10, metrics=metrics, tracer=Tracer(provider))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as http:
         await http.get("/nowhere", headers={"InterLink-Http-Session": "GetStatus#1"})
     (span,) = exporter.get_finished_spans()

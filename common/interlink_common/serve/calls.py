@@ -1,6 +1,7 @@
-"""The outermost layer, plain ASGI for speed: size limit, request id, latency and span of every call.
+"""What every call passes before FastAPI: its size limit, its metrics and its span; and GET /status, which is answered here.
 
-`BaseHTTPMiddleware` would cost more than a whole status answer.
+Plain ASGI messages, for speed: interLink asks for every pod every few seconds, and FastAPI's routing alone, like `BaseHTTPMiddleware`,
+costs more than the answer itself.
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlink_common.errors import TooLarge
+from interlink_common.serve.errors import error_response, no_such_route
 from interlink_common.serve.metrics import Metrics
-from interlink_common.serve.tracing import Tracer
+from interlink_common.serve.telemetry import Tracer
+from interlink_common.tracking.node import VirtualNode
 
 log = structlog.get_logger(__name__)
 
+STATUS = "/status"
 SESSION_HEADER = b"interlink-http-session"
 MAX_SESSION_CHARACTERS = 128
-QUIET_PATHS = frozenset({"/status"})
-"""Called once per pod every few seconds: logged only when it fails, or all are to be logged (log_level debug)."""
+QUIET_PATHS = frozenset({STATUS})
+"""Called once per pod every few seconds: logged only when it fails, unless every call is to be logged (log_level debug)."""
 
 
-class Edge:
-    """Wraps the app. Bodies over `max_request_bytes` are answered 413, before they are read where their length is announced."""
+class ObservedCalls:
+    """Measures, logs and traces every call.
+
+    Bodies over `max_request_bytes` are answered 413, before they are read where their length is announced.
+    """
 
     def __init__(
         self, app: ASGIApp, *, max_request_bytes: int, metrics: Metrics, tracer: Tracer | None, log_every_call: bool = False
@@ -94,3 +101,45 @@ def _session_and_length(scope: Scope) -> tuple[str, int]:
         elif name == b"content-length":
             length = int(value)
     return session, length
+
+
+_JSON = (b"content-type", b"application/json")
+
+
+class StatusRoute:
+    """Answers GET /status, and passes everything else on."""
+
+    def __init__(self, app: ASGIApp, *, node: VirtualNode) -> None:
+        self._app = app
+        self._node = node
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != STATUS:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "GET":
+            await no_such_route(405, {"Allow": "GET"})(scope, receive, send)
+            return
+        try:
+            body = await _whole_body(receive)
+            if body is None:
+                return
+            answer = self._node.status(body)
+        except Exception as error:  # noqa: BLE001  as in SentenceRoute: whatever it is, the client gets a sentence
+            await error_response(error)(scope, receive, send)
+            return
+        headers = [_JSON, (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The request's body; None: the client left while sending it."""
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from interlink_common.serve.shortcut import StatusShortcut
+from interlink_common.serve.calls import StatusRoute
 
 
 async def called(node: Any, *messages: Message, path: str = "/status") -> list[Message]:
@@ -23,7 +23,7 @@ async def called(node: Any, *messages: Message, path: str = "/status") -> list[M
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await StatusShortcut(app, node=node)({"type": "http", "path": path, "method": "GET"}, receive, send)
+    await StatusRoute(app, node=node)({"type": "http", "path": path, "method": "GET"}, receive, send)
     return sent
 
 
