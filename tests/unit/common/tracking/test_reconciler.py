@@ -229,13 +229,13 @@ async def test_the_collector_acts_on_pods_nobody_asks_for(world: Any, kit: Any, 
         for pod in (lost, asked):
             await kit.create(node, pod)
         record = node.registry.pods[lost.uid]
-        sweeps = Housekeeping(node)
+        housekeeping = Housekeeping(node)
         clock.now += 100_000
-        await sweeps.run_once()
+        await housekeeping.run_once()
         assert not record.is_orphan, "nobody called in that time"
         clock.pass_by(690, node)
         kit.status(node, asked)
-        await sweeps.run_once()
+        await housekeeping.run_once()
         assert record.is_orphan is orphan
         assert not node.registry.pods[asked.uid].is_orphan
         if mode == "delete":
@@ -251,11 +251,11 @@ async def test_ended_pods_are_kept_or_retired(world: Any, kit: Any) -> None:
         pod = kit.pod(script=kit.script())
         await kit.create(node, pod)
         await kit.eventually(lambda: node.registry.pods[pod.uid].finished)
-        sweeps, record = Housekeeping(node), node.registry.pods[pod.uid]
-        await sweeps.run_once()
+        housekeeping, record = Housekeeping(node), node.registry.pods[pod.uid]
+        await housekeeping.run_once()
         assert record.intent is Intent.ACTIVE
         record.finished_at -= 61
-        await sweeps.run_once()
+        await housekeeping.run_once()
         await kit.eventually(lambda: world.site.jobs == {})
 
 
