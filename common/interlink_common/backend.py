@@ -99,7 +99,7 @@ class Job:
 class FoundJob:
     """A job the backend knows of, by the pod UID it carries.
 
-    `workload` is whatever the job's labels or attributes tell of it, for `Backend.adopt` after a lost database: names, restart
+    `workload` is whatever the job's labels or attributes hold of it, for `Backend.adopt` after a lost database: names, restart
     policy, grace; no secrets, so it can be observed, logged and deleted, but not started again.
     """
 
@@ -218,10 +218,10 @@ class Backend(ABC):
         """Every job of ours that the backend knows, ended ones included."""
 
     async def adopt(self, job: Job, *, complete: bool) -> None:  # noqa: B027  a backend that observes whatever it finds needs none
-        """Takes on a job that only `inventory` told of. Idempotent. May raise BackendUnavailable; it is then called again.
+        """Takes on a job that only `inventory` found. Idempotent. May raise BackendUnavailable; it is then called again.
 
         `complete`: the plugin was killed before the answer of its submit was recorded, and the workload is the recorded one: go on as
-        after a submit. Otherwise its record is lost, and the workload is what `inventory` told: observe and stop the job, and start
+        after a submit. Otherwise its record is lost, and the workload is what `inventory` found: observe and stop the job, and start
         nothing of it again, also after a restart (the job is on record from now on).
         """
 

@@ -38,7 +38,7 @@ def check(name: Name, config: ConfigFile = None, assignments: Set = None, output
 
 def devices(name: Name, config: ConfigFile = None, assignments: Set = None, output: OutputFormat = Output.TABLE) -> None:
     """List the accelerators that the backend offers to pods."""
-    rows = _ask(choose(name, config, assignments), lambda backend: backend.devices())
+    rows = _call(choose(name, config, assignments), lambda backend: backend.devices())
     if output is Output.JSON:
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
@@ -65,17 +65,17 @@ def report(name: OptionalName = None, config: ConfigFile = None, assignments: Se
 def _results(chosen: Chosen) -> list[CheckResult]:
     """The backend's rows; an error that it raises instead is a row too."""
     try:
-        return _ask(chosen, lambda backend: backend.check())
+        return _call(chosen, lambda backend: backend.check())
     except PluginError as error:
         return [CheckResult("backend", Verdict.FAILED, str(error))]
 
 
-def _ask(chosen: Chosen, question: Callable[[Backend], Awaitable[Answer]]) -> Answer:
-    async def asked() -> Answer:
+def _call(chosen: Chosen, verb: Callable[[Backend], Awaitable[Answer]]) -> Answer:
+    async def call() -> Answer:
         backend = chosen.backend()
         try:
-            return await question(backend)
+            return await verb(backend)
         finally:
             await backend.close()
 
-    return asyncio.run(asked())
+    return asyncio.run(call())

@@ -18,9 +18,9 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from interlink_common.cli import yamltext
-from interlink_common.cli.complaints import complaint, unknown
+from interlink_common.cli import strict_yaml
 from interlink_common.cli.reference import example, schema
+from interlink_common.cli.setting_errors import first_error, unknown_setting
 from interlink_common.cli.settingtree import groups, holds_secret, is_optional, is_text, single_settings
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
@@ -89,7 +89,7 @@ def load(
     try:
         settings = settings_type.model_validate(tree)
     except ValidationError as error:
-        path, sentence = complaint(error, settings_type)
+        path, sentence = first_error(error, settings_type)
         _, origin = merged.get(path, (None, None))
         raise ConfigurationError(f"{sentence}{f' (from the {origin})' if origin else ''}.") from None
     return Configuration(settings, {path: merged[path][1] if path in merged else _DEFAULT for path in known}, tuple(warnings))
@@ -97,7 +97,7 @@ def load(
 
 def _from_file(settings_type: type[BaseModel], file: Path) -> _Layer:
     try:
-        documents = list(yamltext.documents(file.read_text(encoding="utf-8")))
+        documents = list(strict_yaml.documents(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigurationError(f"The configuration file {file} can not be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def _flatten(model: type[BaseModel], tree: Any, prefix: str, origin: Origin, lay
         elif path in group_names:
             _flatten(model, value, f"{path}.", origin, layer)
         else:
-            raise ConfigurationError(unknown(path, model, str(origin)))
+            raise ConfigurationError(unknown_setting(path, model, str(origin)))
 
 
 def _from_environment(settings_type: type[BaseModel], known: Mapping[str, FieldInfo], environment: Mapping[str, str]) -> _Layer:
@@ -139,7 +139,7 @@ def _from_environment(settings_type: type[BaseModel], known: Mapping[str, FieldI
             origin = Origin("environment", name)
             layer[path] = (_from_text(path, known[path], text, origin), origin)
         elif not _SERVICE_LINK.fullmatch(name.removeprefix(PREFIX)):
-            raise ConfigurationError(unknown(path, settings_type, f"environment {name}"))
+            raise ConfigurationError(unknown_setting(path, settings_type, f"environment {name}"))
     return layer
 
 
@@ -148,7 +148,7 @@ def _from_line(settings_type: type[BaseModel], known: Mapping[str, FieldInfo], l
     for path, text, option in line:
         origin = Origin("line", option)
         if path not in known:
-            raise ConfigurationError(unknown(path, settings_type, str(origin)))
+            raise ConfigurationError(unknown_setting(path, settings_type, str(origin)))
         if holds_secret(known[path]):
             raise ConfigurationError(
                 f"{path} is a secret, and every user of this machine can see the command line; give it in the file or the environment."
@@ -163,7 +163,7 @@ def _from_text(path: str, field: FieldInfo, text: str, origin: Origin) -> Any:
     if is_text(field):
         return text
     try:
-        return yamltext.value(text)
+        return strict_yaml.value(text)
     except ValueError as error:
         raise ConfigurationError(f"{path} {error} (from the {origin}).") from None
 

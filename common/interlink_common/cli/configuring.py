@@ -13,7 +13,7 @@ from interlink_common.cli.options import ConfigFile, OptionalName, Output, Set, 
 from interlink_common.cli.plugins import backend_type
 from interlink_common.cli.reference import plain
 from interlink_common.cli.settingtree import value_at
-from interlink_common.cli.yamltext import scalar
+from interlink_common.cli.strict_yaml import scalar
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
 

@@ -1,7 +1,7 @@
 """Finds a pod again without writing anything down: its UID follows from its namespace and name.
 
-A plugin never creates a deleted UID again, so a name has a row of UIDs: `run` takes the first that the plugin accepts, the
-other commands ask for all of the row at once and take the one that lives. A manifest that has a metadata.uid (kubectl get pod
+A plugin never creates a deleted UID again, so a name has a list of UIDs: `run` takes the first that the plugin accepts, the
+other commands ask for all of them at once and take the one that lives. A manifest that has a metadata.uid (kubectl get pod
 -o yaml) means exactly that pod.
 """
 
@@ -16,8 +16,8 @@ from interlink_common.virtualkubelet.bodies import NodeOptions, VirtualPod
 from interlink_common.virtualkubelet.client import PluginClient
 from interlink_common.virtualkubelet.manifests import Manifests
 
-ROW = 256
-"""UIDs per name. A deleted one is free again when the plugin has forgotten it (an hour)."""
+UIDS_PER_NAME = 256
+"""A deleted one is free again when the plugin has forgotten it (an hour)."""
 _NAMESPACE = uuid.UUID("6f1d0a52-3c0b-4c52-9a4e-0e3b7d6a9b11")
 
 
@@ -26,11 +26,11 @@ def uids(manifests: Manifests) -> list[str]:
     metadata = manifests.pod["metadata"]
     if metadata.get("uid"):
         return [str(metadata["uid"])]
-    return [str(uuid.uuid5(_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{number}")) for number in range(ROW)]
+    return [str(uuid.uuid5(_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{number}")) for number in range(UIDS_PER_NAME)]
 
 
 def admitted(manifests: Manifests, options: NodeOptions, *, now: float) -> VirtualPod:
-    """The pod on the virtual node, ready for create, with the first UID of its row.
+    """The pod on the virtual node, ready for create, with its first UID.
 
     Raises BadRequest for a malformed pod, Refused for one that the virtual kubelet would never send.
     """
@@ -44,7 +44,7 @@ def admitted(manifests: Manifests, options: NodeOptions, *, now: float) -> Virtu
 
 
 def with_uid(pod: VirtualPod, uid: str) -> VirtualPod:
-    """The same pod with another UID, also where its environment tells it (fieldRef metadata.uid)."""
+    """The same pod with another UID, also in its environment (fieldRef metadata.uid)."""
     return VirtualPod(json.loads(json.dumps(pod.document).replace(pod.uid, uid)), pod.manifests, pod.options)
 
 
@@ -56,8 +56,8 @@ def unresolved(manifests: Manifests, *, now: float) -> VirtualPod:
 
 async def find(client: PluginClient, pod: VirtualPod) -> VirtualPod | None:
     """The pod as the plugin knows it, with its JID; None if it does not. Raises BackendUnavailable if the plugin answers with an error."""
-    row = uids(pod.manifests)
-    answer = await client.send("GET", "/status", [_question(pod, uid) for uid in row])
+    candidates = uids(pod.manifests)
+    answer = await client.send("GET", "/status", [_question(pod, uid) for uid in candidates])
     if answer.status_code != 200:
         raise BackendUnavailable(f"The plugin answered {answer.status_code} to a status request: {answer.text}")
     # A UID that was never created is answered too, but only a pod on record has a JID.
@@ -65,7 +65,7 @@ async def find(client: PluginClient, pod: VirtualPod) -> VirtualPod | None:
         entries = {entry["UID"]: entry for entry in answer.json() or [] if entry["JID"]}
     except (ValueError, LookupError, TypeError):
         raise BackendUnavailable("What answers there is no interLink plugin; is --connect right?") from None
-    uid = next((uid for uid in reversed(row) if uid in entries), None)
+    uid = next((uid for uid in reversed(candidates) if uid in entries), None)
     if uid is None:
         return None
     found = with_uid(pod, uid)
@@ -74,7 +74,7 @@ async def find(client: PluginClient, pod: VirtualPod) -> VirtualPod | None:
     return found
 
 
-async def known(client: PluginClient, pod: VirtualPod) -> VirtualPod:
+async def find_existing(client: PluginClient, pod: VirtualPod) -> VirtualPod:
     """Like `find`, but raises NotFound."""
     found = await find(client, pod)
     if found is None:

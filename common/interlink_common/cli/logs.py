@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from interlink_common.cli.identity import known
+from interlink_common.cli.identity import find_existing
 from interlink_common.cli.options import Connect, Namespace, Plugin, address
-from interlink_common.cli.pods import File, PodName, Uid, asked_pods
+from interlink_common.cli.pods import File, PodName, Uid, selected_pods
 from interlink_common.errors import BadRequest, NotFound
 from interlink_common.logselect import rfc3339_nano
 from interlink_common.virtualkubelet.bodies import NO_TIME, VirtualPod
@@ -50,7 +50,7 @@ def logs(
         raise BadRequest("--all-containers and --container exclude each other; give one.")
     if all_containers and not manifest:
         raise BadRequest("--all-containers needs the pod's manifest, which names them.")
-    pods = asked_pods([manifest] if manifest else None, uid, name, namespace, [container] if container else None)
+    pods = selected_pods([manifest] if manifest else None, uid, name, namespace, [container] if container else None)
     if len(pods) != 1:
         raise BadRequest(f"The manifest holds {len(pods)} pods; exactly one is needed.")
     pod = pods[0]
@@ -72,7 +72,7 @@ def logs(
 async def _print_logs(listen: str, pod: VirtualPod, containers: list[str], options: dict[str, Any], *, prefix: bool) -> None:
     """One after another; followed, all at once and line by line."""
     async with PluginClient(listen) as client:
-        found = await known(client, pod)
+        found = await find_existing(client, pod)
 
         async def show(container: str) -> None:
             chunks = client.logs(found, container, **options)

@@ -13,7 +13,8 @@ import httpx
 import typer
 from typer.core import TyperGroup
 
-from interlink_common.cli import checking, configuring, logs, pods, running, serving, translating
+from interlink_common.cli import checking, configuring, logs, pods, running, translating
+from interlink_common.cli.options import ConfigFile, Name, Set, choose
 from interlink_common.errors import PluginError
 from interlink_common.virtualkubelet.client import CallError
 from interlink_common.virtualkubelet.judge import JudgeError, SentenceError
@@ -33,12 +34,12 @@ class _Sentences(TyperGroup):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            sentence, code = _told(error)
+            sentence, code = _sentence_and_code(error)
             typer.echo(sentence, err=True)
             raise typer.Exit(code) from None
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _sentence_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, PluginError):
         return str(error), WRONG
     if isinstance(error, CallError):
@@ -67,8 +68,26 @@ def _options(
     """Run interLink plugins, check them, and talk to them as interLink would."""
 
 
+def serve(
+    name: Name,
+    config: ConfigFile = None,
+    listen: Annotated[str | None, typer.Option(metavar="ADDRESS", help="unix:///path.sock or http://host:port.")] = None,
+    state_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Database and pod files.")] = None,
+    assignments: Set = None,
+) -> None:
+    """Serve a plugin until SIGTERM or Ctrl-C.
+
+    Every setting can be given in the file, as an environment variable (collector.mode is INTERLINK_PLUGIN_COLLECTOR__MODE)
+    or with --set; the later of these wins. interlink-plugin config lists them.
+    """
+    chosen = choose(name, config, assignments, listen=listen, state_dir=state_dir)
+    from interlink_common.serve import server  # noqa: PLC0415  the web framework takes long to import, and no other command needs it
+
+    server.run(chosen.backend(), chosen.settings)
+
+
 for _command in (
-    serving.serve, checking.check, translating.translate, running.run, pods.status, logs.logs, pods.delete,
+    serve, checking.check, translating.translate, running.run, pods.status, logs.logs, pods.delete,
     configuring.config, checking.devices, checking.report,
 ):  # fmt: skip
     app.command()(_command)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from interlink_common.cli import yamltext
+from interlink_common.cli import strict_yaml
 from interlink_common.errors import BadRequest
 from interlink_common.virtualkubelet.manifests import Manifests, from_documents
 
@@ -51,7 +51,7 @@ def _objects(file: Path) -> Iterator[Document]:
     shown = _shown(file)
     try:
         text = sys.stdin.read() if shown == "stdin" else file.read_text(encoding="utf-8")
-        documents = list(yamltext.documents(text))
+        documents = list(strict_yaml.documents(text))
     except OSError as error:
         raise BadRequest(f"{shown} can not be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -73,7 +73,7 @@ def choose(name: str | None, config: Path | None = None, assignments: list[str] 
 
 
 def address(connect: str | None, plugin: str | None) -> str:
-    """Where to connect: as told, else where the plugin (None: the only one) listens by its settings. Raises ConfigurationError."""
+    """Where to connect: to that address, else where the plugin (None: the only one) listens by its settings. Raises ConfigurationError."""
     if connect is None:
         return choose(plugin).settings.listen
     if not connect.startswith(("unix://", "http://")):

@@ -24,7 +24,7 @@ Files = Annotated[list[Path] | None, typer.Argument(metavar="[MANIFEST]...", hel
 File = Annotated[Path | None, typer.Argument(metavar="[MANIFEST]", help="YAML file with the pod; - is stdin.")]
 Uid = Annotated[str | None, typer.Option("--uid", help="UID of the pod, instead of a manifest.")]
 PodName = Annotated[str | None, typer.Option("--name", help="Name of the pod, instead of a manifest.")]
-ContainerNames = Annotated[list[str] | None, typer.Option("--container", "-c", help="Its containers, where no manifest tells them.")]
+ContainerNames = Annotated[list[str] | None, typer.Option("--container", "-c", help="Its containers, if you give no manifest.")]
 
 
 def status(
@@ -39,7 +39,7 @@ def status(
     output: OutputFormat = Output.TABLE,
 ) -> None:
     """Show pods as the virtual kubelet sees them. Exit code 1 if the plugin does not know one of them."""
-    pods = asked_pods(manifests, uid, name, namespace, container)
+    pods = selected_pods(manifests, uid, name, namespace, container)
     found = asyncio.run(_statuses(address(connect, plugin), pods))
     if output is Output.JSON:
         listed = [{"namespace": pod.namespace, "name": pod.name, "uid": pod.uid, "status": pod.status} for pod in found if pod]
@@ -79,7 +79,7 @@ def delete(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Return when nothing is left of the pods.")] = True,
 ) -> None:
     """Delete pods. One that the plugin does not know is no error."""
-    pods = asked_pods(manifests, uid, name, namespace, None)
+    pods = selected_pods(manifests, uid, name, namespace, None)
     asyncio.run(_delete(address(connect, plugin), pods, grace_period, wait=wait))
 
 
@@ -94,10 +94,10 @@ async def _delete(listen: str, pods: list[VirtualPod], grace_seconds: int | None
                 typer.echo(f"The plugin is still removing {pod.namespace}/{pod.name}.", err=True)
 
 
-def asked_pods(
+def selected_pods(
     files: list[Path] | None, uid: str | None, name: str | None, namespace: str, containers: list[str] | None
 ) -> list[VirtualPod]:
-    """The pods that a line means, by manifests or by a UID or name. Raises BadRequest."""
+    """The pods that the command line selects, by manifests or by a UID or name. Raises BadRequest."""
     now = time.time()
     if files:
         if uid or name:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from interlink_common.cli.settingtree import choices, group_of
-from interlink_common.cli.yamltext import scalar
+from interlink_common.cli.strict_yaml import scalar
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
 

@@ -14,8 +14,8 @@ from typing import Annotated
 import httpx
 import typer
 
-from interlink_common.cli.follower import Follower
 from interlink_common.cli.identity import admitted, find, uids, with_uid
+from interlink_common.cli.log_follower import LogFollower
 from interlink_common.cli.manifests import read_pod
 from interlink_common.cli.options import Connect, Namespace, Plugin, address
 from interlink_common.cli.progress import Progress
@@ -79,8 +79,8 @@ async def _run(listen: str, pod: VirtualPod, *, keep: bool, quiet: bool) -> int:
 async def _created(client: PluginClient, pod: VirtualPod) -> VirtualPod:
     """Creates the pod, or takes up the one that is there. Raises Refused with the plugin's sentence."""
     there = await find(client, pod)
-    row = uids(pod.manifests)
-    for uid in [there.uid, *row] if there else row:
+    candidates = uids(pod.manifests)
+    for uid in [there.uid, *candidates] if there else candidates:
         candidate = with_uid(pod, uid)
         try:
             await client.create(candidate)
@@ -89,7 +89,7 @@ async def _created(client: PluginClient, pod: VirtualPod) -> VirtualPod:
                 raise Refused(f"The plugin refused the pod: {error.text}") from None
         else:
             return candidate
-    raise Refused(f"Pod {pod.namespace}/{pod.name} was deleted {len(row)} times within the hour; give it another name.")
+    raise Refused(f"Pod {pod.namespace}/{pod.name} was deleted {len(candidates)} times within the hour; give it another name.")
 
 
 async def _watch(client: PluginClient, pod: VirtualPod, progress: Progress, interrupted: asyncio.Event) -> None:
@@ -100,7 +100,7 @@ async def _watch(client: PluginClient, pod: VirtualPod, progress: Progress, inte
     followers: set[asyncio.Task[None]] = set()
     for name in names:
         show = partial(progress.log_line, f"[{name}] " if len(names) > 1 else "")
-        follower = Follower(client, pod, name, show, rounds)
+        follower = LogFollower(client, pod, name, show, rounds)
         followers.add(asyncio.create_task(follower.run()))
     try:
         for number in count():
@@ -147,7 +147,7 @@ async def gone(client: PluginClient, pod: VirtualPod, timeout_seconds: float, in
 
 
 async def is_gone(client: PluginClient, pod: VirtualPod) -> bool:
-    """Whether the plugin says that it no longer knows this pod; a plugin that does not answer has not said so."""
+    """Whether the plugin no longer knows this pod. One that does not answer may still know it."""
     try:
         there = await find(client, pod)
     except (BackendUnavailable, httpx.TransportError):

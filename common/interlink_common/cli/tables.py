@@ -47,7 +47,7 @@ def mappings(rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 def container_rows(pod: Document) -> list[tuple[str, str, str, str, str]]:
-    """One row per container that the status of a v1.Pod tells of, init containers first; columns as in CONTAINER_HEAD."""
+    """One row per container in the status of a v1.Pod, init containers first; columns as in CONTAINER_HEAD."""
     status = pod.get("status") or {}
     entries = [("init ", entry) for entry in status.get("initContainerStatuses") or []]
     entries += [("", entry) for entry in status.get("containerStatuses") or []]

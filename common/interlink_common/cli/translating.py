@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlink_common.cli import yamltext
+from interlink_common.cli import strict_yaml
 from interlink_common.cli.identity import admitted
 from interlink_common.cli.manifests import read_pod
 from interlink_common.cli.masking import masked, secret_values
@@ -55,6 +55,6 @@ def translate(
     if output is Form.JSON:
         typer.echo(json.dumps({"plan": plan, "warnings": list(workload.warnings), "workload": neutral}, indent=2, default=str))
         return
-    typer.echo("---\n".join(yamltext.dump(document) for document in plan or [neutral]), nl=False)
+    typer.echo("---\n".join(strict_yaml.dump(document) for document in plan or [neutral]), nl=False)
     for warning in workload.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -17,7 +17,7 @@ from interlink_common.errors import PluginError, Temporary
 
 log = structlog.get_logger(__name__)
 
-INTERNAL = "The plugin has an error of its own; its log tells more under this request id."
+INTERNAL = "The plugin has an error of its own; look for this request id in its log."
 
 
 def error_response(error: Exception) -> Response:

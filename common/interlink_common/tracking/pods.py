@@ -160,7 +160,7 @@ class PodRecord:
         self.is_restored = True
 
     def observed(self, report: PodReport, now: float) -> bool:
-        """The backend reported the pod. False if that tells nothing new; a pod that has finished stays as it is."""
+        """The backend reported the pod. False if that is nothing new; a pod that has finished stays as it is."""
         self.is_restored = False
         if self.finished or self.report == report:
             return False

@@ -58,7 +58,7 @@ class Removals:
             await asyncio.sleep(delay)
 
     async def _end_submit(self, record: PodRecord) -> None:
-        """Waits for a submit under way to tell its JID; one that hangs is abandoned: what it left is found in the inventory."""
+        """Waits for the JID of a submit under way; one that hangs is abandoned: what it left is found in the inventory."""
         for task in (record.creating, record.submitting):
             if task is not None:
                 await asyncio.wait({task}, timeout=self._submit_patience_seconds)
@@ -81,7 +81,7 @@ class Removals:
         log.info("pod removed", pod_uid=record.uid, namespace=record.namespace, pod=record.name, jid=job.jid if job else None)
 
     async def _cancel(self, record: PodRecord, job: Job) -> None:
-        """The backend is asked once, and once more whenever less grace was asked for meanwhile. Raises what the first answer raises."""
+        """Cancels once, and once more whenever interLink gives less grace meanwhile. Raises what the first answer raises."""
         less_grace = record.less_grace_event()
         calls: set[asyncio.Task[Any]] = set()
         try:
@@ -102,7 +102,7 @@ class Removals:
             await asyncio.gather(*calls, return_exceptions=True)
 
     async def _job(self, record: PodRecord) -> Job | None:
-        """The pod's job, with the Workload on record, else the one that the job tells of; None if there is no job."""
+        """The pod's job, with the Workload on record, else the one that the job carries; None if there is no job."""
         found = await self._inventory.find(record.uid) if record.jid is None else None
         jid = record.jid or (found.jid if found else None)
         if jid is None:

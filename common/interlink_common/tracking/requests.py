@@ -1,4 +1,4 @@
-"""From request bodies to what tracking works with: the one place where it meets the contract and the translation."""
+"""Request bodies as what tracking works with: the one place where it meets the contract and the translation."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def read_create(body: bytes, backend: Backend, settings: PluginSettings) -> Work
 
 
 def read_logs(body: bytes, now: float) -> tuple[str, LogQuery]:
-    """The pod's UID, and what of which log is asked for. `now` in unix seconds resolves SinceSeconds. Raises BadRequest."""
+    """The pod's UID, and the part of a log that the request wants. `now` in unix seconds resolves SinceSeconds. Raises BadRequest."""
     request = parse_logs(body)
     return request.pod_uid, request.to_query(now)

@@ -17,8 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from interlink_common.cli.follower import Follower
 from interlink_common.cli.identity import find, uids, unresolved
+from interlink_common.cli.log_follower import LogFollower
 from interlink_common.cli.logs import duration_seconds
 from interlink_common.cli.manifests import read_pod
 from interlink_common.errors import BackendUnavailable
@@ -242,7 +242,7 @@ async def test_a_follower_shows_each_line_once_over_all_streams(manifest: Write)
     first = [b"2026-01-01T00:00:00.1Z one\n2026-01-01T00:00:00", b".1Z same time\n", b"2026-01-01T00:00:01Z two"]
     second = [b"2026-01-01T00:00:00.100000000Z one\n2026-01-01T00:00:01Z two\n2026-01-01T00:00:01.5Z three\n"]
     client: Any = Streams(None, first, second)
-    task = asyncio.create_task(Follower(client, pod, "main", shown.append, rounds).run())
+    task = asyncio.create_task(LogFollower(client, pod, "main", shown.append, rounds).run())
     for state in ({}, {"restartCount": 1}, {}):
         for _ in range(20):
             await asyncio.sleep(0)

@@ -21,7 +21,7 @@ _LONGEST_LINE_BYTES = 1024 * 1024
 Stamp = tuple[bytes, bytes]
 
 
-class Follower:
+class LogFollower:
     """`show` gets each line without its line end. `rounds` is notified by who asks for the status, once per answer."""
 
     def __init__(

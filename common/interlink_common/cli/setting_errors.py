@@ -35,7 +35,7 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def complaint(error: ValidationError, settings_type: type[BaseModel]) -> tuple[str, str]:
+def first_error(error: ValidationError, settings_type: type[BaseModel]) -> tuple[str, str]:
     """The path of the setting that the first error is about ("" for none), and the sentence without its full stop."""
     detail = error.errors(include_url=False, include_input=False)[0]
     location = [str(part) for part in detail["loc"]]
@@ -44,13 +44,13 @@ def complaint(error: ValidationError, settings_type: type[BaseModel]) -> tuple[s
     path = next((".".join(location[:end]) for end in range(len(location), 0, -1) if ".".join(location[:end]) in known), full)
     context = detail.get("ctx") or {}
     if detail["type"] in ("value_error", "assertion_error"):
-        said = str(context.get("error") or detail["msg"]).rstrip(".")
-        return path, said if not full or said.startswith(full) else f"{full}: {said}"
+        sentence = str(context.get("error") or detail["msg"]).rstrip(".")
+        return path, sentence if not full or sentence.startswith(full) else f"{full}: {sentence}"
     expected = _EXPECTED.get(detail["type"])
     return path, f"{full} {expected(context) if expected else 'is not valid: ' + detail['msg']}"
 
 
-def unknown(path: str, settings_type: type[BaseModel], origin: str) -> str:
+def unknown_setting(path: str, settings_type: type[BaseModel], origin: str) -> str:
     """The sentence for a name that is no single setting."""
     names = [name for name, _ in single_settings(settings_type)]
     new = renamed(settings_type).get(path)
