@@ -139,7 +139,7 @@ async def test_a_delete_during_a_create_wins(world: Any, kit: Any) -> None:
         pod = kit.pod()
         world.site.submits_pass.clear()
         creating = asyncio.create_task(kit.create(node, pod))
-        await kit.eventually(lambda: pod.uid in node.registry.pods)
+        await kit.eventually(lambda: pod.uid in node.registry.pods and node.registry.pods[pod.uid].submitting)
         await kit.delete(node, pod)
         world.site.submits_pass.set()
         with pytest.raises(Gone):
