@@ -171,8 +171,12 @@ def _dataclass_encoder(cls: Any) -> Function:
     fields = [(name, default, _encoder(hint)) for name, hint, default in _fields(cls)]
 
     def encode_object(value: Any) -> dict[str, Any]:
-        pairs = ((name, getattr(value, name), default, encode_field) for name, default, encode_field in fields)
-        return {name: encode_field(item) for name, item, default, encode_field in pairs if item != default}
+        encoded = {}
+        for name, default, encode_field in fields:
+            item = getattr(value, name)
+            if item is not default and item != default:
+                encoded[name] = encode_field(item)
+        return encoded
 
     return encode_object
 
