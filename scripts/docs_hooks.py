@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
-from interlink_common.cli.plugins import backend_type
+from interlink_common.cli.options import backend_type
 from interlink_common.cli.reference import plain
 from interlink_common.cli.settingtree import single_settings
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from interlink_common.cli.plugins import backend_type
+from interlink_common.cli.options import backend_type
 from interlink_common.settings import PluginSettings
 from scripts.docs_hooks import BACKENDS, load_coverage
 

@@ -15,8 +15,7 @@ import typer
 
 from interlink_common.backend import Backend, CheckResult, Verdict
 from interlink_common.cli.configuring import effective
-from interlink_common.cli.options import Chosen, ConfigFile, Name, OptionalName, Output, OutputFormat, Set, choose
-from interlink_common.cli.plugins import installed
+from interlink_common.cli.options import Chosen, ConfigFile, Name, OptionalName, Output, OutputFormat, Set, choose, installed
 from interlink_common.cli.tables import mappings, show, table
 from interlink_common.errors import PluginError
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from interlink_common.cli.configuration import Configuration, example, schema
-from interlink_common.cli.options import ConfigFile, OptionalName, Output, Set, choose
-from interlink_common.cli.plugins import backend_type
+from interlink_common.cli.options import ConfigFile, OptionalName, Output, Set, backend_type, choose
 from interlink_common.cli.reference import plain
 from interlink_common.cli.settingtree import value_at
 from interlink_common.cli.strict_yaml import scalar

@@ -1,9 +1,10 @@
-"""Options that several commands share, and what they mean: a plugin's effective configuration, and the address to connect to."""
+"""Options that several commands share, and what they mean: an installed plugin, its effective configuration, the address to connect to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,11 @@ import typer
 from interlink_common.backend import Backend
 from interlink_common.cli import configuration
 from interlink_common.cli.configuration import Configuration
-from interlink_common.cli.plugins import backend_type
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
+
+GROUP = "interlink.plugins"
+"""Entry points of this group are plugins, ours and third parties' alike."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The plugin, e.g. docker.", show_default=False)]
 OptionalName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="The plugin; may be left out if only one is installed.")]
@@ -51,6 +54,32 @@ class Chosen:
 
     def backend(self) -> Backend:
         return self.backend_type(self.settings)
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The entry points by name, in order of names."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+def backend_type(name: str | None) -> type[Backend]:
+    """The plugin of that name; None means the only one. Loads its code. Raises ConfigurationError."""
+    found = installed()
+    names = ", ".join(found)
+    if not found:
+        raise ConfigurationError("No plugin is installed; install one, for example interlink-plugin-docker.")
+    if name is None:
+        if len(found) > 1:
+            raise ConfigurationError(f"Several plugins are installed ({names}); say which one.")
+        name = next(iter(found))
+    if name not in found:
+        raise ConfigurationError(f"There is no plugin {name}; installed: {names}.")
+    try:
+        loaded = found[name].load()
+    except Exception as error:  # a third party's import may raise anything
+        raise ConfigurationError(f"The plugin {name} can not be loaded: {type(error).__name__}: {error}; install it again.") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
+        raise ConfigurationError(f"The plugin {name} is not a subclass of interlink_common.backend.Backend; its package is broken.")
+    return loaded
 
 
 def choose(name: str | None, config: Path | None = None, assignments: list[str] | None = None, **options: str | None) -> Chosen:

@@ -1,4 +1,4 @@
-"""`Registry`: all that the parts of tracking share. The pods, whether the backend answers, and how long interLink has been in contact."""
+"""What the parts of tracking share: the `Registry` of pods, whether the backend answers, how long interLink was in contact, `Inventory`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import structlog
 
+from interlink_common.backend import Backend, FoundJob
+from interlink_common.background import SharedCall
 from interlink_common.tracking.composition import has_failed, rfc3339
 from interlink_common.tracking.pods import PodRecord
 
@@ -127,3 +130,28 @@ class Registry:
             result = "failed" if any(has_failed(container.state) for container in record.report.containers) else "succeeded"
         self.counters[f"pods_{result}"] += 1
         log.info("pod ended", pod_uid=record.uid, namespace=record.namespace, pod=record.name, jid=record.jid, result=result)
+
+
+class Inventory:
+    """Shares calls of `Backend.inventory`: hundreds of deletions after an outage cost one call, not hundreds.
+
+    An answer is only given to those who wanted one before that call began.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        async def take(_: AbstractSet[str]) -> dict[str, FoundJob]:
+            return {job.pod_uid: job for job in await backend.inventory()}
+
+        self._call = SharedCall("inventory", take)
+
+    async def all(self) -> dict[str, FoundJob]:
+        """Jobs by pod UID, as of now or later. Raises what the backend raises."""
+        return await self._call()
+
+    async def find(self, pod_uid: str) -> FoundJob | None:
+        """The job that carries this pod, if the backend has one."""
+        return (await self.all()).get(pod_uid)
+
+    async def close(self) -> None:
+        """Ends calls under way."""
+        await self._call.close()

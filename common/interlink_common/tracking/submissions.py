@@ -16,10 +16,9 @@ from interlink_common.faultpoints import JID_STORED, SUBMITTED, fault_point
 from interlink_common.model.codec import from_json
 from interlink_common.model.report import ContainerReport, PodReport, Terminated, Waiting
 from interlink_common.model.workload import Workload
-from interlink_common.tracking.inventory import Inventory
 from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
-from interlink_common.tracking.registry import Registry
+from interlink_common.tracking.registry import Inventory, Registry
 
 log = structlog.get_logger(__name__)
 

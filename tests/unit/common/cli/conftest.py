@@ -17,13 +17,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from interlink_common.cli import plugins
+from interlink_common.cli import options
 from interlink_common.cli.main import app
 from interlink_common.testing.scripts import Script
 
 PROGRAM = Path(sys.executable).with_name("interlink-plugin")
 START_SECONDS = 60.0
-ENTRY_POINTS = "interlink_common.cli.plugins.entry_points"
+ENTRY_POINTS = "interlink_common.cli.options.entry_points"
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def only_scripted(distributions: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.syspath_prepend(distributions)
-    only = [point for point in entry_points(group=plugins.GROUP) if point.name == "scripted"]
+    only = [point for point in entry_points(group=options.GROUP) if point.name == "scripted"]
     monkeypatch.setattr(ENTRY_POINTS, lambda group: only)
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from interlink_common.backend import CheckResult, Verdict
-from interlink_common.cli import plugins
+from interlink_common.cli import options
 from interlink_common.cli.configuration import load
 from interlink_common.errors import BackendUnavailable
 from interlink_common.model.workload import Workload
@@ -93,8 +93,8 @@ def test_an_error_of_our_own_is_a_sentence_too(cli: Cli, monkeypatch: pytest.Mon
     ],
 )
 def test_a_broken_plugin_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch, entry_point: str, sentence: str) -> None:
-    point = EntryPoint("bad", entry_point, plugins.GROUP)
-    monkeypatch.setattr(ENTRY_POINTS, lambda group: [point] if group == plugins.GROUP else [])
+    point = EntryPoint("bad", entry_point, options.GROUP)
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [point] if group == options.GROUP else [])
     result = cli("config")
     assert (result.exit_code, result.stderr) == (2, f"{sentence}\n")
 
@@ -102,7 +102,7 @@ def test_a_broken_plugin_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch, ent
 def test_which_plugin_is_meant_must_be_clear(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ENTRY_POINTS, lambda group: [])
     assert cli("config").stderr == "No plugin is installed; install one, for example interlink-plugin-docker.\n"
-    points = [EntryPoint(name, "json:loads", plugins.GROUP) for name in ("b", "a")]
+    points = [EntryPoint(name, "json:loads", options.GROUP) for name in ("b", "a")]
     monkeypatch.setattr(ENTRY_POINTS, lambda group: points)
     assert cli("config").stderr == "Several plugins are installed (a, b); say which one.\n"
 
