@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
 
 _WIDTH = 100
-Comment = Callable[[str, FieldInfo], str]
 
 
 def schema(settings_type: type[PluginSettings]) -> dict[str, Any]:
