@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from interlink_common.batchsystem.jobs import JobRow
-from interlink_common.contract.sentences import sentence
+from interlink_common.contract.answers import sentence
 from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.model.workload import Container, Workload
 
