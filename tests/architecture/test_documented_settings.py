@@ -65,8 +65,9 @@ def test_every_named_setting_exists() -> None:
     assert found == []
 
 
-def test_settings_of_the_page_for_all_plugins_exist() -> None:
-    for name in names_in((DOCS / "operators/index.md").read_text()):
+@pytest.mark.parametrize("page", ["index", "maps"])
+def test_settings_of_a_page_for_all_plugins_exist(page: str) -> None:
+    for name in names_in((DOCS / f"operators/{page}.md").read_text()):
         assert any(has(settings_of(plugin), name.split(".")) for plugin in PLUGINS), name
 
 
@@ -74,6 +75,14 @@ def test_settings_of_the_page_for_all_plugins_exist() -> None:
 def test_examples_of_a_configuration_are_valid(plugin: str, tmp_path: Path) -> None:
     for text in BLOCK.findall((DOCS / f"operators/{plugin}.md").read_text()):
         settings_of(plugin).model_validate({"state_dir": tmp_path, **yaml.safe_load(text)})
+
+
+@pytest.mark.parametrize(("plugin", "group"), [("docker", "volumes"), *((plugin, "runner") for plugin in BATCH)])
+def test_examples_of_maps_are_valid(plugin: str, group: str, tmp_path: Path) -> None:
+    examples = BLOCK.findall((DOCS / "operators/maps.md").read_text())
+    assert examples
+    for text in examples:
+        settings_of(plugin).model_validate({"state_dir": tmp_path, group: yaml.safe_load(text)})
 
 
 def test_what_is_no_setting_is_found() -> None:
