@@ -52,7 +52,7 @@ class DownwardApi:
             "status.podIPs": _addresses(status.pod_ips, status.pod_ip),
         }
         if path not in values:
-            raise refused(f"{where}.fieldRef.fieldPath", "names a field that the pod does not tell")
+            raise refused(f"{where}.fieldRef.fieldPath", "names a field that the pod does not have")
         return values[path]
 
     def resource(self, reference: ResourceFieldRef, where: str, container_name: str = "") -> str:
@@ -73,7 +73,7 @@ class DownwardApi:
             raise refused(f"{where}.resource", "must be limits or requests of cpu, memory or ephemeral-storage")
         amount = amounts[name]
         if amount is None and side == "limits":
-            raise refused(f"{where}.resource", f"asks for a limit that container {container_name} does not set: set resources.limits")
+            raise refused(f"{where}.resource", f"needs a limit that container {container_name} does not set: set resources.limits")
         divisor = parse_quantity(reference.divisor or 0, f"{where}.divisor") or Fraction(1)
         if divisor < 0:
             raise invalid(f"{where}.divisor", "must not be negative")

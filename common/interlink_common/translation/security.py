@@ -55,7 +55,7 @@ def sysctls(pod: PodSecurityContext | None) -> dict[str, str]:
     settings: dict[str, str] = {}
     for sysctl in (pod and pod.sysctls) or ():
         if not _SYSCTL.fullmatch(sysctl.name) or not sysctl.value.isprintable():
-            raise invalid("pod.spec.securityContext.sysctls", "has a name or a value that no kernel parameter has")
+            raise invalid("pod.spec.securityContext.sysctls", "is not the name or value of a kernel parameter")
         settings[sysctl.name.replace("/", ".")] = sysctl.value
     return settings
 

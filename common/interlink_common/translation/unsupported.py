@@ -50,7 +50,7 @@ def unsupported_fields(pod: Pod) -> tuple[Finding, ...]:
 def _of_annotations(annotations: Mapping[str, str]) -> Iterator[Finding]:
     pre_exec = annotations.get(PRE_EXEC)
     if pre_exec and not writes_mesh(pre_exec):
-        yield Finding(f"pod.metadata.annotations.{PRE_EXEC}", "is a script for Slurm, which is not run here", Support.WARN)
+        yield Finding(f"pod.metadata.annotations.{PRE_EXEC}", "is a script for Slurm, which this backend does not run", Support.WARN)
 
 
 def _of_pod(spec: PodSpec) -> Iterator[Finding]:

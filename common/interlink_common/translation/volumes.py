@@ -119,7 +119,7 @@ def _ephemeral(name: str, source: EphemeralSource, where: str) -> ExternalVolume
     if "storage" not in storage:
         raise invalid(f"{where}.resources.requests.storage", "must be there")
     if not spec.access_modes:
-        raise invalid(f"{where}.accessModes", "must name one at least")
+        raise invalid(f"{where}.accessModes", "must name at least one")
     asked = {"accessModes": ",".join(spec.access_modes), "storage": str(whole(storage["storage"], f"{where}.resources.requests.storage"))}
     return ExternalVolume(name, "ephemeral", spec.storage_class_name or "", False, asked)
 

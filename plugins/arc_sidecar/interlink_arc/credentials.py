@@ -65,7 +65,7 @@ class Credential:
             try:
                 context.load_cert_chain(certificate, settings.key_file)
             except (OSError, ssl.SSLError) as error:
-                raise BackendUnavailable(f"{certificate} is no certificate with its key: {error.strerror}") from None
+                raise BackendUnavailable(f"{certificate} does not contain a certificate with its key: {error.strerror}") from None
         return context
 
     def headers(self) -> dict[str, str]:
@@ -76,7 +76,7 @@ class Credential:
         assert self.settings.token_file is not None
         token = self.settings.token_file.read_text().strip()
         if not token.isascii() or not token.isprintable():
-            raise BackendUnavailable(f"{self.settings.token_file} holds no token")
+            raise BackendUnavailable(f"{self.settings.token_file} does not contain a token")
         return token
 
     def expires_at(self) -> float | None:
@@ -100,7 +100,7 @@ class Credential:
         assert path is not None
         key = serialization.load_pem_private_key(_only_key(path.read_bytes()), None)
         if not isinstance(key, (RSAPrivateKey, EllipticCurvePrivateKey)):
-            raise ValueError(f"{path} holds a kind of key that proxies are not made with")
+            raise ValueError(f"{path} contains a kind of key that can not sign a proxy")
         return key
 
 

@@ -104,7 +104,7 @@ class Delegations:
             except BackendUnavailable:
                 raise
             except Temporary:
-                log.info("a delegation is no longer there, and is made anew", ce=site.name)
+                log.info("a delegation no longer exists, a new one is made", ce=site.name)
         if not request:
             delegation, request = await site.element.new_delegation()
         chain, end = await asyncio.to_thread(signed, request, site.credential)

@@ -263,7 +263,7 @@ class DockerBackend(Backend):
         """The container id of the status's lastState.terminated. Raises NotFound, or BackendUnavailable before the pod's first report."""
         report = self.agent.report(uid)
         if report is None:
-            raise BackendUnavailable("the engine has not yet told of the pod; try again later")
+            raise BackendUnavailable("the engine has not yet reported the pod; try again later")
         entries = (*report.init_containers, *report.containers)
         previous = next((entry.last_state for entry in entries if entry.name == container), None)
         if previous is None or not previous.container_id:

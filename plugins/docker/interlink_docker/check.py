@@ -23,7 +23,7 @@ from interlink_docker.settings import DockerSettings
 
 OLDEST_API = (1, 41)
 """Engine 20.10."""
-DEVICES = CheckResult("devices", Verdict.OK, "none: accelerators are not offered yet")
+DEVICES = CheckResult("devices", Verdict.OK, "none: the plugin does not offer accelerators")
 
 
 async def results(engine: Engine, settings: DockerSettings, *, as_root: bool) -> list[CheckResult]:
@@ -136,7 +136,7 @@ async def pins(engine: Engine, settings: DockerSettings, *, as_root: bool) -> Ch
         detail = f"{objection}: subPath in writable volumes does not work, and a pod could swap a hostPath for a link"
         remedy = "Run the plugin as root with CAP_SYS_ADMIN on the engine's host, or share the state directory with rshared propagation"
         return CheckResult("pins", Verdict.WARNING, detail, remedy)
-    return CheckResult("pins", Verdict.OK, "the engine sees what the plugin mounts, for subPath and hostPath")
+    return CheckResult("pins", Verdict.OK, "the engine sees the mounts of the plugin, which subPath and hostPath need")
 
 
 async def pod_network(engine: Engine, settings: DockerSettings) -> CheckResult:

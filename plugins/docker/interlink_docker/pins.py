@@ -37,7 +37,7 @@ class Pins:
                 objection = await self.objection()
                 self._works = not objection
                 if objection:
-                    log.warning("hostPath volumes are not pinned, a pod could swap what was checked: %s", objection)
+                    log.warning("hostPath volumes are not mounted before use, so a pod could replace a checked path: %s", objection)
             return self._works
 
     async def objection(self) -> str:

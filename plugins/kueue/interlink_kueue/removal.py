@@ -41,7 +41,7 @@ class Removal:
         except TimeoutError:
             run = self._index.latest(pod_uid)
             where = f" on node {run.pod.node}" if run and run.pod.node else ""
-            raise BackendUnavailable(f"the remote pod{where} is deleted and not gone yet") from None
+            raise BackendUnavailable(f"the remote pod{where} is being deleted") from None
 
     async def _delete(self, ref: ObjectRef, grace_seconds: int) -> bool:
         """Returns whether it is still there. With a grace period of 0 the object would go while its containers still run."""

@@ -36,7 +36,7 @@ class WorkerClusters:
         name = self._worker_clusters.get(worker, "") if worker else run.cluster
         if name not in self._clusters:
             raise NotFound(
-                f"the pod runs on the worker cluster {worker} of MultiKueue, of which the plugin has no credentials;"
+                f"the pod runs on the worker cluster {worker} of MultiKueue, for which the plugin has no credentials;"
                 " the operator can name them in queues.worker_clusters"
             )
         return self._clusters[name]
@@ -56,9 +56,9 @@ class WorkerClusters:
         """Yields the log of a container in chunks, byte for byte. Raises NotFound, BackendUnavailable."""
         pod, container = run.pod, query.container
         if pod.name == pod.job:
-            raise NotFound(f"container {container} has no log: the pod has not begun")
+            raise NotFound(f"container {container} has no log: the pod has not started")
         if query.previous and pod.earlier_runs and not any(c.restart_count for c in pod.containers if c.name == container):
-            raise NotFound(f"the log of container {container} of the run before went with its remote pod")
+            raise NotFound(f"the log of container {container} of the previous run was deleted with its remote pod")
         try:
             async with aclosing(self.cluster_of(run).read_log(pod.namespace, pod.name, log_options(query))) as chunks:
                 async for chunk in chunks:

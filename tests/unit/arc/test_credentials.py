@@ -54,7 +54,7 @@ def test_tokens_tell_when_they_end(authority: Authority, tmp_path: Path, text: s
     assert own.headers() == {"Authorization": f"Bearer {text}"}
     assert own.expires_at() == end
     (tmp_path / "token").write_text("two\nlines")
-    with pytest.raises(BackendUnavailable, match="holds no token"):
+    with pytest.raises(BackendUnavailable, match="does not contain a token"):
         own.headers()
 
 

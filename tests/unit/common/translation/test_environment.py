@@ -144,7 +144,7 @@ E0 = "pod.spec.containers[0].env[0]"
         (
             [{"name": "A", "valueFrom": field("spec.secret")}],
             Refused,
-            f"{E0}.valueFrom.fieldRef.fieldPath names a field that the pod does not tell.",
+            f"{E0}.valueFrom.fieldRef.fieldPath names a field that the pod does not have.",
         ),
         (
             [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "n", "key": "k"}}}],
@@ -155,7 +155,7 @@ E0 = "pod.spec.containers[0].env[0]"
         (
             [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}],
             Refused,
-            f"{E0}.valueFrom.resourceFieldRef.resource asks for a limit that container c does not set: set resources.limits.",
+            f"{E0}.valueFrom.resourceFieldRef.resource needs a limit that container c does not set: set resources.limits.",
         ),
         (
             [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "containerName": "other"}}}],

@@ -113,7 +113,7 @@ SECONDS = "2147483647."
         ({"dnsConfig": {"options": [{"name": "a b"}]}}, "pod.spec.dnsConfig.options must hold names and values without spaces or colons."),
         (
             {"securityContext": {"sysctls": [{"name": "a b", "value": "1"}]}},
-            "pod.spec.securityContext.sysctls has a name or a value that no kernel parameter has.",
+            "pod.spec.securityContext.sysctls is not the name or value of a kernel parameter.",
         ),
         ({"securityContext": {"fsGroup": -1}}, "pod.spec.securityContext.fsGroup must be between 0 and 2147483647."),
     ],

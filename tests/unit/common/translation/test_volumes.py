@@ -105,7 +105,7 @@ CLAIM_SPEC = f"{V}.ephemeral.volumeClaimTemplate.spec"
         (CLAIM | {"selector": {}}, Refused, f"{CLAIM_SPEC}.selector is not supported"),
         (CLAIM | {"volumeMode": "Block"}, Refused, f"{CLAIM_SPEC}.volumeMode must be Filesystem"),
         (CLAIM | {"resources": {}}, BadRequest, f"{CLAIM_SPEC}.resources.requests.storage must be there"),
-        (CLAIM | {"accessModes": []}, BadRequest, f"{CLAIM_SPEC}.accessModes must name one at least"),
+        (CLAIM | {"accessModes": []}, BadRequest, f"{CLAIM_SPEC}.accessModes must name at least one"),
     ],
 )
 def test_claims_that_can_not_be_made(translated: Translated, spec: dict[str, Any], error: type[Exception], message: str) -> None:
