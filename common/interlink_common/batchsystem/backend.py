@@ -138,7 +138,7 @@ class BatchBackend(Backend, Generic[PodType]):
 
     @abstractmethod
     def report(self, pod: PodType) -> PodReport:
-        """What is reported while podrunner has not told its end: by the table in `states.py`. Pure.
+        """What is reported until podrunner reports the pod's end: by the table in `states.py`. Pure.
 
         `pod.row` is the job as last seen, None if it is gone. `pod.last_row` is what `explain_ended` or `explain_lost` returned.
         An ended job comes here only when its stream is read to the end.
@@ -147,7 +147,7 @@ class BatchBackend(Backend, Generic[PodType]):
     # What a plugin may write.
 
     async def stop_job(self, pod: PodType, grace_seconds: int) -> bool:  # noqa: ARG002
-        """Has podrunner stop the pod in order. True: it was told, and the job will end. Called again to hurry."""
+        """Asks podrunner to stop the pod in order. True: it was asked, and the job will end. Called again with less grace to hurry."""
         return False
 
     async def remove_job(self, pod: PodType) -> None:

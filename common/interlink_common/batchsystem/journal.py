@@ -61,7 +61,7 @@ class Journal:
         self.run = 0
         """The newest run that anything is known of; 0: none."""
         self.has_last_word = False
-        """Whether podrunner told how the newest run ended."""
+        """Whether podrunner reported how the newest run ended."""
         self._over = False
         self._earlier: dict[int, PodReport] = {}
         """The last reports of runs that are over."""

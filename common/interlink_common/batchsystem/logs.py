@@ -1,4 +1,4 @@
-"""kubectl's log options over a pod's journal: lines are told as they come, a follower waits for the next."""
+"""kubectl's log options over a pod's journal. Whoever follows a log gets each line as soon as the journal has it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AttemptReader:
 async def read_log(
     journal: Journal, query: LogQuery, *, waiting: bool, ended: Callable[[int, int], bool], news: Callable[[], asyncio.Event]
 ) -> AsyncIterator[bytes]:
-    """The log as `query` asks for it. `ended(run, attempt)`: no more will be said; `news()` is set when something was taken.
+    """The log as `query` asks for it. `ended(run, attempt)`: nothing more comes of it; `news()` is set when the journal grows.
 
     `waiting`: the container is between two attempts, so that the newest is its lastState, which is what `previous` means.
     Raises NotFound if the container has not started, or has no such attempt.
@@ -69,8 +69,8 @@ async def read_log(
     query = replace(query, follow=query.follow and not ended(*attempts[position]))
     old: list[Line] = []
     if query.follow and query.tail_lines is not None:
-        told = await asyncio.to_thread(reader.fresh)
-        old = told[len(told) - min(query.tail_lines, len(told)) :]
+        lines_so_far = await asyncio.to_thread(reader.fresh)
+        old = lines_so_far[len(lines_so_far) - min(query.tail_lines, len(lines_so_far)) :]
         query = replace(query, tail_lines=None)
 
     async def lines() -> AsyncIterator[Line]:

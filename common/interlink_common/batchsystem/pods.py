@@ -33,7 +33,7 @@ class FollowedPod(Generic[Row]):
     row: Row | None = None
     """The job as last seen; None: nobody has looked yet, or it is gone."""
     last_row: Row | None = None
-    """What the batch system told of the job's end, where podrunner did not: see `BatchBackend.explain_ended`."""
+    """What the batch system knows of the job's end, where podrunner reported none: see `BatchBackend.explain_ended`."""
     is_gone: bool = False
     misses: int = 0
     """Looks in a row that have not found the job."""

@@ -35,7 +35,7 @@ class JobControl(Protocol[PodType_contra]):
 
 
 class Removal(Generic[PodType]):
-    """Of one pod. A batch system's own kill may know no grace, so podrunner is told first, and killed only if that does not help."""
+    """Removes one pod's job. A kill may know no grace, so podrunner is asked to stop first, and killed only if it does not."""
 
     def __init__(self, pod: PodType, system: JobControl[PodType], follower: Follower[PodType]) -> None:
         self._pod = pod

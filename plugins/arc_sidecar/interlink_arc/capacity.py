@@ -61,7 +61,7 @@ def _cpus(service: dict[str, Any]) -> Iterator[int]:
 
 
 def _memory(service: dict[str, Any]) -> Iterator[int]:
-    """MiB of each kind of node, where both its size and the number of such nodes are told."""
+    """MiB of each kind of node, where both its size and the number of such nodes are published."""
     for manager in _managers(service):
         for kind in _listed(manager, "ExecutionEnvironments", "ExecutionEnvironment"):
             yield _number(kind.get("MainMemorySize")) * _number(kind.get("TotalInstances"))

@@ -56,8 +56,8 @@ def trust(settings: ArcSettings) -> CheckResult:
         remedy = "Install the certificates of the authorities, by hash (openssl rehash), or set trust.ca_directory"
         return CheckResult("authorities", Verdict.FAILED, f"{directory} holds none", remedy)
     lists = len(list(directory.glob(REVOCATION_LISTS)))
-    said = f"{lists} revocation lists, which every certificate is checked with" if lists else "no revocation lists"
-    return CheckResult("authorities", Verdict.OK, f"{directory}: {authorities}, and {said}")
+    checked = f"{lists} revocation lists, which every certificate is checked with" if lists else "no revocation lists"
+    return CheckResult("authorities", Verdict.OK, f"{directory}: {authorities}, and {checked}")
 
 
 async def element(site: Site, settings: ArcSettings) -> list[CheckResult]:

@@ -6,7 +6,7 @@ of its own, and every one is looked at. What can not be understood, or does not 
 ::
 
     BackendUnavailable   no answer, a broken one, or the computing element does not know us: nothing is known to have changed
-    Unreached            of these, where nothing was said at all
+    Unreached            of these, where no request was sent at all
     Refused              the computing element has looked at the job and will never take it
 """
 
@@ -29,15 +29,15 @@ VERSIONS = ("1.1",)
 """Of the interface, those that are spoken here, the best first."""
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, msgspec.MsgspecError, OSError, ValueError)
 SAFE_AGAIN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-"""The server has closed a connection that was idle, perhaps just as we wrote: what may be said twice is said again, once."""
+"""The server has closed a connection that was idle, perhaps just as we wrote: what may be sent twice is sent again, once."""
 NEVER_TAKEN = ("adl parsing error", "requested queue")
 """Words of a refusal that has to do with the job itself."""
-STRANGERS = ("can't be assigned configuration", "not authorized", "not allowed", "operation is not allowed")
-"""How a computing element says, with status 500 too, that it does not know us."""
+NOT_KNOWN_THERE = ("can't be assigned configuration", "not authorized", "not allowed", "operation is not allowed")
+"""Words with which a computing element answers, with status 500 too, that it does not accept the credential."""
 
 
 class Unreached(BackendUnavailable):
-    """There was no connection, so nothing was said."""
+    """There was no connection, so no request was sent."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Element:
 
     async def versions(self) -> list[str]:
         """Of the interface, as the computing element offers them."""
-        told = _decoded(await self._request("GET", "/rest", again=True))
-        found = told.get("version") if isinstance(told, dict) else None
+        answer = _decoded(await self._request("GET", "/rest", again=True))
+        found = answer.get("version") if isinstance(answer, dict) else None
         return [str(version) for version in (found if isinstance(found, list) else [found])]
 
     async def negotiate(self) -> str:
@@ -80,18 +80,18 @@ class Element:
             offered = await self.versions()
             self._version = next((version for version in VERSIONS if version in offered), "")
             if not self._version:
-                told = sentence(", ".join(offered)) or "nothing"
-                raise BackendUnavailable(f"{self.url} offers version {told} of the REST interface; ARC 7 is needed, with {VERSIONS[0]}")
+                versions = sentence(", ".join(offered)) or "nothing"
+                raise BackendUnavailable(f"{self.url} offers version {versions} of the REST interface; ARC 7 is needed, with {VERSIONS[0]}")
         return self._version
 
     async def submit(self, descriptions: Sequence[bytes]) -> list[str | PluginError]:
-        """Of each job its id, or why it was not taken. Never said twice by itself."""
+        """Of each job its id, or why it was not taken. Never sent twice."""
         body = b"<ActivityDescriptions>%b</ActivityDescriptions>" % b"".join(descriptions) if len(descriptions) > 1 else descriptions[0]
         answer = await self._request("POST", "/jobs", params={"action": "new"}, content=body, headers={"Content-Type": "application/xml"})
-        told = _jobs(answer)
-        if len(told) != len(descriptions):
-            raise BackendUnavailable(f"{self.url} answered for {len(told)} jobs of {len(descriptions)}")
-        return [str(job["id"]) if job.get("status-code") == "201" and job.get("id") else _not_taken(job) for job in told]
+        jobs = _jobs(answer)
+        if len(jobs) != len(descriptions):
+            raise BackendUnavailable(f"{self.url} answered for {len(jobs)} jobs of {len(descriptions)}")
+        return [str(job["id"]) if job.get("status-code") == "201" and job.get("id") else _not_taken(job) for job in jobs]
 
     async def states(self, wanted: Iterable[str]) -> dict[str, str]:
         """All our jobs that are in one of these states, live: id -> state. One request, however many they are."""
@@ -104,8 +104,8 @@ class Element:
 
     async def act(self, action: str, ids: Sequence[str]) -> dict[str, int]:
         """Has many jobs killed or cleaned: id -> status code; 404: there is none."""
-        told = await self._about(action, ids)
-        return {str(job["id"]): _number(job.get("status-code")) for job in told if "id" in job}
+        jobs = await self._about(action, ids)
+        return {str(job["id"]): _number(job.get("status-code")) for job in jobs if "id" in job}
 
     async def info(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What the information system has of each job, at most its period old: id -> ComputingActivity of GLUE2."""
@@ -146,8 +146,8 @@ class Element:
 
     async def service(self) -> dict[str, Any]:
         """The computing element as GLUE2, Domains downwards."""
-        told = _decoded(await self._request("GET", "/info", again=True))
-        return told if isinstance(told, dict) else {}
+        document = _decoded(await self._request("GET", "/info", again=True))
+        return document if isinstance(document, dict) else {}
 
     async def new_delegation(self) -> tuple[str, bytes]:
         """Its id, and the request for a certificate that is to be signed."""
@@ -163,7 +163,7 @@ class Element:
         await self._request("PUT", f"/delegations/{delegation}", content=chain, headers={"Content-Type": "application/x-pem-file"})
 
     async def _request(self, method: str, path: str, *, again: bool = False, accept: Sequence[int] = (), **what: Any) -> httpx.Response:
-        """The answer, which is a success or one of `accept`. `again`: it does no harm to say it twice."""
+        """The answer, which is a success or one of `accept`. `again`: the request does no harm if it is sent twice."""
         url = self.url + path if path == "/rest" else f"{self.url}/rest/{await self.negotiate()}{path}"
         try:
             http = await self._client()
@@ -184,7 +184,7 @@ class Element:
     def _refusal(self, answer: httpx.Response, path: str) -> PluginError:
         """What an answer means that is no success."""
         status, words = answer.status_code, sentence(answer.reason_phrase)
-        if status in (401, 403) or (status == 500 and any(sign in answer.reason_phrase.lower() for sign in STRANGERS)):
+        if status in (401, 403) or (status == 500 and any(sign in answer.reason_phrase.lower() for sign in NOT_KNOWN_THERE)):
             return BackendUnavailable(f"{self.url} does not accept the credential {self.credential.name}: {words}")
         if status == httpx.codes.NOT_FOUND:
             return Temporary(f"{self.url} has no such job or file any more: {path.removeprefix('/jobs/')}")
@@ -222,7 +222,7 @@ def translated(url: str, error: BaseException) -> BackendUnavailable:
 
 
 def _not_taken(job: Mapping[str, Any]) -> PluginError:
-    reason = sentence(str(job.get("reason", ""))) or "no reason is told"
+    reason = sentence(str(job.get("reason", ""))) or "no reason is given"
     if any(sign in reason.lower() for sign in NEVER_TAKEN):
         return Refused(f"the computing element does not take the job: {reason}")
     return Temporary(f"the computing element does not take the job now: {reason}")
@@ -237,8 +237,8 @@ def _decoded(answer: httpx.Response) -> Any:
 
 def _jobs(answer: httpx.Response) -> list[dict[str, Any]]:
     """The jobs of an answer: a list, one alone, or none."""
-    told = _decoded(answer)
-    jobs = told.get("job") if isinstance(told, dict) else None
+    document = _decoded(answer)
+    jobs = document.get("job") if isinstance(document, dict) else None
     if jobs is None or jobs == "":
         return []
     found = jobs if isinstance(jobs, list) else [jobs]
@@ -248,6 +248,6 @@ def _jobs(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def _number(value: object) -> int:
-    """A number that is told as text; 0 for anything else."""
+    """A number that comes as text; 0 for anything else."""
     text = str(value)
     return int(text) if text.isdecimal() else 0

@@ -46,8 +46,8 @@ class Site:
 
     def _act(self, action: str) -> Callable[[Sequence[str]], Awaitable[Sequence[int]]]:
         async def act(ids: Sequence[str]) -> Sequence[int]:
-            told = await self.element.act(action, ids)
-            return [told.get(job, 0) for job in ids]
+            codes = await self.element.act(action, ids)
+            return [codes.get(job, 0) for job in ids]
 
         return act
 

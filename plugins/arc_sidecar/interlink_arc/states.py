@@ -42,7 +42,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
 class ArcJob:
     """A job. `failure`, `exit_code`: what the computing element tells of its end, and of podrunner's, where it was asked for that.
 
-    `environments`: the runtime environments that the job asked for, to be told if none could be had.
+    `environments`: the runtime environments that the job asked for, for the message if the site lacks one.
     """
 
     jid: str
@@ -59,14 +59,14 @@ class ArcJob:
 
 
 def report(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
-    """The pod's state while podrunner has not told its end."""
+    """The pod's state while podrunner has reported no end."""
     say = TABLE.get(job.state)
     return unknown(workload, job, runs, job.state) if say is None else say(workload, job, runs)
 
 
 def _failed(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
     """A job that ended without a last word of podrunner."""
-    words = sentence(job.failure) or "the computing element does not tell why"
+    words = sentence(job.failure) or "the computing element gives no reason"
     if runs.current.cause and runs.current.report is None:
         return failed(workload, runs, "JobFailed", runs.current.cause)
     reason = next((reason for sign, reason in CAUSES if sign in job.failure.lower()), "JobFailed")
@@ -82,7 +82,7 @@ def _finished(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
     """A job that succeeded, so its computing element says: but without podrunner's word, its pod did not."""
     if runs.current.cause and runs.current.report is None:
         return failed(workload, runs, "JobFailed", runs.current.cause)
-    return failed(workload, runs, "JobFailed", f"job {job.jid} ended, and told nothing of the containers")
+    return failed(workload, runs, "JobFailed", f"job {job.jid} ended, and podrunner reported nothing of the containers")
 
 
 def _killed(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:

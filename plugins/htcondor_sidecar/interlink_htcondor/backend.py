@@ -33,7 +33,6 @@ from interlink_htcondor.capacity import offered, projection
 from interlink_htcondor.fetching import Fetching, by_identity
 from interlink_htcondor.identities import Identities
 from interlink_htcondor.journal import SpoolJournal
-from interlink_htcondor.matching import count_ahead, why_unmatched
 from interlink_htcondor.pods import CondorPod
 from interlink_htcondor.quoting import quoted
 from interlink_htcondor.settings import HTCondorSettings
@@ -157,10 +156,10 @@ class HTCondorBackend(BatchBackend[CondorPod]):
     async def look(self) -> Look[JobAd]:
         jobs = [JobAd.of(row) for row in await self._query(ads.PROJECTION)]
         self._fetching.looked_at = time.monotonic()
-        ahead, holds = count_ahead(jobs), self._settings.holds
+        ahead, holds = states.count_ahead(jobs), self._settings.holds
         return Look({
             job.jid: replace(
-                job, ahead=ahead.get(job.jid), unmatched=why_unmatched(job, self._slots), fails_held=states.fails_held(job, holds)
+                job, ahead=ahead.get(job.jid), unmatched=states.why_unmatched(job, self._slots), fails_held=states.fails_held(job, holds)
             )
             for job in jobs
         })  # fmt: skip
@@ -232,7 +231,7 @@ class HTCondorBackend(BatchBackend[CondorPod]):
             await self._remove_jobs(pod.workload.namespace, [pod.jid], "the pod has ended", 0)
 
     def is_removable(self, row: JobAd) -> bool:
-        """Whatever it is doing: podrunner has told the pod's end, or a policy has given the job up."""
+        """Whatever it is doing: podrunner has reported the pod's end, or a policy has given the job up."""
         return row.status != ads.REMOVED
 
     async def discard_job(self, pod: CondorPod) -> None:

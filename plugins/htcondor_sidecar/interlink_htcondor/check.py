@@ -28,13 +28,13 @@ async def results(identities: Identities, settings: HTCondorSettings) -> list[Ch
 
 async def schedd(identity: Identity, settings: HTCondorSettings) -> CheckResult:
     try:
-        told = await identity.orders.call("versions", timeout_seconds=settings.pool.call_timeout_seconds)
+        found = await identity.orders.call("versions", timeout_seconds=settings.pool.call_timeout_seconds)
     except PluginError as error:
         return CheckResult("schedd", Verdict.FAILED, str(error), "Look at pool.collector, pool.schedd and the credential")
-    version = str(told["schedd"]).split()[1]
+    version = str(found["schedd"]).split()[1]
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        return CheckResult("schedd", Verdict.WARNING, f"{told['name']} runs HTCondor {version}", "Only 23.9 and 25.x were seen working")
-    return CheckResult("schedd", Verdict.OK, f"{told['name']} runs HTCondor {version}")
+        return CheckResult("schedd", Verdict.WARNING, f"{found['name']} runs HTCondor {version}", "Only 23.9 and 25.x were seen working")
+    return CheckResult("schedd", Verdict.OK, f"{found['name']} runs HTCondor {version}")
 
 
 async def rights(identity: Identity, settings: HTCondorSettings) -> CheckResult:

@@ -82,7 +82,7 @@ class Client:
         return [plain(ad, projection) for ad in self.schedd.history(any_of(jobs), list(projection), len(jobs))]
 
     def edit(self, jobs: list[str], attribute: str, expression: str) -> None:
-        """Sets an attribute of those jobs that are still there, so that also a running one sees it (SetDirty: the shadow is told)."""
+        """Sets an attribute of those jobs that are still there, also of a running one (SetDirty: the schedd sends it to the shadow)."""
         constraint = any_of(jobs)
         try:
             self.schedd.edit(constraint, attribute, expression, htcondor2.TransactionFlag.SetDirty)

@@ -1,7 +1,7 @@
 """Brings what the spools of jobs have of new: many in one call, beside the looks, so that a large log holds up nobody's state.
 
-podrunner puts its stream into the spool in chunks, and names the newest in the job's ad. It waits when there are too many; so it is told,
-by another attribute of the ad, which of them are here and may be removed.
+podrunner puts its stream into the spool in chunks, and names the newest in the job's ad. It waits when there are too many; so another
+attribute of the ad names those that are here and that it may remove.
 """
 
 from __future__ import annotations

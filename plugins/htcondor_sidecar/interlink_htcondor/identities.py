@@ -111,29 +111,29 @@ def environment_of(credential: CredentialSettings, settings: HTCondorSettings, d
     for setting, path in files.items():
         if path is not None:
             require_private(path, setting)
-    told: dict[str, str] = {}
+    variables: dict[str, str] = {}
     if settings.pool.collector:
-        told |= {"CONDOR_CONFIG": "/dev/null", "_CONDOR_COLLECTOR_HOST": settings.pool.collector}
+        variables |= {"CONDOR_CONFIG": "/dev/null", "_CONDOR_COLLECTOR_HOST": settings.pool.collector}
     methods = []
     if credential.token_file is not None:
         private_directory(directory)
         link = directory / "token"
         link.unlink(missing_ok=True)
         link.symlink_to(credential.token_file.absolute())
-        told["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(directory)
+        variables["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(directory)
         methods.append("IDTOKENS")
     if credential.scitoken_file is not None:
-        told["_CONDOR_SCITOKENS_FILE"] = str(credential.scitoken_file.absolute())
+        variables["_CONDOR_SCITOKENS_FILE"] = str(credential.scitoken_file.absolute())
         methods.append("SCITOKENS")
     if credential.x509_proxy_file is not None:
-        told["X509_USER_PROXY"] = str(credential.x509_proxy_file.absolute())
-        told["_CONDOR_AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR"] = "true"
+        variables["X509_USER_PROXY"] = str(credential.x509_proxy_file.absolute())
+        variables["_CONDOR_AUTH_SSL_USE_CLIENT_PROXY_ENV_VAR"] = "true"
         methods.append("SSL")
     if credential.ca_directory is not None:
-        told["_CONDOR_AUTH_SSL_CLIENT_CADIR"] = str(credential.ca_directory)
+        variables["_CONDOR_AUTH_SSL_CLIENT_CADIR"] = str(credential.ca_directory)
     if methods:
-        told["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] = ",".join(methods)
-    return {**os.environ, **told}
+        variables["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] = ",".join(methods)
+    return {**os.environ, **variables}
 
 
 def _locked(descriptor: int) -> bool:

@@ -5,7 +5,8 @@ Codes: HTCondor manual, "Job ClassAd Attributes".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from interlink_common.batchsystem.reports import LOST_EXIT_CODE, Runs, failed, reported, unknown, waiting
 from interlink_common.model.report import PodReport
@@ -31,7 +32,7 @@ HOLD_CODES: Mapping[int, str] = {
     102: "it used more disk than it asked for",
     104: "it used more disk than it asked for",
 }
-"""HoldReasonCode, in words; others are told by their number alone."""
+"""HoldReasonCode, in words; of others, a message has the number alone."""
 BY_HAND, OUT_OF_MEMORY, TOO_LONG = 1, 34, (46, 47)
 NEVER_RELEASED = frozenset({BY_HAND, 15, 16})
 """Holds that somebody meant."""
@@ -40,7 +41,7 @@ FINAL_HOLDS: Mapping[int, str] = {OUT_OF_MEMORY: "OOMKilled", 46: "DeadlineExcee
 
 
 def report(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
-    """The pod's state while its job is in the queue, and podrunner has not told its end."""
+    """The pod's state while its job is in the queue, and podrunner has reported no end."""
     say = TABLE.get(job.status)
     return unknown(workload, job, runs, str(job.status)) if say is None else say(workload, job, runs)
 
@@ -62,6 +63,28 @@ def is_due_for_release(job: JobAd, holds: HoldSettings) -> bool:
         return False
     pause = holds.release_after_seconds * 2 ** max(job.number("NumHolds") - 1, 0)
     return bool(job.number("ServerTime") - job.number("EnteredCurrentStatus") >= pause)
+
+
+def count_ahead(jobs: Iterable[JobAd]) -> dict[str, int]:
+    """How many idle jobs of ours are before each, as the schedd orders those of one owner: priority, then age."""
+    waiting = [job for job in jobs if job.status == IDLE]
+    waiting.sort(key=lambda job: (-job.number("JobPrio"), job.number("QDate"), job.number("ClusterId"), job.number("ProcId")))
+    return {job.jid: position for position, job in enumerate(waiting)}
+
+
+def why_unmatched(job: JobAd, slots: Sequence[Mapping[str, Any]]) -> str:
+    """ "" or why no slot takes the job: more of something than any slot has, else the negotiator's own words."""
+    if job.status != IDLE:
+        return ""
+    for request, total, words in (
+        ("RequestCpus", "TotalSlotCpus", "cpus"),
+        ("RequestMemory", "TotalSlotMemory", "MiB of memory"),
+        ("RequestGPUs", "TotalSlotGPUs", "GPUs"),
+    ):
+        largest = max((int(slot.get(total, 0)) for slot in slots), default=None)
+        if largest is not None and job.number(request) > largest:
+            return f"no slot of the pool has {job.number(request)} {words}, the largest has {largest}"
+    return job.text("LastRejMatchReason").strip()
 
 
 def idle(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
@@ -110,7 +133,7 @@ def suspended(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
 
 
 def removed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
-    return failed(workload, runs, "JobRemoved", f"job {job.jid} was removed: {job.text('RemoveReason') or 'no reason is told'}")
+    return failed(workload, runs, "JobRemoved", f"job {job.jid} was removed: {job.text('RemoveReason') or 'no reason is given'}")
 
 
 def completed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
@@ -119,7 +142,7 @@ def completed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
         number = job.number("ExitSignal")
         return failed(workload, runs, "JobFailed", f"job {job.jid} was ended by signal {number}", 128 + number)
     code = job.number("ExitCode")
-    meaning = MEANINGS.get(code, "it told nothing of the containers")
+    meaning = MEANINGS.get(code, "podrunner reported nothing of the containers")
     return failed(
         workload, runs, "JobFailed", runs.current.cause or f"job {job.jid} ended with code {code}: {meaning}", code or LOST_EXIT_CODE
     )
@@ -128,7 +151,7 @@ def completed(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
 def gone(workload: Workload, jid: str, last: JobAd | None, runs: Runs) -> PodReport:
     """The pod's state when its job is no longer in the queue, and not by us. `last`: its last ad, if there is one."""
     if last is None:
-        return failed(workload, runs, "JobLost", f"job {jid} is no longer in the queue, and nothing tells why")
+        return failed(workload, runs, "JobLost", f"job {jid} is no longer in the queue, and no reason is known")
     return (completed if last.status == COMPLETED else removed)(workload, last, runs)
 
 

@@ -63,10 +63,10 @@ def test_podrunners_report_counts_as_long_as_the_job_is_not_over(state: str) -> 
 @pytest.mark.parametrize(
     ("state", "known", "reason", "code", "words"),
     [
-        ("FINISHED", {}, "JobFailed", 137, f"job {URL} ended, and told nothing of the containers"),
+        ("FINISHED", {}, "JobFailed", 137, f"job {URL} ended, and podrunner reported nothing of the containers"),
         ("KILLED", {}, "JobKilled", 137, f"job {URL} was killed"),
         ("WIPED", {}, "JobWiped", 137, f"job {URL} was wiped by its computing element before it was known how it ended"),
-        ("FAILED", {}, "JobFailed", 137, f"job {URL} failed: the computing element does not tell why"),
+        ("FAILED", {}, "JobFailed", 137, f"job {URL} failed: the computing element gives no reason"),
         ("FAILED", {"failure": "Job is canceled by external request"}, "JobKilled", 137, "Job is canceled by external request"),
         ("FAILED", {"failure": "LRMS error: (271) job killed: walltime"}, "DeadlineExceeded", 137, "job killed: walltime"),
         ("FAILED", {"failure": "LRMS error: (1) Memory limit exceeded"}, "OOMKilled", 137, "Memory limit exceeded"),

@@ -17,7 +17,6 @@ from interlink_htcondor.capacity import offered
 from interlink_htcondor.client import answer, is_refusal
 from interlink_htcondor.identities import Identities, environment_of
 from interlink_htcondor.journal import SpoolJournal
-from interlink_htcondor.matching import count_ahead, why_unmatched
 from interlink_htcondor.pods import REFETCH_BYTES_PER_SECOND, CondorPod
 from interlink_htcondor.process import ClientProcess
 from interlink_htcondor.settings import CredentialSettings, HoldSettings
@@ -46,7 +45,7 @@ def job(number: int, status: int = IDLE, **fields: Any) -> JobAd:
 
 def test_the_order_of_the_queue() -> None:
     jobs = [job(1, QDate=5), job(2, QDate=4), job(3, QDate=9, JobPrio=1), job(4, HELD)]
-    assert count_ahead(jobs) == {"3.0": 0, "2.0": 1, "1.0": 2}
+    assert states.count_ahead(jobs) == {"3.0": 0, "2.0": 1, "1.0": 2}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_the_order_of_the_queue() -> None:
     ],
 )
 def test_why_a_job_waits(ad: JobAd, reason: str) -> None:
-    assert why_unmatched(ad, SLOTS) == reason
+    assert states.why_unmatched(ad, SLOTS) == reason
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,11 @@ def test_what_runs_is_what_podrunner_tells_and_is_not_over_before_its_last_word(
 
 FAILED = [
     (job(REMOVED, RemoveReason="by admin"), Terminated(137, "JobRemoved", "job 7.1 was removed: by admin", 5.0)),
-    (job(REMOVED), Terminated(137, "JobRemoved", "job 7.1 was removed: no reason is told", 5.0)),
-    (job(COMPLETED, ExitCode=0), Terminated(137, "JobFailed", "job 7.1 ended with code 0: it told nothing of the containers", 5.0)),
+    (job(REMOVED), Terminated(137, "JobRemoved", "job 7.1 was removed: no reason is given", 5.0)),
+    (
+        job(COMPLETED, ExitCode=0),
+        Terminated(137, "JobFailed", "job 7.1 ended with code 0: podrunner reported nothing of the containers", 5.0),
+    ),
     (job(COMPLETED, ExitCode=244), Terminated(244, "JobFailed", "job 7.1 ended with code 244: podrunner failed", 5.0)),
     (job(COMPLETED, ExitBySignal=True, ExitSignal=9), Terminated(137, "JobFailed", "job 7.1 was ended by signal 9", 5.0)),
     (
@@ -111,9 +114,9 @@ def test_nothing_that_podrunner_did_not_end_is_a_success() -> None:
 @pytest.mark.parametrize(
     ("last", "reason", "message"),
     [
-        (None, "JobLost", "job 7.1 is no longer in the queue, and nothing tells why"),
+        (None, "JobLost", "job 7.1 is no longer in the queue, and no reason is known"),
         (job(REMOVED, RemoveReason="by hand"), "JobRemoved", "job 7.1 was removed: by hand"),
-        (job(COMPLETED, ExitCode=5), "JobFailed", "job 7.1 ended with code 5: it told nothing of the containers"),
+        (job(COMPLETED, ExitCode=5), "JobFailed", "job 7.1 ended with code 5: podrunner reported nothing of the containers"),
     ],
 )
 def test_a_job_that_left_the_queue(last: JobAd | None, reason: str, message: str) -> None:
