@@ -1,4 +1,4 @@
-"""What the operator does not let a pod do, before the remote cluster is asked. Pure."""
+"""What the operator does not allow pods to do, whatever the remote cluster allows. Pure."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from interlink_kueue.settings import SecuritySettings
 FOREIGN_IMAGES = ("docker://", "oras://", "library://", "shub://", "/", "./")
 
 
-def require_allowed(pod: Workload, security: SecuritySettings) -> None:
+def require_allowed(workload: Workload, security: SecuritySettings) -> None:
     """Raises Refused with the first objection."""
-    require_safe_uid(pod.uid)
-    for objection in _of_pod(pod, security):
+    require_safe_uid(workload.uid)
+    for objection in _pod_objections(workload, security):
         raise Refused(objection)
-    for container in pod.all_containers:
-        for objection in _of_container(container, security):
+    for container in workload.all_containers:
+        for objection in _container_objections(container, security):
             raise Refused(f"container {container.name}: {objection}")
 
 
-def _of_pod(pod: Workload, allowed: SecuritySettings) -> Iterator[str]:
-    for wanted, field in ((pod.host_network, "hostNetwork"), (pod.host_pid, "hostPID"), (pod.host_ipc, "hostIPC")):
+def _pod_objections(workload: Workload, allowed: SecuritySettings) -> Iterator[str]:
+    for wanted, field in ((workload.host_network, "hostNetwork"), (workload.host_pid, "hostPID"), (workload.host_ipc, "hostIPC")):
         if wanted and not allowed.allow_host_namespaces:
             yield _denied(f"spec.{field}", "allow_host_namespaces")
-    for name in pod.sysctls:
+    for name in workload.sysctls:
         if not any(fnmatchcase(name, pattern) for pattern in allowed.allow_sysctls):
             yield _denied(f"spec.securityContext.sysctls {name}", "allow_sysctls")
 
 
-def _of_container(container: Container, allowed: SecuritySettings) -> Iterator[str]:
+def _container_objections(container: Container, allowed: SecuritySettings) -> Iterator[str]:
     security = container.security
     if container.image.startswith(FOREIGN_IMAGES):
         yield "image must be the name of an OCI image; Kubernetes does not run other image forms"

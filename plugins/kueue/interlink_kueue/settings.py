@@ -236,7 +236,7 @@ class KueueSettings(PluginSettings):
         return instance
 
     @model_validator(mode="after")
-    def _known_clusters(self) -> KueueSettings:
+    def _tenants_have_clusters(self) -> KueueSettings:
         for name, tenant in self.tenants.items():
             if tenant.cluster not in self.clusters:
                 raise ValueError(f"tenants.{name}.cluster names {tenant.cluster}, which is not in clusters")

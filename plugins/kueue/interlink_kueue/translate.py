@@ -16,9 +16,9 @@ from interlink_common.model.workload import NEVER, Container, Workload
 from interlink_kueue import history, labels
 from interlink_kueue.containers import container_object
 from interlink_kueue.history import EndedRun
-from interlink_kueue.placement import place
+from interlink_kueue.placement import map_placement
 from interlink_kueue.settings import NAMESPACE, KueueSettings, OnEviction, RemoteKind
-from interlink_kueue.volumes import carry, mounted
+from interlink_kueue.volumes import remote_mount, remote_volume
 
 Json = dict[str, Any]
 
@@ -140,13 +140,13 @@ def build_objects(
     workload: Workload, target: Target, settings: KueueSettings, run: int = 0, earlier_runs: tuple[EndedRun, ...] = ()
 ) -> RunObjects:
     """Builds everything that is created for one run of the pod. Raises Refused."""
-    volumes = {volume.name: carry(volume, workload, run, settings) for volume in workload.volumes}
+    volumes = {volume.name: remote_volume(volume, workload, run, settings) for volume in workload.volumes}
     login_secrets = _registry_secret(workload, settings, run)
     owned = [item for volume in volumes.values() for item in volume.objects] + login_secrets + _services(workload, settings)
-    placement, warnings = place(workload.placement, settings.placement)
+    placement, warnings = map_placement(workload.placement, settings.placement)
 
     def remote_container(container: Container) -> Json:
-        mounts = tuple(mounted(mount, volumes[mount.volume]) for mount in container.mounts)
+        mounts = tuple(remote_mount(mount, volumes[mount.volume]) for mount in container.mounts)
         return container_object(dataclasses.replace(container, mounts=mounts), settings.placement.resources)
 
     spec: Json = {

@@ -69,9 +69,9 @@ class Upkeep:
         for due in due_actions(view):
             if due.action is Action.BRING_FILES and self._brought.get(due.run.pod.pod_uid) == due.run.pod.uid:
                 continue
-            self._tasks.unless_running(due.task, lambda due=due: self._carry_out(due, view.recorded))  # type: ignore[misc]
+            self._tasks.unless_running(due.task, lambda due=due: self._perform(due, view.recorded))  # type: ignore[misc]
 
-    async def _carry_out(self, due: DueAction, recorded: RecordedPod | None) -> None:
+    async def _perform(self, due: DueAction, recorded: RecordedPod | None) -> None:
         run, cluster = due.run, self._clusters[due.run.cluster]
         match due.action:
             case Action.RECORD_SUPERSEDED:
@@ -94,7 +94,7 @@ class Upkeep:
         """Writes the ends of a Job's superseded pods into its annotation, and releases the pods. Kueue may still say why they ended."""
         if self._index.kueue_workload(run) is None:
             await asyncio.sleep(RELEASE_SECONDS)
-        now = next((known for known in self._index.runs(run.pod.pod_uid) if known.ref == run.ref), run)
+        now = next((latest for latest in self._index.runs(run.pod.pod_uid) if latest.ref == run.ref), run)
         cluster = self._clusters[now.cluster]
 
         async def record_and_release() -> None:

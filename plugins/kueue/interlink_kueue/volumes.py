@@ -1,4 +1,4 @@
-"""Volumes of a Workload as v1.Volume objects, and the ConfigMaps and Secrets that carry their files. Pure."""
+"""Volumes of a Workload as v1.Volume objects, and the ConfigMaps and Secrets that hold their files. Pure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from interlink_kueue.settings import KueueSettings
 Json = dict[str, Any]
 
 OBJECT_BYTES = 900 * 1024
-"""Data in one ConfigMap or Secret; the API server takes 1 MiB with names and all (v1.MaxSecretSize)."""
+"""Limit of the data in one ConfigMap or Secret. The API server accepts 1 MiB, names included (v1.MaxSecretSize)."""
 
 
 @dataclass(frozen=True)
-class Carried:
-    """One volume on the remote cluster. `read_only`: whatever a mount says. `propagation`: what every mount of it gets."""
+class RemoteVolume:
+    """One volume on the remote cluster, and the objects that hold its files. `read_only` and `propagation` hold for each of its mounts."""
 
     source: Json
     objects: list[Json] = field(default_factory=list)
@@ -41,67 +41,67 @@ class Carried:
     sub_path: str = ""
 
 
-def require_mapped(volume: Volume, pod: Workload, settings: KueueSettings) -> None:
-    """Raises whatever `carry` would raise, without the work of encoding files."""
+def require_mapped(volume: Volume, workload: Workload, settings: KueueSettings) -> None:
+    """Raises what `remote_volume` would raise, without the work of encoding files."""
     if isinstance(volume, FilesVolume):
         for _ in _parts(volume):
             pass
     else:
-        carry(volume, pod, 0, settings)
+        remote_volume(volume, workload, 0, settings)
 
 
-def carry(volume: Volume, pod: Workload, run: int, settings: KueueSettings) -> Carried:
-    """Raises Refused naming the volume and the setting."""
+def remote_volume(volume: Volume, workload: Workload, run: int, settings: KueueSettings) -> RemoteVolume:
+    """Builds the volume. Raises Refused, which names the volume and the setting."""
     where = f"spec.volumes {volume.name}"
     if isinstance(volume, FilesVolume):
-        return _files(volume, pod, run, settings)
+        return _files(volume, workload, run, settings)
     if isinstance(volume, EmptyDirVolume):
         source: Json = {"medium": "Memory"} if volume.in_memory else {}
         if volume.size_limit_bytes is not None:
             source["sizeLimit"] = str(volume.size_limit_bytes)
-        return Carried({"emptyDir": source})
+        return RemoteVolume({"emptyDir": source})
     if isinstance(volume, HostPathVolume):
         return _host_path(volume, where, settings)
     if isinstance(volume, CvmfsVolume):
         return _cvmfs(volume, where, settings)
-    return _external(volume, pod, run, where, settings)
+    return _external(volume, workload, run, where, settings)
 
 
-def mounted(mount: Mount, carried: Carried) -> Mount:
-    """The mount with what its volume adds."""
+def remote_mount(mount: Mount, volume: RemoteVolume) -> Mount:
+    """The mount with what its volume adds to it."""
     return Mount(
         volume=mount.volume,
         path=mount.path,
-        read_only=mount.read_only or carried.read_only,
-        sub_path=posixpath.join(carried.sub_path, mount.sub_path).rstrip("/"),
-        propagation=mount.propagation or carried.propagation,
+        read_only=mount.read_only or volume.read_only,
+        sub_path=posixpath.join(volume.sub_path, mount.sub_path).rstrip("/"),
+        propagation=mount.propagation or volume.propagation,
     )
 
 
-def _files(volume: FilesVolume, pod: Workload, run: int, settings: KueueSettings) -> Carried:
-    """A projected volume, which puts any number of objects at any paths with any modes."""
+def _files(volume: FilesVolume, workload: Workload, run: int, settings: KueueSettings) -> RemoteVolume:
+    """A projected volume, because it can put files of several objects at any path with any mode."""
     kind = "secret" if volume.secret else "configMap"
     objects: list[Json] = []
     sources: list[Json] = []
     for number, files in enumerate(_parts(volume)):
-        name = labels.files_name(pod, run, f"{volume.name}-{number}" if number else volume.name)
+        name = labels.files_name(workload, run, f"{volume.name}-{number}" if number else volume.name)
         keys = [f"file-{index}" for index in range(len(files))]
         data = {key: base64.b64encode(file.data).decode() for key, file in zip(keys, files, strict=True)}
         objects.append(
             {
                 "apiVersion": "v1",
                 "kind": "Secret" if volume.secret else "ConfigMap",
-                "metadata": {"name": name, "labels": labels.run_labels(settings.instance, pod, run)},
+                "metadata": {"name": name, "labels": labels.run_labels(settings.instance, workload, run)},
                 "data" if volume.secret else "binaryData": data,
             }
         )
         items = [{"key": key, "path": file.path, "mode": file.mode} for key, file in zip(keys, files, strict=True)]
         sources.append({kind: {"name": name, "items": items}})
-    return Carried({"projected": {"sources": sources}}, objects, read_only=True)
+    return RemoteVolume({"projected": {"sources": sources}}, objects, read_only=True)
 
 
 def _parts(volume: FilesVolume) -> Iterator[list[File]]:
-    """The files in parts that fit into one object each. Raises Refused for a single file that never will."""
+    """The files in parts that fit into one object each. Raises Refused for a file that is too large for any."""
     part: list[File] = []
     size = 0
     for file in volume.files:
@@ -117,16 +117,16 @@ def _parts(volume: FilesVolume) -> Iterator[list[File]]:
         yield part
 
 
-def _host_path(volume: HostPathVolume, where: str, settings: KueueSettings) -> Carried:
+def _host_path(volume: HostPathVolume, where: str, settings: KueueSettings) -> RemoteVolume:
     try:
         read_only = host_path(volume.path, settings.volumes.host_path_allow)
     except NotOffered as refusal:
         raise Refused(f"{where}: {refusal.remedy('volumes')}") from None
     source = {"path": normal(volume.path)} | ({"type": volume.type} if volume.type else {})
-    return Carried({"hostPath": source}, read_only=read_only)
+    return RemoteVolume({"hostPath": source}, read_only=read_only)
 
 
-def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
+def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> RemoteVolume:
     claim, path = settings.cvmfs.claim, settings.cvmfs.host_path
     if claim:
         source: Json = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
@@ -134,40 +134,40 @@ def _cvmfs(volume: CvmfsVolume, where: str, settings: KueueSettings) -> Carried:
         source = {"hostPath": {"path": path, "type": "Directory"}}
     else:
         raise Refused(f"{where}: there is no CVMFS here; the operator can set cvmfs.claim or cvmfs.host_path")
-    return Carried(source, read_only=True, propagation="HostToContainer", sub_path=volume.sub_path)
+    return RemoteVolume(source, read_only=True, propagation="HostToContainer", sub_path=volume.sub_path)
 
 
-def _external(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
+def _external(volume: ExternalVolume, workload: Workload, run: int, where: str, settings: KueueSettings) -> RemoteVolume:
     if volume.kind == "ephemeral":
-        return _ephemeral(volume, pod, run, where, settings)
+        return _ephemeral(volume, workload, run, where, settings)
     if volume.kind == "image":
-        return Carried({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)
+        return RemoteVolume({"image": {k: v for k, v in volume.attributes.items() if k in ("reference", "pullPolicy")}}, read_only=True)
     try:
-        found = storage(volume, pod.namespace, settings.volumes)
+        found = storage(volume, workload.namespace, settings.volumes)
     except NotOffered as refusal:
         raise Refused(f"{where}: {refusal.remedy('volumes')}") from None
     read_only = volume.read_only or found.read_only
     if volume.kind == "nfs":
         server, _, path = found.target.partition(":/")
-        return Carried({"nfs": {"server": server, "path": normal(posixpath.join(path, found.below))}}, read_only=read_only)
+        return RemoteVolume({"nfs": {"server": server, "path": normal(posixpath.join(path, found.below))}}, read_only=read_only)
     if volume.kind == "csi":
         source: Json = {"driver": found.target} | ({"readOnly": True} if read_only else {})
-        return Carried({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
-    return Carried({"persistentVolumeClaim": {"claimName": found.target}}, read_only=read_only)
+        return RemoteVolume({"csi": source | ({"volumeAttributes": dict(volume.attributes)} if volume.attributes else {})})
+    return RemoteVolume({"persistentVolumeClaim": {"claimName": found.target}}, read_only=read_only)
 
 
-def _ephemeral(volume: ExternalVolume, pod: Workload, run: int, where: str, settings: KueueSettings) -> Carried:
-    """The remote cluster makes the claim, and removes it with the pod."""
+def _ephemeral(volume: ExternalVolume, workload: Workload, run: int, where: str, settings: KueueSettings) -> RemoteVolume:
+    """A claim that the remote cluster creates, and deletes together with the pod."""
     remote = settings.volumes.storage_classes.get(volume.key)
     if remote is None:
-        named = f"the storage class {volume.key}" if volume.key else "a volume without a storage class"
-        raise Refused(f"{where}: {named} is not mapped; the operator can add it to the setting volumes.storage_classes")
+        storage_class = f"the storage class {volume.key}" if volume.key else "a volume without a storage class"
+        raise Refused(f"{where}: {storage_class} is not mapped; the operator can add it to the setting volumes.storage_classes")
     spec: Json = {
         "accessModes": volume.attributes["accessModes"].split(","),
         "resources": {"requests": {"storage": volume.attributes["storage"]}},
     }
     template = {
-        "metadata": {"labels": labels.run_labels(settings.instance, pod, run)},
+        "metadata": {"labels": labels.run_labels(settings.instance, workload, run)},
         "spec": spec | ({"storageClassName": remote} if remote else {}),
     }
-    return Carried({"ephemeral": {"volumeClaimTemplate": template}})
+    return RemoteVolume({"ephemeral": {"volumeClaimTemplate": template}})

@@ -42,7 +42,7 @@ from interlink_kueue.backend import KueueBackend
 from interlink_kueue.containers import container_object, literal
 from interlink_kueue.history import ContainerEnd, EndedRun
 from interlink_kueue.labels import pod_name, run_labels
-from interlink_kueue.placement import place
+from interlink_kueue.placement import map_placement
 from interlink_kueue.settings import KueueSettings, PlacementSettings
 from interlink_kueue.translate import Group, Target, build_objects, choose_target
 from interlink_kueue.volumes import OBJECT_BYTES
@@ -522,7 +522,7 @@ def test_placement_by_the_maps() -> None:
         keep_tolerations=["gpu"],
         priority_classes={"high": "remote-high"},
     )
-    assert place(wanted, maps) == (
+    assert map_placement(wanted, maps) == (
         {
             "nodeSelector": {"accelerator": "nvidia-a100", "kubernetes.io/arch": "arm64", "pool": "interlink"},
             "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "interlink", "operator": "Exists"}],
