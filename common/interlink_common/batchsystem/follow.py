@@ -38,7 +38,10 @@ PodType_contra = TypeVar("PodType_contra", bound="FollowedPod[Any]", contravaria
 
 @dataclass(frozen=True)
 class Look(Generic[Row]):
-    """All jobs of ours, by JID. `silent`: JIDs of which nothing is known, because their part of the batch system does not answer."""
+    """The jobs that are followed, by JID; others may be among them.
+
+    `silent`: JIDs of which nothing is known, because their part of the batch system does not answer.
+    """
 
     jobs: Mapping[str, Row]
     silent: AbstractSet[str] = field(default_factory=frozenset)
@@ -166,7 +169,7 @@ class Follower(Generic[PodType]):
 
     def _saw(self, pod: PodType, row: Any) -> None:
         pod.misses = 0
-        if row == pod.row:
+        if row is pod.row or row == pod.row:
             return
         if why := self._system.requeued(pod, row):
             pod.journal.run_is_over(why)

@@ -90,7 +90,8 @@ class ArcBackend(BatchBackend[ArcPod]):
         """The states of all jobs. One site that does not answer leaves its own pods as they are; if none does, all are."""
         sites = self._sites.all()
         results = await asyncio.gather(*map(self._states, sites), return_exceptions=True)
-        jobs: dict[str, ArcJob] = {}
+        found: dict[Site, dict[str, str]] = {}
+        nothing: dict[str, str] = {}
         for site, result in zip(sites, results, strict=True):
             if isinstance(result, Temporary):
                 site.failed(result)
@@ -98,11 +99,17 @@ class ArcBackend(BatchBackend[ArcPod]):
                 raise result
             else:
                 site.answered()
-                for job, state in result.items():
-                    jobs[f"{site.url}/{job}"] = ArcJob(f"{site.url}/{job}", state)
+                found[site] = result
         if sites and all(site.down for site in sites):
             raise BackendUnavailable("; ".join(dict.fromkeys(site.down for site in sites)))
-        return Look(jobs, {pod.jid for pod in self.follower.pods.values() if pod.site.down})
+        jobs: dict[str, ArcJob] = {}
+        for pod in self.follower.pods.values():
+            state = found.get(pod.site, nothing).get(pod.id)
+            if state is not None:  # most have not changed, and ten thousand new rows cost more than the rest of a look
+                row = pod.row
+                jobs[pod.jid] = row if row is not None and row.state == state else ArcJob(pod.jid, state)
+        is_partial = any(site.down for site in sites)
+        return Look(jobs, {pod.jid for pod in self.follower.pods.values() if pod.site.down} if is_partial else set())
 
     async def _states(self, site: Site) -> dict[str, str]:
         """As the computing element tells them now; jobs in states that we have no word for are there as well."""
