@@ -48,8 +48,13 @@ PODRUNNER = Capabilities(
 def check_runtimes(runner: RunnerSettings) -> CheckResult:
     """The row of `interlink-plugin check` that says how pods are kept apart on the worker nodes."""
     if "process" in runner.runtimes:
-        return CheckResult("runtimes", Verdict.WARNING, "pods may run bare on the worker nodes", "Take process out of runner.runtimes")
-    return CheckResult("runtimes", Verdict.OK, f"{', '.join(runner.runtimes)}, as the worker nodes have them")
+        return CheckResult(
+            "runtimes",
+            Verdict.WARNING,
+            "pods can run without a container runtime on the worker nodes",
+            "Remove process from runner.runtimes",
+        )
+    return CheckResult("runtimes", Verdict.OK, f"{', '.join(runner.runtimes)}, whichever the worker nodes have")
 
 
 def runner_config(runner: RunnerSettings, cvmfs: CvmfsSettings, stream: StreamRules) -> RunnerConfig:

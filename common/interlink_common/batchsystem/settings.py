@@ -21,44 +21,49 @@ RuntimeName = Literal["apptainer", "singularity", "podman", "process"]
 class CvmfsSettings(Group):
     """CernVM-FS on the worker nodes."""
 
-    path: str = Field("/cvmfs", description="Where the nodes mount it.")
-    probe_timeout_seconds: float = Field(30.0, gt=0, description="A repository that does not answer in this time is missing.")
-    cvmfsexec: str = Field("", description="Program that mounts repositories where the node has no mount. Empty: no such fallback.")
+    path: str = Field("/cvmfs", description="Where the nodes mount CVMFS.")
+    probe_timeout_seconds: float = Field(30.0, gt=0, description="A repository that does not answer within this time is missing.")
+    cvmfsexec: str = Field("", description="Program that mounts repositories if the node has no mount. Empty: none.")
 
 
 class RunnerSettings(Group):
-    """podrunner, which carries the pod on the worker node."""
+    """podrunner, which runs the pod on the worker node."""
 
     runtimes: list[RuntimeName] = Field(
         default_factory=lambda: list[RuntimeName](("apptainer", "singularity", "podman")),
-        description="Container runtimes to look for, in this order. process is none at all: the pod runs bare on the node.",
+        description="Container runtimes to look for, in this order; the first that works is used. process: none, the pod runs bare"
+        " on the node.",
     )
-    programs: dict[str, str] = Field(default_factory=dict, description="Runtime -> its program, where it is not on the PATH.")
-    pythons: list[str] = Field(default_factory=list, description="Interpreters (3.9 or newer) to try before the usual ones.")
-    node_environment: list[str] = Field(default_factory=list, description="Variables of the node that containers get too.")
-    images: ImageMap = Field(default_factory=dict, description="Image name, or the front of one, -> path or other name on the site.")
+    programs: dict[str, str] = Field(default_factory=dict, description="Runtime -> its program, if it is not on the PATH.")
+    pythons: list[str] = Field(default_factory=list, description="Python interpreters (3.9 or newer) to try before the usual ones.")
+    node_environment: list[str] = Field(default_factory=list, description="Environment variables of the node that containers get too.")
+    images: ImageMap = Field(default_factory=dict, description="Image name, or the beginning of one, -> path on the node, or another name.")
     image_directories: ImageDirectories = Field(
         default_factory=lambda: ["/cvmfs/unpacked.cern.ch"], description="Directories below which pods may name images by path."
     )
-    image_cache: str = Field("", description="Directory of the node where images are kept for all jobs. Empty: each job pulls for itself.")
+    image_cache: str = Field(
+        "", description="Directory of the node that keeps pulled images for all jobs. Empty: each job pulls its images itself."
+    )
     insecure_registries: list[str] = Field(default_factory=list, description="host:port of registries without TLS.")
     host_path_allow: HostPathAllow = Field(
-        default_factory=list, description="Directories of the node for hostPath; `:ro` at the end: read-only."
+        default_factory=list, description="Directories of the node below which a hostPath is allowed; `:ro` at the end: read-only."
     )
     claims: NodePathsOfNames = Field(
         default_factory=dict,
-        description="PVC name, or namespace/name, or a pattern of them -> path on the node; `{user}` of a pattern may stand in the path."
-        " The most specific key counts; `:ro` at the end: read-only.",
+        description="Name of a claim, or namespace/name, or a pattern of them -> path on the node. The path may contain the"
+        " variables of the pattern, such as `{user}`. The most specific key counts; `:ro` at the end: read-only.",
     )
     nfs: NodePathsOfExports = Field(
-        default_factory=dict, description="server:/path, or namespace/server:/path, -> path on the node; what is below is there too."
+        default_factory=dict, description="server:/path, or namespace/server:/path, -> path on the node, including what is below."
     )
     csi: NodePathsOfNames = Field(default_factory=dict, description="CSI driver name, or namespace/name, or a pattern -> path on the node.")
-    allow_mesh: bool = Field(False, description="Run interLink's network scripts on the node.")
-    allow_run_as: bool = Field(False, description="Let pods choose a uid: only podman can give it, elsewhere they run as the job.")
-    allow_privileged: bool = Field(False, description="Start pods although they ask for privileged; they do not get more rights.")
-    stop_seconds: float = Field(300.0, gt=0, description="The longest grace of an orderly stop.")
-    log_bytes: int = Field(0, ge=0, description="How much of each container's log is kept; 0: all.")
+    allow_mesh: bool = Field(False, description="Run interLink's network scripts (mesh and tunnels) on the node.")
+    allow_run_as: bool = Field(
+        False, description="Let pods choose a uid. Only podman gives it to them; with other runtimes they run as the job's user."
+    )
+    allow_privileged: bool = Field(False, description="Start pods that request privileged, without more rights.")
+    stop_seconds: float = Field(300.0, gt=0, description="Longest grace period when the batch system stops the job.")
+    log_bytes: int = Field(0, ge=0, description="How many bytes of a container's log are kept. 0: all.")
 
 
 class JobSettings(Group):

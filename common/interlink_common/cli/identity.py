@@ -39,7 +39,7 @@ def admitted(manifests: Manifests, options: NodeOptions, *, now: float) -> Virtu
         pod.create_body()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         name = manifests.pod["metadata"]["name"]
-        raise BadRequest(f"Pod {name} is malformed ({error}): a field is not of the type that Kubernetes asks for.") from None
+        raise BadRequest(f"Pod {name} is malformed ({error}): a field does not have the type that Kubernetes requires.") from None
     return pod
 
 

@@ -63,7 +63,7 @@ app = typer.Typer(cls=_Sentences, no_args_is_help=True, add_completion=False, pr
 @app.callback()
 def _options(
     show_version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where something goes wrong.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Run interLink plugins, check them, and talk to them as interLink would."""
 

@@ -69,7 +69,7 @@ def backend_type(name: str | None) -> type[Backend]:
         raise ConfigurationError("No plugin is installed; install one, for example interlink-plugin-docker.")
     if name is None:
         if len(found) > 1:
-            raise ConfigurationError(f"Several plugins are installed ({names}); say which one.")
+            raise ConfigurationError(f"Several plugins are installed ({names}); name one.")
         name = next(iter(found))
     if name not in found:
         raise ConfigurationError(f"There is no plugin {name}; installed: {names}.")

@@ -187,9 +187,9 @@ def security_objection(container: Container, config: RunnerConfig, job_user: int
     """ "" or why the container may not start as it asks: on a worker node everything runs as the job's user, `job_user`."""
     security = container.security
     if security.privileged and not config.allow_privileged:
-        return f"container {container.name} asks for privileged, which this site does not allow"
+        return f"container {container.name} requests privileged, which this site does not allow"
     if security.run_as_user not in (None, job_user) and not config.allow_run_as:
-        return f"container {container.name} asks for the user {security.run_as_user}; on this site it is the job's, {job_user}"
+        return f"container {container.name} requests the user {security.run_as_user}; on this site it is the job's, {job_user}"
     if security.run_as_non_root and job_user == 0 and not (security.run_as_user and config.allow_run_as):
         return f"container {container.name} must not run as root, as this job does"
     return ""

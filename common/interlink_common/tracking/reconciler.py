@@ -103,10 +103,10 @@ class Reconciler:
                     backoff.reset()
                     self._apply(observation)
                     await breathe()
-                log.warning("the backend ended its observation; it is begun again")
+                log.warning("the backend ended observe(); it is called again")
             except (Temporary, ConfigurationError) as error:  # a file of the settings may be put right while we run
                 self._registry.backend.lost(sentence(str(error)))
-                log.warning("backend unreachable, states are frozen", backend=self._node.backend.name, error=str(error))
+                log.warning("backend unreachable, states stay as they are", backend=self._node.backend.name, error=str(error))
             except Exception:
                 self._registry.backend.lost()
                 raise
@@ -179,12 +179,12 @@ class Reconciler:
             try:
                 await self._recover()
             except Temporary as error:
-                log.warning("inventory failed and is repeated", error=str(error))
+                log.warning("inventory failed, it is repeated", error=str(error))
 
     async def _refresh_capacity(self) -> None:
         await self._registry.backend.up.wait()
         try:
             self._node.capacity = await self._node.backend.capacity()
         except Temporary as error:
-            log.warning("capacity not known, the last one stands", error=str(error))
+            log.warning("capacity unknown, the last known one is reported", error=str(error))
         await asyncio.sleep(CAPACITY_PERIOD_SECONDS)

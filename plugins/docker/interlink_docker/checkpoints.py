@@ -44,7 +44,7 @@ class Checkpoints:
         except FileNotFoundError:
             return Checkpoint("", adopted)
         except ValueError as error:
-            log.warning("the checkpoint of pod %s is damaged (%s) and was set aside; the engine is asked instead", uid, error)
+            log.warning("the checkpoint of pod %s is damaged (%s) and was set aside; its state comes from the engine", uid, error)
             (directory / CHECKPOINT).replace(directory / DAMAGED)
             return Checkpoint("", adopted)
         return Checkpoint(text, adopted)

@@ -127,7 +127,7 @@ class VolumeSettings(Group):
         " The most specific key counts.",
     )
     nfs: TargetsOfExports = Field(
-        default_factory=dict, description="server:/path, or namespace/server:/path, -> target; what is below is there too."
+        default_factory=dict, description="server:/path, or namespace/server:/path, -> target, including what is below."
     )
     csi: TargetsOfNames = Field(default_factory=dict, description="CSI driver name, or namespace/name, or a pattern -> target.")
 

@@ -57,7 +57,7 @@ class ClientProcess:
                     answer = await self._ask({"call": name, "arguments": arguments})
             except (TimeoutError, OSError, EOFError, ValueError) as error:
                 self._kill()
-                what = "did not answer in time" if isinstance(error, TimeoutError) else "could not be asked"
+                what = "did not answer in time" if isinstance(error, TimeoutError) else "could not be reached"
                 raise BackendUnavailable(f"the HTCondor pool {what}") from error
             except asyncio.CancelledError:
                 self._kill()

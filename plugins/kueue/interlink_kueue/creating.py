@@ -99,7 +99,7 @@ async def _read_existing(cluster: Cluster, path: str, objects: RunObjects) -> Js
         raise BackendUnavailable(f"the remote pod {name} of an earlier attempt is still being deleted", retry_after_seconds=1)
     wanted = objects.pod["metadata"]["labels"]
     if any(existing["metadata"].get("labels", {}).get(key) != wanted[key] for key in (labels.INSTANCE, labels.POD_UID)):
-        raise Refused(f"the remote name {name} is taken by a pod that is not ours")
+        raise Refused(f"the remote name {name} belongs to a pod of somebody else")
     return existing
 
 

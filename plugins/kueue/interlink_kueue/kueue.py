@@ -20,7 +20,7 @@ VERSIONS = ("v1beta2", "v1beta1")
 VISIBILITY_GROUP = "visibility.kueue.x-k8s.io"
 
 WAITING_EXPLANATIONS = {
-    "ExceedsMaxQuota": "the pod asks for more than the queue will ever have",
+    "ExceedsMaxQuota": "the pod requests more than the queue can ever have",
     "Misconfigured": "the queue is not set up",
     "Suspended": "the queue is held",
 }

@@ -192,7 +192,7 @@ def test_a_user_of_its_own(podman_node: Node, start: StartJob) -> None:
     assert ended(job.end().report).message == "told\n"
     assert job.log() == "1234\n99\nwrote\n"
     denied = start(podman_node, pod("user", container))
-    denied.until(lambda _: any("asks for the user 1234" in str(entry(report).state) for report in denied.reports()))
+    denied.until(lambda _: any("requests the user 1234" in str(entry(report).state) for report in denied.reports()))
 
 
 def test_host_aliases_and_host_name(node: Node, image: str, start: StartJob, runtime: str) -> None:

@@ -104,7 +104,7 @@ def test_which_plugin_is_meant_must_be_clear(cli: Cli, monkeypatch: pytest.Monke
     assert cli("config").stderr == "No plugin is installed; install one, for example interlink-plugin-docker.\n"
     points = [EntryPoint(name, "json:loads", options.GROUP) for name in ("b", "a")]
     monkeypatch.setattr(ENTRY_POINTS, lambda group: points)
-    assert cli("config").stderr == "Several plugins are installed (a, b); say which one.\n"
+    assert cli("config").stderr == "Several plugins are installed (a, b); name one.\n"
 
 
 def test_check_prints_rows_and_fails_with_them(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

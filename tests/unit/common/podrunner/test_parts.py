@@ -124,9 +124,9 @@ def test_the_cause_of_a_stop_is_in_every_container_that_ended_by_it() -> None:
     ("security", "config", "user", "words"),
     [
         (Security(), RunnerConfig(), 0, ""),
-        (Security(privileged=True), RunnerConfig(), 5, "asks for privileged"),
+        (Security(privileged=True), RunnerConfig(), 5, "requests privileged"),
         (Security(privileged=True), RunnerConfig(allow_privileged=True), 5, ""),
-        (Security(run_as_user=1000), RunnerConfig(), 5, "asks for the user 1000; on this site it is the job's, 5"),
+        (Security(run_as_user=1000), RunnerConfig(), 5, "requests the user 1000; on this site it is the job's, 5"),
         (Security(run_as_user=5), RunnerConfig(), 5, ""),
         (Security(run_as_user=1000), RunnerConfig(allow_run_as=True), 5, ""),
         (Security(run_as_non_root=True), RunnerConfig(), 5, ""),
