@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from interlink_common.cli.options import backend_type
 from interlink_common.cli.reference import plain
-from interlink_common.cli.settingtree import single_settings
+from interlink_common.cli.setting_paths import single_settings
 
 ROOT = Path(__file__).parents[1]
 COVERAGE = ROOT / "docs/coverage.yaml"

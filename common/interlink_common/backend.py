@@ -6,7 +6,7 @@ You declare `name`, `settings_type` and `capabilities`, and register the class i
 
 The library does the rest: HTTP, validation, translation, refusal of what your capabilities exclude, idempotency, the record that is
 durable *before* `submit`, retries with back-off, recovery after a restart, status composition (one entry per container, always),
-freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the sweep for orphans, metrics, tracing, CLI.
+freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the collector of orphans, metrics, tracing, CLI.
 
 The library does **not**: time out `observe` (it may wait for ever), look inside your JIDs, or call two verbs for one pod at once,
 except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs, or an earlier `cancel` with

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from interlink_common.cli import strict_yaml
 from interlink_common.cli.reference import example, schema
 from interlink_common.cli.setting_errors import first_error, unknown_setting
-from interlink_common.cli.settingtree import groups, holds_secret, is_optional, is_text, single_settings
+from interlink_common.cli.setting_paths import groups, holds_secret, is_optional, is_text, single_settings
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
 

@@ -11,7 +11,7 @@ import typer
 from interlink_common.cli.configuration import Configuration, example, schema
 from interlink_common.cli.options import ConfigFile, OptionalName, Output, Set, backend_type, choose
 from interlink_common.cli.reference import plain
-from interlink_common.cli.settingtree import value_at
+from interlink_common.cli.setting_paths import value_at
 from interlink_common.cli.strict_yaml import scalar
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings

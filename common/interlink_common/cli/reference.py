@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from interlink_common.cli.settingtree import choices, group_of
+from interlink_common.cli.setting_paths import choices, group_of
 from interlink_common.cli.strict_yaml import scalar
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from interlink_common.cli.settingtree import groups, nearest, renamed, single_settings
+from interlink_common.cli.setting_paths import groups, nearest, renamed, single_settings
 
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "missing": lambda _: "must be set: it has no default",

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from interlink_common.errors import PluginError
 from interlink_common.serve.calls import STATUS, ObservedCalls, StatusRoute
-from interlink_common.serve.errors import SentenceRoute, install
+from interlink_common.serve.errors import SentenceRoute, answer_wrong_routes
 from interlink_common.serve.metrics import Metrics
 from interlink_common.serve.telemetry import Tracer
 from interlink_common.tracking.node import VirtualNode
@@ -100,7 +100,7 @@ def create_app(node: VirtualNode, *, metrics: Metrics | None = None, tracer: Tra
         await node.delete(await request.body())
         return Response(b"{}", media_type="application/json")
 
-    install(app)
+    answer_wrong_routes(app)
     app.add_middleware(StatusRoute, node=node)
     app.add_middleware(
         ObservedCalls,

@@ -54,7 +54,7 @@ def no_such_route(status: int = 404, headers: Mapping[str, str] | None = None) -
     return PlainTextResponse(text, status_code=status, headers=headers)
 
 
-def install(app: FastAPI) -> None:
+def answer_wrong_routes(app: FastAPI) -> None:
     """Has the app answer wrong paths and methods with a sentence too."""
 
     async def answer(_request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from interlink_common.cli import configuration
 from interlink_common.cli.configuration import Origin, example, load, schema
-from interlink_common.cli.settingtree import single_settings
+from interlink_common.cli.setting_paths import single_settings
 from interlink_common.errors import ConfigurationError
 from interlink_common.settings import PluginSettings
 from tests.unit.common.cli.samples import Pool, SampleSettings
