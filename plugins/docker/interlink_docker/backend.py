@@ -34,11 +34,11 @@ from interlink_docker.checkpoints import Checkpoint, Checkpoints
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.events import Events
 from interlink_docker.images import read_credentials
+from interlink_docker.locations import locations
 from interlink_docker.logs import read_log
 from interlink_docker.planning import planned
 from interlink_docker.runtime import DockerRuntime
 from interlink_docker.settings import DockerSettings
-from interlink_docker.volumes import locations
 
 
 class DockerBackend(Backend):

@@ -18,8 +18,8 @@ from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.files import private_directory
 from interlink_docker.images import Images
 from interlink_docker.locations import as_engine_sees
-from interlink_docker.pins import Pins, bind_objection
 from interlink_docker.settings import DockerSettings
+from interlink_docker.visibility import MountVisibility, bind_objection
 
 OLDEST_API = (1, 41)
 """Engine 20.10."""
@@ -32,7 +32,7 @@ async def results(engine: Engine, settings: DockerSettings, *, as_root: bool) ->
     if rows[0].verdict is not Verdict.FAILED:
         try:
             async for row in rows_of_engine(engine, settings, as_root=as_root):
-                rows.append(row)  # noqa: PERF401  what was told before the loss stays
+                rows.append(row)  # noqa: PERF401  the rows before a loss stay
         except (RuntimeUnavailable, EngineRefusal) as error:
             remedy = "Look into the engine's own log, and check again"
             rows.append(CheckResult("engine", Verdict.FAILED, f"{settings.engine.url}: {error}", remedy))
@@ -50,18 +50,20 @@ async def rows_of_engine(engine: Engine, settings: DockerSettings, *, as_root: b
     yield await network_image(engine, settings)
     if image.verdict is Verdict.OK:
         yield await state_directory(engine, settings)
-        yield await pins(engine, settings, as_root=as_root)
+        yield await own_mounts(engine, settings, as_root=as_root)
         yield await pod_network(engine, settings)
 
 
 async def engine_reachable(engine: Engine, settings: DockerSettings) -> CheckResult:
     try:
         await engine.connect()
-        told = await engine.version()
+        version_fields = await engine.version()
     except (RuntimeUnavailable, EngineRefusal) as error:
         remedy = "Add this user to the group docker" if socket_is_denied(settings.engine.url) else "Start Docker, or set engine.url"
         return CheckResult("engine", Verdict.FAILED, f"{settings.engine.url}: {error}", remedy)
-    return CheckResult("engine", Verdict.OK, f"Docker {told.get('Version')} at {settings.engine.url}, API {told.get('ApiVersion')}")
+    return CheckResult(
+        "engine", Verdict.OK, f"Docker {version_fields.get('Version')} at {settings.engine.url}, API {version_fields.get('ApiVersion')}"
+    )
 
 
 def socket_is_denied(url: str) -> bool:
@@ -130,13 +132,13 @@ async def state_directory(engine: Engine, settings: DockerSettings) -> CheckResu
     return CheckResult("state directory", Verdict.OK, f"the engine sees {settings.state_dir} as {seen_as}")
 
 
-async def pins(engine: Engine, settings: DockerSettings, *, as_root: bool) -> CheckResult:
-    objection = await Pins(engine, settings, as_root=as_root).objection()
+async def own_mounts(engine: Engine, settings: DockerSettings, *, as_root: bool) -> CheckResult:
+    objection = await MountVisibility(engine, settings, as_root=as_root).objection()
     if objection:
         detail = f"{objection}: subPath in writable volumes does not work, and a pod could swap a hostPath for a link"
         remedy = "Run the plugin as root with CAP_SYS_ADMIN on the engine's host, or share the state directory with rshared propagation"
-        return CheckResult("pins", Verdict.WARNING, detail, remedy)
-    return CheckResult("pins", Verdict.OK, "the engine sees the mounts of the plugin, which subPath and hostPath need")
+        return CheckResult("own mounts", Verdict.WARNING, detail, remedy)
+    return CheckResult("own mounts", Verdict.OK, "the engine sees the mounts of the plugin, which subPath and hostPath need")
 
 
 async def pod_network(engine: Engine, settings: DockerSettings) -> CheckResult:

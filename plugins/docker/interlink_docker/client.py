@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,13 +23,15 @@ import requests
 import urllib3
 
 from interlink_common.agent.runtime import RuntimeUnavailable
-from interlink_common.background import in_thread
+from interlink_common.background import SharedCall, in_thread
 from interlink_common.contract.answers import sentence
+from interlink_docker import labels
 from interlink_docker.settings import EngineSettings
 from interlink_docker.stream import Endpoint, EngineStream
 
 Answer = TypeVar("Answer")
 Json = dict[str, Any]
+Rows = dict[str, list[Json]]
 
 READ_LIMIT_BYTES = 1024 * 1024 * 1024
 
@@ -249,3 +253,23 @@ def explanation(text: str) -> str:
         return str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         return text
+
+
+class PodContainers:
+    """The container summaries of each pod. One answer of the engine serves all pods that asked before the engine was asked."""
+
+    def __init__(self, engine: Engine, instance: str) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._call: SharedCall[str, Rows] = SharedCall("docker listing", self._list)
+
+    async def of_pod(self, uid: str) -> list[Json]:
+        """Summaries of the pod's containers, the sandbox among them. Raises RuntimeUnavailable."""
+        return (await self._call(uid)).get(uid, [])
+
+    async def _list(self, uids: AbstractSet[str]) -> Rows:
+        only = next(iter(uids)) if len(uids) == 1 else None
+        rows: Rows = defaultdict(list)
+        for row in await self._engine.containers(labels.ours(self._instance, uid=only)):
+            rows[row["Labels"].get(labels.POD_UID, "")].append(row)
+        return rows

@@ -1,4 +1,4 @@
-"""The files of a pod below the state directory: written, measured and removed without ever following a pod's own links out of it.
+"""The files of a pod below the state directory: written, mounted, measured and removed without ever following a pod's own links out of it.
 
 All functions block; `volumes` calls them in threads.
 """
@@ -6,6 +6,7 @@ All functions block; `volumes` calls them in threads.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import stat
@@ -14,11 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import File
-from interlink_docker import mounts
 
 FAILED_MOUNT = "FailedMount"
 MESSAGE_BYTES = 4096
 """Kubernetes: "Determine the Reason for Pod Failure": at most 4096 bytes of a termination message."""
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 1 << 1, 1 << 2, 1 << 12, 1 << 14, 1 << 18, 1 << 19
+MNT_DETACH, UMOUNT_NOFOLLOW = 1 << 1, 1 << 3
+"""mount(2) and umount2(2), called directly: mount(8) and umount(8) resolve paths again and may hang on them."""
 OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 
@@ -116,13 +119,13 @@ def used_bytes(directory: Path) -> int:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a pod's files. What is mounted in there (Bidirectional, pins) is unmounted first, never descended into.
+    """Removes a pod's files. What is mounted in there (Bidirectional, bind mounts of ours) is unmounted first, never descended into.
 
     Not shutil.rmtree, which recurses once per level: a tree of any depth, also one whose paths are longer than the system's limit, is
     flattened level by level. No pod runs any more, and no link is followed.
     """
     while points := mount_points_below(directory):
-        mounts.detach(points[0])
+        unmount_tree(points[0])
     if not directory.exists():
         return
     top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -159,3 +162,35 @@ def mount_points_below(directory: Path) -> list[str]:
     fields = [line.split(b" ")[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
     points = [os.fsdecode(OCTAL.sub(lambda found: bytes([int(found[1], 8)]), field)) for field in fields]
     return sorted((point for point in points if point == root or point.startswith(root + "/")), key=len)
+
+
+def mount_tmpfs(target: Path, flags: int = 0, options: str = "") -> None:
+    mount("tmpfs", target, "tmpfs", flags, options)
+
+
+def bind_open_file(descriptor: int, target: Path, *, shared: bool = False) -> None:
+    """Bind-mounts an open file or directory, with every mount below it, present or future. `shared`: mounts below `target` reach the
+    original directory, too."""
+    mount(f"/proc/self/fd/{descriptor}", target, "", MS_BIND | MS_REC)
+    if not shared:
+        mount("", target, "", MS_REC | MS_SLAVE)
+
+
+def unmount_tree(target: str | Path) -> None:
+    """Unmounts a mount and all below it. It is made private first, or the unmount would reach the directory that was bound."""
+    mount("", target, "", MS_REC | MS_PRIVATE)
+    _checked(_libc().umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW))
+
+
+def mount(source: str, target: str | Path, kind: str, flags: int, options: str = "") -> None:
+    _checked(_libc().mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()))
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from interlink_common.agent.runtime import StartError
 from interlink_common.model import site
 from interlink_docker.files import FAILED_MOUNT
-from interlink_docker.subpaths import step
+from interlink_docker.subpaths import open_child
 
 KINDS = {
     "Directory": stat.S_ISDIR,
@@ -76,7 +76,7 @@ def _descend(root: Path, parts: tuple[str, ...], directory_mode: int | None) -> 
     current = os.open(root, os.O_PATH)
     for part in parts:
         try:
-            following = step(current, part, create=directory_mode is not None, mode=directory_mode)
+            following = open_child(current, part, create=directory_mode is not None, mode=directory_mode)
         finally:
             os.close(current)
         current = following

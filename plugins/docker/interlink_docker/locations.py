@@ -126,3 +126,8 @@ def external_location(workload: Workload, volume: ExternalVolume, settings: Dock
     if found.target.startswith(OWN_NAME):
         raise Refused(f"spec.volumes[{volume.name}].{volume.kind}: {volume.key} stands for a name that volumes of pods have here")
     return EngineVolume(found.target, read_only, below=found.below)
+
+
+def locations(workload: Workload, settings: DockerSettings, *, as_root: bool) -> dict[str, Location]:
+    """Where every volume of the pod lives, by its name. Pure. Raises Refused."""
+    return {volume.name: locate(workload, volume, settings, as_root=as_root) for volume in workload.volumes}

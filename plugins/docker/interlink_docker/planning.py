@@ -1,16 +1,18 @@
-"""What a pod becomes on the engine, before anything was looked at: what `interlink-plugin translate` shows. Pure."""
+"""What a pod becomes on the engine, without a look at the disk or the engine: what `interlink-plugin translate` shows. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from interlink_common.model.workload import Workload
+from interlink_common.model.workload import Container, Workload
 from interlink_docker import labels
 from interlink_docker.images import reference
+from interlink_docker.locations import HostDirectory, locations
 from interlink_docker.settings import DockerSettings
-from interlink_docker.translate import AttemptSpec, attempt_config, network_config, sandbox_config
-from interlink_docker.volumes import locations, planned_mounts
+from interlink_docker.translate import AttemptSpec, Json, attempt_config, network_config, sandbox_config, termination_mount
+from interlink_docker.volumes import inner_path, mount_entry
 
 
 def planned(workload: Workload, settings: DockerSettings, *, as_root: bool, seccomp_profiles: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -40,3 +42,15 @@ def planned_image(image: str, settings: DockerSettings) -> str:
         return str(reference(image, settings.images))
     except ValueError:
         return image
+
+
+def planned_mounts(workload: Workload, container: Container, settings: DockerSettings, *, as_root: bool) -> list[Json]:
+    """The mounts of a container, without a look at the disk or the engine. Raises Refused."""
+    where = locations(workload, settings, as_root=as_root)
+    planned = []
+    for mount in container.mounts:
+        location = where[mount.volume]
+        inner = inner_path(location, mount)
+        source = str(Path(location.path) / inner) if isinstance(location, HostDirectory) else ""
+        planned.append(mount_entry(workload, mount, location, settings, source=source, sub_path="" if source else inner))
+    return [*planned, termination_mount(workload, container, 0, settings)]

@@ -14,9 +14,8 @@ from typing import Any
 from interlink_common.agent.runtime import SANDBOX, AttemptStatus, ExecResult, RuntimeUnavailable, StartError
 from interlink_common.model.workload import Container, Workload
 from interlink_docker import labels, states
-from interlink_docker.client import Engine, EngineRefusal
+from interlink_docker.client import Engine, EngineRefusal, PodContainers
 from interlink_docker.images import Images
-from interlink_docker.listing import Listing
 from interlink_docker.multiplexed import demultiplexed
 from interlink_docker.network import PodNetwork
 from interlink_docker.policy import image_user_objection, needs_image_user
@@ -41,7 +40,7 @@ class DockerRuntime:
         self.images = Images(engine, settings.images)
         self.volumes = Volumes(engine, settings, as_root=as_root)
         self.network = PodNetwork(engine, self.images, settings)
-        self._listing = Listing(engine, settings.instance)
+        self._pod_containers = PodContainers(engine, settings.instance)
         self._reported: dict[str, dict[str, tuple[str, AttemptStatus]]] = {}
         self._changed: dict[str, set[str]] = {}
         self._addresses: dict[str, str] = {}
@@ -55,7 +54,7 @@ class DockerRuntime:
         try:
             await self._create_sandbox(name, config)
             await self._engine.start(name)
-            await self.volumes.open_to_pod(workload)
+            await self.volumes.set_engine_volume_modes(workload)
         except EngineRefusal as error:
             raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.words}") from error
         await self.network.prepare(workload)
@@ -204,7 +203,7 @@ class DockerRuntime:
         known = self._reported.get(workload.uid, {})
         now_known: dict[str, tuple[str, AttemptStatus]] = {}
         changed = self._changed.pop(workload.uid, set())
-        for row in await self._listing.of_pod(workload.uid):
+        for row in await self._pod_containers.of_pod(workload.uid):
             if row["Labels"].get(labels.ROLE) == labels.NETWORK_ROLE:
                 continue
             before = known.get(row["Id"])
@@ -234,7 +233,7 @@ class DockerRuntime:
         except EngineRefusal as error:
             if error.is_missing:
                 found = states.ended_without_sandbox(found)
-        message = await self.volumes.message(workload.uid, found.container, found.attempt)
+        message = await self.volumes.termination_message(workload.uid, found.container, found.attempt)
         wants_log = any(c.name == found.container and c.termination_message_fallback for c in workload.all_containers)
         if not message and wants_log and found.exit_code != 0:
             query = {"stdout": "1", "stderr": "1", "tail": str(FALLBACK_LINES)}
@@ -253,19 +252,19 @@ class DockerRuntime:
             await self._engine.kill(labels.sandbox_name(uid), "SIGKILL")
 
     async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:
-        for row in await self._listing.of_pod(workload.uid):
+        for row in await self._pod_containers.of_pod(workload.uid):
             attempt = int(row["Labels"].get(labels.ATTEMPT, "0"))
             if row["Labels"].get(labels.CONTAINER) == container and attempt < before_attempt:
                 await self._remove_container(row["Id"])
-                await self.volumes.forget_message(workload.uid, container, attempt)
+                await self.volumes.remove_termination_message(workload.uid, container, attempt)
 
     async def storage_excess(self, workload: Workload) -> str:
         """Checks emptyDir sizeLimit, and ephemeral-storage limits by what a container wrote to its own file system."""
-        over = await self.volumes.over_limit(workload)
+        over = await self.volumes.storage_excess(workload)
         limits = {c.name: c.limits.ephemeral_storage_bytes for c in workload.all_containers if c.limits.ephemeral_storage_bytes}
         if over or not limits:
             return over
-        for row in await self._listing.of_pod(workload.uid):
+        for row in await self._pod_containers.of_pod(workload.uid):
             name = row["Labels"].get(labels.CONTAINER)
             if row["State"] != "running" or name not in limits:
                 continue

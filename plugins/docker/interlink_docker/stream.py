@@ -2,6 +2,10 @@
 
 The SDK reads these with a thread per stream that can't be interrupted. Asked in HTTP/1.0, the engine sends the same bytes without
 chunk headers, so a log costs nothing but the read, a follower is one socket, and closing the socket ends it.
+
+httpx over the same unix socket was measured and is not used: it speaks HTTP/1.1 only and parses every chunk header in Python. A log of
+64 MiB took 5.8 s of CPU time in place of 0.95 s (5.4 MiB/s in place of 14.5 on a busy machine), and the log of one line 1.24 ms in place
+of 0.46 ms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A path in a volume as one that nobody can swap under the engine: opened link by link, then pinned by a bind mount of our own.
+"""Paths in volumes that nobody can swap under the engine: opened link by link, then bind-mounted by the plugin.
 
 The engine follows links when it binds a path, later and as root. A container that writes to the volume meanwhile could exchange a
 directory for a link to any file of the host (CVE-2017-1002101), so the engine gets a path that no container can reach. As the kubelet
@@ -13,31 +13,31 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from interlink_common.agent.runtime import StartError
-from interlink_docker import mounts
+from interlink_docker import files
 from interlink_docker.files import FAILED_MOUNT, private_directory
 
-NAME = "subpaths"
+DIRECTORY = "subpaths"
 MAX_LINKS = 40
 """As the kernel has it: path_resolution(7)."""
 
 
-def below(base: Path, sub_path: str, *, create: bool) -> Path:
+def resolve(base: Path, sub_path: str, *, create: bool) -> Path:
     """The real path of `sub_path` in the volume at `base`, made as a directory where it is missing: for volumes that no pod can write.
 
     Links that stay in the volume are followed. Raises StartError for one that leaves it, or if it can't be reached.
     """
-    descriptor = opened(base, sub_path, create=create)
+    descriptor = open_below(base, sub_path, create=create)
     try:
         return Path(f"/proc/self/fd/{descriptor}").readlink()
     finally:
         os.close(descriptor)
 
 
-def pinned(base: Path, sub_path: str, pod_directory: Path, name: str, *, create: bool, shared: bool = False) -> Path:
-    """As `below`, for volumes that a pod can write: pinned, as `pin` says. Raises StartError, also where the plugin may not mount."""
-    descriptor = opened(base, sub_path, create=create)
+def bind_mounted(base: Path, sub_path: str, pod_directory: Path, name: str, *, create: bool, shared: bool = False) -> Path:
+    """As `resolve`, for volumes that a pod can write: a bind mount of it. Raises StartError, also where the plugin may not mount."""
+    descriptor = open_below(base, sub_path, create=create)
     try:
-        return pin(descriptor, pod_directory, name, shared=shared)
+        return bind_mount(descriptor, pod_directory, name, shared=shared)
     except OSError as error:
         reason = f"needs the plugin as root, with the right to mount, beside the engine: {error.strerror}"
         raise StartError(FAILED_MOUNT, f"{f'subPath {sub_path}' if sub_path else 'the volume'} {reason}") from None
@@ -45,19 +45,19 @@ def pinned(base: Path, sub_path: str, pod_directory: Path, name: str, *, create:
         os.close(descriptor)
 
 
-def pin(descriptor: int, pod_directory: Path, name: str, *, shared: bool = False) -> Path:
-    """A bind mount of what is open, below the pod's directory; renewed each time, removed with the pod. Raises OSError.
+def bind_mount(descriptor: int, pod_directory: Path, name: str, *, shared: bool = False) -> Path:
+    """A bind mount of an open file or directory, below the pod's directory; renewed each time, removed with the pod. Raises OSError.
 
-    The pins lie on a tmpfs, so an engine that does not see our mounts misses the path instead of binding an empty directory.
-    `shared`: what is mounted in the pin reaches the host (mountPropagation Bidirectional).
+    The bind mounts lie on a tmpfs, so an engine that does not see our mounts misses the path instead of binding an empty directory.
+    `shared`: mounts made in it reach the host (mountPropagation Bidirectional).
     """
-    pins = pod_directory / NAME
-    if not os.path.ismount(pins):
-        private_directory(pins)
-        mounts.mount_tmpfs(pins, mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0700")
-    target = pins / name
+    directory = pod_directory / DIRECTORY
+    if not os.path.ismount(directory):
+        private_directory(directory)
+        files.mount_tmpfs(directory, files.MS_NOSUID | files.MS_NODEV, "mode=0700")
+    target = directory / name
     if os.path.ismount(target):
-        mounts.detach(target)
+        files.unmount_tree(target)
     if target.is_dir():
         target.rmdir()
     target.unlink(missing_ok=True)
@@ -65,11 +65,11 @@ def pin(descriptor: int, pod_directory: Path, name: str, *, shared: bool = False
         target.mkdir()
     else:
         target.touch()
-    mounts.bind(descriptor, target, shared=shared)
+    files.bind_open_file(descriptor, target, shared=shared)
     return target
 
 
-def opened(base: Path, sub_path: str, *, create: bool) -> int:
+def open_below(base: Path, sub_path: str, *, create: bool) -> int:
     """A descriptor of `sub_path`. Each part is opened in the one before and no link by the kernel, so none can lead out, not even to be
     looked at. Raises StartError."""
     parts = PurePosixPath(sub_path).parts
@@ -92,7 +92,7 @@ def _walk(root: Path, parts: Sequence[str], *, create: bool) -> int | PurePosixP
     current = os.open(root, os.O_PATH)
     for depth, part in enumerate(parts):
         try:
-            following = step(current, part, create=create)
+            following = open_child(current, part, create=create)
         finally:
             os.close(current)
         current = following
@@ -105,8 +105,8 @@ def _walk(root: Path, parts: Sequence[str], *, create: bool) -> int | PurePosixP
     return current
 
 
-def step(directory: int, name: str, *, create: bool, mode: int | None = None) -> int:
-    """One part further, to a link itself if it is one. What is made gets `mode`, else that of its parent. Raises OSError."""
+def open_child(directory: int, name: str, *, create: bool, mode: int | None = None) -> int:
+    """Opens an entry of a directory; a link is opened itself. A new directory gets `mode`, or else that of its parent. Raises OSError."""
     try:
         return os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
     except FileNotFoundError:

@@ -25,7 +25,7 @@ from interlink_common.model.workload import (
     Port,
     Security,
 )
-from interlink_docker import mounts, reachability
+from interlink_docker import files, reachability
 from interlink_docker.client import Engine
 from interlink_docker.runtime import DockerRuntime
 from tests.live.docker.conftest import StartNode
@@ -352,7 +352,7 @@ async def test_check_and_capacity(start_node: StartNode) -> None:
         "sandbox image": Verdict.OK,
         "network image": Verdict.WARNING,
         "state directory": Verdict.OK,
-        "pins": Verdict.OK,
+        "own mounts": Verdict.OK,
         "pod network": Verdict.OK,
         "privileges": Verdict.OK,
         "devices": Verdict.OK,
@@ -382,10 +382,10 @@ def not_permitted(*_: object) -> None:
 async def test_check_proves_that_the_engine_sees_pins(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
     node = await start_node()
     with monkeypatch.context() as patch:
-        patch.setattr(mounts, "mount", not_permitted)
-        refused = await row(node, "pins")
+        patch.setattr(files, "mount", not_permitted)
+        refused = await row(node, "own mounts")
     assert (refused.verdict, "may not mount: Operation not permitted" in refused.detail) == (Verdict.WARNING, True)
-    unseen = await row(await start_node(volumes={"engine_state_dir": "/not/there"}), "pins")
+    unseen = await row(await start_node(volumes={"engine_state_dir": "/not/there"}), "own mounts")
     assert (unseen.verdict, "does not see mounts" in unseen.detail) == (Verdict.WARNING, True)
 
 

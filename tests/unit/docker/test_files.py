@@ -11,7 +11,7 @@ import pytest
 
 from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import File
-from interlink_docker import files, mounts
+from interlink_docker import files
 
 
 def mode(path: Path) -> int:
@@ -124,7 +124,7 @@ def test_mounts_with_any_bytes_in_their_names_are_found_and_unmounted(tmp_path: 
     points = [tmp_path / "media" / "日本 \\", *(tmp_path / "pod" / name for name in names)]
     for point in points:
         point.mkdir(parents=True)
-        mounts.mount_tmpfs(point)
+        files.mount_tmpfs(point)
     try:
         assert sorted(files.mount_points_below(tmp_path)) == sorted(map(str, points))
         files.remove_tree(tmp_path / "pod")
@@ -133,4 +133,4 @@ def test_mounts_with_any_bytes_in_their_names_are_found_and_unmounted(tmp_path: 
     finally:
         for point in points:
             with contextlib.suppress(OSError):
-                mounts.detach(point)
+                files.unmount_tree(point)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_docker import files, mounts, subpaths
+from interlink_docker import files, subpaths
 
 MS_SHARED = 1 << 20
 
@@ -31,7 +31,7 @@ def pod(tmp_path: Path) -> Iterator[Path]:
 def test_made_like_its_volume(tmp_path: Path) -> None:
     volume = tmp_path / "v"
     files.empty_directory(volume, None)
-    assert subpaths.below(volume, "a/b", create=True) == volume / "a" / "b"
+    assert subpaths.resolve(volume, "a/b", create=True) == volume / "a" / "b"
     assert mode(volume / "a" / "b") == 0o777
 
 
@@ -42,30 +42,30 @@ def test_through_a_link_out(tmp_path: Path, target: str, sub_path: str) -> None:
     volume.mkdir()
     (volume / "link").symlink_to(target)
     with pytest.raises(StartError, match="leaves its volume"):
-        subpaths.below(volume, sub_path, create=True)
+        subpaths.resolve(volume, sub_path, create=True)
 
 
 def test_through_a_link_inside(tmp_path: Path) -> None:
     volume = tmp_path / "v"
     (volume / "real").mkdir(parents=True)
     (volume / "link").symlink_to("real")
-    assert subpaths.below(volume, "link/x", create=True) == volume / "real" / "x"
+    assert subpaths.resolve(volume, "link/x", create=True) == volume / "real" / "x"
     with pytest.raises(StartError, match="does not exist"):
-        subpaths.below(volume, "none", create=False)
+        subpaths.resolve(volume, "none", create=False)
 
 
 def test_a_chain_of_links(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"link{number}").symlink_to(f"link{number + 1}")
     with pytest.raises(StartError, match="subPath link0"):
-        subpaths.below(tmp_path, "link0", create=True)
+        subpaths.resolve(tmp_path, "link0", create=True)
 
 
 def test_links_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(StartError, match="subPath a"):
-        subpaths.below(tmp_path, "a/x", create=True)
+        subpaths.resolve(tmp_path, "a/x", create=True)
 
 
 def test_a_link_put_in_the_place_of_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,14 +81,14 @@ def test_a_link_put_in_the_place_of_what_was_made(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "mkdir", make_then_swap)
     with pytest.raises(StartError, match="can not be reached"):
-        subpaths.opened(volume, "a/b", create=True)
+        subpaths.open_below(volume, "a/b", create=True)
     assert (mode(outside), list(outside.iterdir())) == (0o700, [])
 
 
 def test_a_link_that_only_the_kernel_can_follow(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("/proc/self/root")
     with pytest.raises(StartError, match="leaves its volume"):
-        subpaths.opened(tmp_path, "loop", create=True)
+        subpaths.open_below(tmp_path, "loop", create=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -97,22 +97,22 @@ def test_a_pin_stays_where_it_was_put(tmp_path: Path, pod: Path) -> None:
     (volume / "a").mkdir(parents=True)
     (volume / "a" / "mine").touch()
     outside.mkdir()
-    pin = subpaths.pinned(volume, "a", pod, "main.0", create=True)
+    pin = subpaths.bind_mounted(volume, "a", pod, "main.0", create=True)
     (volume / "a").rename(volume / "b")
     (volume / "a").symlink_to(outside)
     assert [path.name for path in pin.iterdir()] == ["mine"]
     with pytest.raises(StartError, match="leaves its volume"):
-        subpaths.pinned(volume, "a", pod, "main.0", create=True)
+        subpaths.bind_mounted(volume, "a", pod, "main.0", create=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 def test_a_pin_is_renewed_and_may_be_a_file(tmp_path: Path, pod: Path) -> None:
     volume = tmp_path / "v"
     (volume / "a").mkdir(parents=True)
-    assert subpaths.pinned(volume, "a", pod, "main.0", create=True).is_dir()
+    assert subpaths.bind_mounted(volume, "a", pod, "main.0", create=True).is_dir()
     (volume / "a").rmdir()
     (volume / "a").write_text("a file now")
-    assert subpaths.pinned(volume, "a", pod, "main.0", create=True).read_text() == "a file now"
+    assert subpaths.bind_mounted(volume, "a", pod, "main.0", create=True).read_text() == "a file now"
     files.remove_tree(pod)
     assert (volume / "a").read_text() == "a file now"
 
@@ -123,19 +123,19 @@ def test_what_is_mounted_on_the_host_is_in_the_pin_and_outlives_it(tmp_path: Pat
     """A removal that follows shared mounts would unmount the host's own."""
     volume = tmp_path / "v"
     volume.mkdir()
-    mounts.mount_tmpfs(volume)
+    files.mount_tmpfs(volume)
     try:
-        mounts.mount("", volume, "", MS_SHARED)
+        files.mount("", volume, "", MS_SHARED)
         for name in ("before", "later"):
             (volume / "a" / name).mkdir(parents=True)
-        mounts.mount_tmpfs(volume / "a" / "before")
+        files.mount_tmpfs(volume / "a" / "before")
         (volume / "a" / "before" / "file").touch()
-        pin = subpaths.pinned(volume, "a", pod, "main.0", create=False, shared=shared)
-        mounts.mount_tmpfs(volume / "a" / "later")
+        pin = subpaths.bind_mounted(volume, "a", pod, "main.0", create=False, shared=shared)
+        files.mount_tmpfs(volume / "a" / "later")
         (volume / "a" / "later" / "file").touch()
         assert sorted(str(path.relative_to(pin)) for path in pin.rglob("file")) == ["before/file", "later/file"]
-        subpaths.pinned(volume, "a", pod, "main.0", create=False, shared=shared)
+        subpaths.bind_mounted(volume, "a", pod, "main.0", create=False, shared=shared)
         files.remove_tree(pod)
         assert files.mount_points_below(volume) == [str(path) for path in (volume, volume / "a" / "later", volume / "a" / "before")]
     finally:
-        mounts.detach(volume)
+        files.unmount_tree(volume)

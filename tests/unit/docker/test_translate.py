@@ -23,10 +23,10 @@ from interlink_common.model.workload import (
     Security,
     Workload,
 )
-from interlink_docker.locations import locate
+from interlink_docker.locations import locate, locations
+from interlink_docker.planning import planned_mounts
 from interlink_docker.settings import DockerSettings
 from interlink_docker.translate import AttemptSpec, attempt_config, dns_config, network_config, resource_limits, sandbox_config
-from interlink_docker.volumes import locations, planned_mounts
 from tests.unit.docker.pods import MAIN, UID, pod, settings
 
 POD_LABELS = {

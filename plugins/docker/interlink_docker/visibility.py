@@ -1,4 +1,4 @@
-"""Does the engine see what the plugin mounts? Pins are mounts of ours; where they can't work, the engine gets the path itself."""
+"""Whether the engine sees what the plugin mounts: only then the plugin's bind mounts for subPath and hostPath work."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from interlink_docker.translate import bind
 log = logging.getLogger(__name__)
 
 
-class Pins:
-    """`as_root`: the plugin may mount at all."""
+class MountVisibility:
+    """Whether the engine sees our mounts. Where it doesn't, it gets the path itself. `as_root`: the plugin may mount at all."""
 
     def __init__(self, engine: Engine, settings: DockerSettings, *, as_root: bool) -> None:
         self._engine = engine
         self._settings = settings
         self._as_root = as_root
-        self._asking = asyncio.Lock()
-        self._works: bool | None = None
+        self._lock = asyncio.Lock()
+        self._given: bool | None = None
 
-    async def work(self) -> bool:
-        """Found out once, by a pin and a container that is never started. Raises RuntimeUnavailable."""
-        async with self._asking:
-            if self._works is None:
+    async def is_given(self) -> bool:
+        """Found out once, with a bind mount and a container that is never started. Raises RuntimeUnavailable."""
+        async with self._lock:
+            if self._given is None:
                 objection = await self.objection()
-                self._works = not objection
+                self._given = not objection
                 if objection:
                     log.warning("hostPath volumes are not mounted before use, so a pod could replace a checked path: %s", objection)
-            return self._works
+            return self._given
 
     async def objection(self) -> str:
-        """ "" or why pins do not work here. Raises RuntimeUnavailable."""
+        """ "" or why bind mounts of the plugin do not work here. Raises RuntimeUnavailable."""
         if not self._as_root:
             return "the plugin does not run as root"
-        directory = self._settings.state_dir / f".pin-{secrets.token_hex(8)}"
+        directory = self._settings.state_dir / f".mount-{secrets.token_hex(8)}"
         try:
-            pin = await in_thread(partial(pin_nothing, directory))
-            words = await bind_objection(self._engine, self._settings, pin)
+            mounted = await in_thread(partial(bind_mount_empty_directory, directory))
+            words = await bind_objection(self._engine, self._settings, mounted)
             return words and f"the engine does not see mounts of the plugin: {words}"
         except OSError as error:
             return f"the plugin may not mount: {error.strerror}"
@@ -55,13 +55,13 @@ class Pins:
             await in_thread(partial(files.remove_tree, directory))
 
 
-def pin_nothing(directory: Path) -> Path:
-    """A pin of an empty directory, below `directory`. Raises OSError."""
-    nothing = directory / "nothing"
-    files.private_directory(nothing)
-    descriptor = os.open(nothing, os.O_PATH | os.O_DIRECTORY)
+def bind_mount_empty_directory(directory: Path) -> Path:
+    """A bind mount of an empty directory, below `directory`. Raises OSError."""
+    empty = directory / "nothing"
+    files.private_directory(empty)
+    descriptor = os.open(empty, os.O_PATH | os.O_DIRECTORY)
     try:
-        return subpaths.pin(descriptor, directory, "probe")
+        return subpaths.bind_mount(descriptor, directory, "probe")
     finally:
         os.close(descriptor)
 
