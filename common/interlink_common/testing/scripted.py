@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from interlink_common.backend import Backend, Capabilities, FoundJob, Job, LogQuery, NodeCapacity, Observation, Support
-from interlink_common.errors import BackendUnavailable, NotFound, PluginError
+from interlink_common.errors import BackendUnavailable, NotFound
 from interlink_common.logselect import select
 from interlink_common.model.report import PodReport
 from interlink_common.model.workload import Workload
@@ -32,7 +32,7 @@ class Site:
         self.submits: list[str] = []
         self.stops: list[tuple[str, int]] = []
         self.lost_answers = 0
-        self.submit_errors: list[PluginError] = []
+        self.submit_errors: list[Exception] = []
         self.submits_pass = asyncio.Event()
         self.submits_pass.set()
         self.reachable = True

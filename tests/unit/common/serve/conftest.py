@@ -1,4 +1,4 @@
-"""A whole plugin on a unix socket, over the scripted site."""
+"""A plugin for each test."""
 
 from __future__ import annotations
 
@@ -15,31 +15,12 @@ from interlink_common.serve.listeners import Server, bind
 from interlink_common.serve.server import running_node
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend, Site
-from interlink_common.testing.scripts import Script
-from interlink_common.tracking.node import VirtualNode
-from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.client import PluginClient
-from interlink_common.virtualkubelet.manifests import from_documents
-
-
-class Plugin:
-    def __init__(self, node: VirtualNode, client: PluginClient, site: Site, server: Server) -> None:
-        self.node, self.client, self.site, self.server = node, client, site, server
-
-    @staticmethod
-    def pod(name: str = "p", **script: Any) -> VirtualPod:
-        container = {"name": "main", "image": "i", "command": Script(**script).command()}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {"restartPolicy": "Never", "containers": [container]},
-        }
-        return VirtualPod.admit(from_documents([document]), now=0)
+from tests.unit.common.serve.plugin import Plugin, StartPlugin
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Any:
+def start(tmp_path: Path) -> StartPlugin:
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[Plugin]:
         settings = PluginSettings(state_dir=tmp_path / "state", listen=f"unix://{tmp_path}/p.sock", **changes)
@@ -62,6 +43,6 @@ def start(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-async def plugin(start: Any) -> AsyncIterator[Plugin]:
+async def plugin(start: StartPlugin) -> AsyncIterator[Plugin]:
     async with start() as plugin:
         yield plugin

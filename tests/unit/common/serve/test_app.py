@@ -11,9 +11,10 @@ import pytest
 from interlink_common.errors import BackendUnavailable
 from interlink_common.virtualkubelet.client import CallError
 from interlink_common.virtualkubelet.judge import judge_sentence
+from tests.unit.common.serve.plugin import Plugin, StartPlugin
 
 
-async def test_a_pod_from_create_to_delete(plugin: Any) -> None:
+async def test_a_pod_from_create_to_delete(plugin: Plugin) -> None:
     pod = plugin.pod(lines=("hello",), exit_codes=(4,))
     await plugin.client.create(pod)
     await plugin.client.wait_for(pod, "Failed")
@@ -24,7 +25,7 @@ async def test_a_pod_from_create_to_delete(plugin: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_the_ping(plugin: Any) -> None:
+async def test_the_ping(plugin: Plugin) -> None:
     assert (await plugin.client.ping())["status"] == "ok"
 
 
@@ -45,14 +46,14 @@ async def test_the_ping(plugin: Any) -> None:
         ("POST", "/status", b"[]", 405, "/status"),
     ],
 )
-async def test_errors_are_one_sentence(plugin: Any, method: str, path: str, body: bytes, code: int, named: str) -> None:
+async def test_errors_are_one_sentence(plugin: Plugin, method: str, path: str, body: bytes, code: int, named: str) -> None:
     answer = await plugin.client.send(method, path, body)
     assert (answer.status_code, answer.headers["content-type"]) == (code, "text/plain; charset=utf-8")
     judge_sentence(answer.text)
     assert named in answer.text
 
 
-async def test_a_bug_is_a_500_without_a_traceback(plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_is_a_500_without_a_traceback(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin.node, "status", lambda _: 1 / 0)
     answer = await plugin.client.send("GET", "/status", [])
     assert answer.status_code == 500
@@ -60,7 +61,7 @@ async def test_a_bug_is_a_500_without_a_traceback(plugin: Any, monkeypatch: pyte
     assert "Zero" not in answer.text
 
 
-async def test_a_temporary_error_tells_when_to_come_back(plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_temporary_error_tells_when_to_come_back(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(_: bytes) -> bytes:
         raise BackendUnavailable("down", retry_after_seconds=7)
 
@@ -69,7 +70,7 @@ async def test_a_temporary_error_tells_when_to_come_back(plugin: Any, monkeypatc
     assert (answer.status_code, answer.text, answer.headers["retry-after"]) == (503, "down", "7")
 
 
-async def test_a_body_over_the_limit_is_413_announced_or_not(start: Any) -> None:
+async def test_a_body_over_the_limit_is_413_announced_or_not(start: StartPlugin) -> None:
     async def parts() -> Any:
         for _ in range(20):
             yield b" " * 100
@@ -82,7 +83,7 @@ async def test_a_body_over_the_limit_is_413_announced_or_not(start: Any) -> None
             assert "max_request_bytes" in answer.text
 
 
-async def test_a_follower_gets_lines_as_they_come_and_its_end_when_we_stop(plugin: Any) -> None:
+async def test_a_follower_gets_lines_as_they_come_and_its_end_when_we_stop(plugin: Plugin) -> None:
     pod = plugin.pod(lines=("one",), seconds=None)
     await plugin.client.create(pod)
     await plugin.client.wait_for(pod, "Running")
@@ -92,7 +93,7 @@ async def test_a_follower_gets_lines_as_they_come_and_its_end_when_we_stop(plugi
     assert [chunk async for chunk in stream] == []
 
 
-async def test_a_silent_log_is_answered_before_its_first_line(plugin: Any) -> None:
+async def test_a_silent_log_is_answered_before_its_first_line(plugin: Plugin) -> None:
     pod = plugin.pod(seconds=None)
     await plugin.client.create(pod)
     await plugin.client.wait_for(pod, "Running")
@@ -102,7 +103,7 @@ async def test_a_silent_log_is_answered_before_its_first_line(plugin: Any) -> No
         assert answer.headers["content-type"].startswith("text/plain")
 
 
-async def test_a_reader_that_leaves_ends_the_backends_iterator(plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_leaves_ends_the_backends_iterator(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = asyncio.Event()
 
     async def endless(*_: Any) -> Any:
@@ -121,7 +122,7 @@ async def test_a_reader_that_leaves_ends_the_backends_iterator(plugin: Any, monk
     await closed.wait()
 
 
-async def test_errors_of_logs_have_their_code(plugin: Any) -> None:
+async def test_errors_of_logs_have_their_code(plugin: Plugin) -> None:
     pod = plugin.pod(seconds=None)
     await plugin.client.create(pod)
     for container, previous, code in (("nosuch", False, 404), ("main", True, 404)):
@@ -134,7 +135,7 @@ async def test_errors_of_logs_have_their_code(plugin: Any) -> None:
     assert error.value.code == 503
 
 
-async def test_the_routes_are_documented(plugin: Any) -> None:
+async def test_the_routes_are_documented(plugin: Plugin) -> None:
     schema = (await plugin.client._http.get("/openapi.json")).json()
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/create": {"post"}, "/status": {"get"}, "/getLogs": {"get"}, "/delete": {"post"},

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ from interlink_common.serve.server import serve
 from interlink_common.settings import PluginSettings, TelemetrySettings
 from interlink_common.testing.scripted import ScriptedBackend
 from interlink_common.virtualkubelet.client import PluginClient
+from tests.unit.common.serve.plugin import Plugin
 
 
 def free_port() -> int:
@@ -55,7 +55,7 @@ async def ready(url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_it_in_order_while_a_log_is_followed(tmp_path: Path, plugin: Any, number: signal.Signals) -> None:
+async def test_a_signal_stops_it_in_order_while_a_log_is_followed(tmp_path: Path, plugin: Plugin, number: signal.Signals) -> None:
     telemetry = f"http://127.0.0.1:{free_port()}"
     (tmp_path / "own").mkdir()
     async with process(tmp_path / "own", telemetry) as (child, listen), PluginClient(listen) as client:

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from interlink_common.serve.calls import StatusRoute
+from tests.unit.common.serve.plugin import Plugin
 
 
 async def called(node: Any, *messages: Message, path: str = "/status") -> list[Message]:
@@ -31,7 +32,7 @@ def part(body: bytes, *, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_body_in_pieces_is_one_body(plugin: Any) -> None:
+async def test_a_body_in_pieces_is_one_body(plugin: Plugin) -> None:
     pod = plugin.pod(seconds=None)
     await plugin.client.create(pod)
     await plugin.client.wait_for(pod, "Running")
@@ -49,9 +50,9 @@ async def test_a_body_in_pieces_is_one_body(plugin: Any) -> None:
     assert await called(plugin.node, part(body[:10], more=True), part(b"", more=True), part(body[10:], more=False)) == whole
 
 
-async def test_a_client_that_left_gets_no_answer(plugin: Any) -> None:
+async def test_a_client_that_left_gets_no_answer(plugin: Plugin) -> None:
     assert await called(plugin.node, part(b"[", more=True), {"type": "http.disconnect"}) == []
 
 
-async def test_other_paths_are_the_apps(plugin: Any) -> None:
+async def test_other_paths_are_the_apps(plugin: Plugin) -> None:
     assert await called(plugin.node, path="/create") == [{"type": "app /create"}]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
+from interlink_common.testing.scripts import Script
 from interlink_common.tracking.composition import Subject, compose, compose_waiting
 from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.registry import BackendState, ContactClock, Registry
@@ -17,6 +18,7 @@ from interlink_common.tracking.statuses import answer, parse_status
 from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.judge import judge_status
 from interlink_common.virtualkubelet.manifests import from_documents
+from tests.unit.common.tracking.world import make_pod
 
 
 def subject(*containers: str, inits: tuple[str, ...] = ()) -> Subject:
@@ -289,8 +291,8 @@ def states_without_messages(pod: VirtualPod) -> Any:
     return status
 
 
-def test_a_failed_init_is_held_back_until_all_inits_were_seen(kit: Any) -> None:
-    pod = kit.pod(inits={"i": kit.script(), "k": kit.script()})
+def test_a_failed_init_is_held_back_until_all_inits_were_seen() -> None:
+    pod = make_pod(inits={"i": Script(), "k": Script()})
     report = PodReport((said("main", Terminated(1)),), (said("i", Terminated(0)), said("k", Terminated(4))), finished=True)
     record = PodRecord(pod.uid, "default", "p", Intent.ACTIVE, "j", report=report)
     registry = Registry(BackendState("b", float), ContactClock(), pods={pod.uid: record}, recovered=True)
@@ -306,8 +308,8 @@ def test_a_failed_init_is_held_back_until_all_inits_were_seen(kit: Any) -> None:
     assert pod.phase == "Failed"
 
 
-def test_an_unchanged_pod_is_answered_with_the_same_bytes(kit: Any) -> None:
-    pod = kit.pod()
+def test_an_unchanged_pod_is_answered_with_the_same_bytes() -> None:
+    pod = make_pod()
     record = PodRecord(pod.uid, "default", "p", Intent.ACTIVE, "j", report=PodReport((ok("main"),)))
     registry = Registry(BackendState("b", float), ContactClock(), pods={pod.uid: record}, recovered=True)
     asked = parse_status(json.dumps(pod.status_body()).encode())

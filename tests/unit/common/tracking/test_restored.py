@@ -14,6 +14,7 @@ from interlink_common.errors import ConfigurationError
 from interlink_common.model.report import ContainerReport, PodReport, Running, Terminated, Waiting
 from interlink_common.settings import PluginSettings
 from interlink_common.testing.scripted import ScriptedBackend, Site
+from interlink_common.testing.scripts import Script
 from interlink_common.tracking.composition import Subject
 from interlink_common.tracking.last_known import last_known_entry
 from interlink_common.tracking.node import VirtualNode
@@ -21,6 +22,7 @@ from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
 from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.judge import judge_status
+from tests.unit.common.tracking.world import World, create, eventually, make_pod, status
 
 UID = "0f7f2a3e-0000-4000-8000-000000000001"
 ASKED = json.dumps([{"metadata": {"uid": UID, "name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "main"}]}}]).encode()
@@ -47,24 +49,24 @@ CAUSE = "the scripted site is down; it comes back when its test says so."
 OUTAGE = f"the scripted backend is unreachable since 1970-01-01T00:00:00Z ({CAUSE}); this is the last known state"
 
 
-async def test_in_an_outage_the_states_of_the_request_stand_and_those_that_wait_say_since_when(world: Any, kit: Any) -> None:
+async def test_in_an_outage_the_states_of_the_request_stand_and_those_that_wait_say_since_when(world: World) -> None:
     """One container runs and one waits for its next attempt; the record of ours is older than what interLink knows."""
-    pod: VirtualPod = kit.pod(
-        containers=[{"name": name, "image": "i", "command": kit.script(seconds=None).command()} for name in ("main", "side")]
+    pod: VirtualPod = make_pod(
+        containers=[{"name": name, "image": "i", "command": Script(seconds=None).command()} for name in ("main", "side")]
     )
     failed = Terminated(1, "Error", "", 1.0, 2.0)
     main = ContainerReport("main", Running(3.0), ready=True, started=True, image="i", container_id="x://1")
     side = ContainerReport("side", Waiting("CrashLoopBackOff", "back-off 10s"), failed, image="i", container_id="x://2")
     async with world.plugin() as node:
-        await kit.create(node, pod)
+        await create(node, pod)
         record = node.registry.pods[pod.uid]
         record.observed(PodReport((main, side)), now=0.0)
-        kit.status(node, pod)
+        status(node, pod)
         before = pod.container_status("main"), pod.container_status("side")
     world.site.set_reachable(False)
     async with world.plugin(recovered=False) as node:
         node.registry.backend._clock = lambda: 0.0
-        await kit.eventually(lambda: node.registry.backend.down_since is not None)
+        await eventually(lambda: node.registry.backend.down_since is not None)
         for _ in range(2):
             assert judge_status(pod, node.status(json.dumps(pod.status_body()).encode()))
             told = {"waiting": {"reason": "CrashLoopBackOff", "message": f"back-off 10s {OUTAGE}"}}
@@ -98,7 +100,7 @@ def test_where_the_request_tells_too_little_or_nothing_waits_the_pod_is_left_out
     assert last_known_entry(Subject("u", "n", "p", "j", ("a", "b"), ("i",)), texts[0].encode(), texts[1].encode(), OUTAGE) is None
 
 
-async def test_settings_that_are_wrong_are_told_and_may_be_put_right(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_settings_that_are_wrong_are_told_and_may_be_put_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [ConfigurationError("token_file may be read by others")]
     start = ScriptedBackend.start
 
@@ -109,5 +111,5 @@ async def test_settings_that_are_wrong_are_told_and_may_be_put_right(world: Any,
 
     monkeypatch.setattr(ScriptedBackend, "start", failing)
     async with world.plugin(recovered=False) as node:
-        await kit.eventually(lambda: "(token_file may be read by others)" in node.registry.backend.sentence)
-        await kit.eventually(node.registry.backend.up.is_set)
+        await eventually(lambda: "(token_file may be read by others)" in node.registry.backend.sentence)
+        await eventually(node.registry.backend.up.is_set)
