@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from interlink_common.serve.calls import StatusRoute
+from interlink_common.tracking.node import VirtualNode
 from tests.unit.common.serve.plugin import Plugin
 
 
-async def called(node: Any, *messages: Message, path: str = "/status") -> list[Message]:
+async def called(node: VirtualNode, *messages: Message, path: str = "/status") -> list[Message]:
     """What is sent after these received messages; the app behind answers with a message of its own."""
     waiting, sent = list(messages), []
 
