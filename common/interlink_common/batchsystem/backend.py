@@ -250,7 +250,7 @@ class BatchBackend(Backend, Generic[PodType]):
                 try:
                     self._take_on(job.workload, job.jid)
                 except BackendUnavailable as error:  # of this pod alone
-                    log.error("a pod is not looked after", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
+                    log.error("a pod can not be followed", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
         await self.require_answer()
 
     async def close(self) -> None:
@@ -303,7 +303,7 @@ class BatchBackend(Backend, Generic[PodType]):
         return list(found.values())
 
     async def _discard(self, job: MarkedJob) -> None:
-        log.warning("a job that was not submitted whole is removed", jid=job.jid, pod_uid=job.workload.uid)
+        log.warning("a job without all of its files is removed", jid=job.jid, pod_uid=job.workload.uid)
         # Without the pod's own journal, which may be that of a job that is followed: only one may write to it.
         await self.discard_job(self.follow(job.workload, job.jid, self.journal_type(self.state / "discarded")))
 

@@ -52,7 +52,7 @@ class Removal(Generic[PodType]):
         while not pod.has_ended:
             await system.kill_job(pod)
             if not await self._until(lambda: pod.has_ended, INSIST_SECONDS):
-                log.warning("a killed job does not end", jid=pod.jid, pod_uid=pod.uid, row=pod.row)
+                log.warning("a killed job has not ended", jid=pod.jid, pod_uid=pod.uid, row=pod.row)
         if pod.log_followers:
             await system.read_now(pod)
             await self._until(lambda: not pod.log_followers, FOLLOWERS_SECONDS)

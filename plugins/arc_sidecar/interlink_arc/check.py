@@ -40,12 +40,14 @@ def credential(each: Credential) -> CheckResult:
         return CheckResult(name, Verdict.FAILED, str(error), "Renew the file")
     if end is None:
         verdict = Verdict.OK if each.is_set else Verdict.WARNING
-        return CheckResult(name, verdict, "nothing tells when it ends" if each.is_set else "none is set", "Set credential")
+        return CheckResult(name, verdict, "its end is not known" if each.is_set else "none is set", "Set credential")
     detail = f"it is good until {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC"
     if end <= time.time():
-        return CheckResult(name, Verdict.FAILED, detail.replace("is good", "was good"), "Renew the file; it is read again by itself")
+        return CheckResult(
+            name, Verdict.FAILED, detail.replace("is good", "was good"), "Renew the file; the plugin reads it again by itself"
+        )
     if end - time.time() < SOON_SECONDS:
-        return CheckResult(name, Verdict.WARNING, detail, "See that something renews the file")
+        return CheckResult(name, Verdict.WARNING, detail, "Make sure that something renews the file")
     return CheckResult(name, Verdict.OK, detail)
 
 
@@ -67,9 +69,9 @@ async def element(site: Site, settings: ArcSettings) -> list[CheckResult]:
         jobs = await site.element.ids()
         service = await site.element.service()
     except PluginError as error:
-        return [CheckResult(name, Verdict.FAILED, str(error), "Look at ces, at the credential, and at who is allowed there")]
+        return [CheckResult(name, Verdict.FAILED, str(error), "Check ces, the credential, and the access rules of the computing element")]
     software = capacity.version(service)
-    first = CheckResult(name, Verdict.OK, f"{site.url}, ARC {software or 'of a version that it does not tell'}, {len(jobs)} jobs of ours")
+    first = CheckResult(name, Verdict.OK, f"{site.url}, ARC {software or 'of an unknown version'}, {len(jobs)} jobs of this plugin")
     return [first, *missing(name, site.name, service, settings)]
 
 
@@ -77,7 +79,9 @@ def missing(name: str, ce: str, service: dict[str, Any], settings: ArcSettings) 
     """Queues and runtime environments that are asked for and not published."""
     queues = {settings.ces[ce].queue, *settings.queues.values(), *(device.queue for device in settings.devices.values())} - {""}
     for queue in sorted(queues - set(capacity.queues(service))):
-        yield CheckResult(name, Verdict.WARNING, f"it publishes no queue {queue}", "Jobs for that queue are not taken there")
+        yield CheckResult(
+            name, Verdict.WARNING, f"it publishes no queue {queue}", "The computing element does not accept jobs for that queue"
+        )
     wanted = [*settings.job.runtime_environments, *settings.cvmfs.runtime_environments]
     wanted += [each for device in settings.devices.values() for each in device.runtime_environments]
     for environment in sorted({each.name for each in wanted} - set(capacity.runtime_environments(service))):

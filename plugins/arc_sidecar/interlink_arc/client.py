@@ -133,7 +133,7 @@ class Element:
         if answer.status_code == httpx.codes.PARTIAL_CONTENT:
             begin = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
             if begin != str(offset):
-                raise BackendUnavailable(f"{self.url} answered with another part of a file than asked for")
+                raise BackendUnavailable(f"{self.url} answered with another part of a file than requested")
             return Slice(answer.content, True)
         if answer.status_code == httpx.codes.OK:  # a server that has no ranges, or an empty file
             return Slice(answer.content[offset : offset + most_bytes], True)
@@ -187,7 +187,7 @@ class Element:
         if status in (401, 403) or (status == 500 and any(sign in answer.reason_phrase.lower() for sign in NOT_KNOWN_THERE)):
             return BackendUnavailable(f"{self.url} does not accept the credential {self.credential.name}: {words}")
         if status == httpx.codes.NOT_FOUND:
-            return Temporary(f"{self.url} has no such job or file any more: {path.removeprefix('/jobs/')}")
+            return Temporary(f"{self.url} no longer has such a job or file: {path.removeprefix('/jobs/')}")
         return BackendUnavailable(f"{self.url} can not do it now: {status} {words}")
 
     async def _client(self) -> httpx.AsyncClient:
@@ -216,7 +216,7 @@ def translated(url: str, error: BaseException) -> BackendUnavailable:
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Unreached(f"{url} is not who it says, or it is not trusted: {sentence(cause.verify_message)}")
+        return Unreached(f"{url} has a certificate for another name, or of an untrusted authority: {sentence(cause.verify_message)}")
     kind = Unreached if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) else BackendUnavailable
     return kind(f"{url} does not answer: {sentence(str(error)) or type(error).__name__}")
 
@@ -224,7 +224,7 @@ def translated(url: str, error: BaseException) -> BackendUnavailable:
 def _not_taken(job: Mapping[str, Any]) -> PluginError:
     reason = sentence(str(job.get("reason", ""))) or "no reason is given"
     if any(sign in reason.lower() for sign in NEVER_TAKEN):
-        return Refused(f"the computing element does not take the job: {reason}")
+        return Refused(f"the computing element does not accept the job: {reason}")
     return Temporary(f"the computing element does not take the job now: {reason}")
 
 
@@ -243,7 +243,7 @@ def _jobs(answer: httpx.Response) -> list[dict[str, Any]]:
         return []
     found = jobs if isinstance(jobs, list) else [jobs]
     if not all(isinstance(job, dict) for job in found):
-        raise BackendUnavailable(f"{answer.request.url} answered with something that is no list of jobs")
+        raise BackendUnavailable(f"{answer.request.url} answered with something other than a list of jobs")
     return found
 
 

@@ -90,20 +90,20 @@ def _killed(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
 
 
 def _wiped(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
-    return failed(workload, runs, "JobWiped", f"job {job.jid} was wiped by its computing element before it was known how it ended")
+    return failed(workload, runs, "JobWiped", f"job {job.jid} was removed by its computing element before its result was known")
 
 
 TABLE: Mapping[str, Callable[[Workload, ArcJob, Runs], PodReport]] = {
     "ACCEPTING": waits("Queued", "is being accepted"),
     "ACCEPTED": waits("Queued", "is accepted"),
     PREPARING: waits("Queued", "waits for its files"),
-    "PREPARED": waits("Queued", "has its files, and waits for its turn"),
+    "PREPARED": waits("Queued", "has its files and waits to be submitted"),
     "SUBMITTING": waits("Queued", "is handed to the batch system"),
     "QUEUING": waits("Queued", "waits in the queue of the batch system"),
     RUNNING: runs_on("starts"),
     "HELD": waits("JobHeld", "is held by its batch system"),
     "EXITINGLRMS": runs_on("leaves the batch system"),
-    "OTHER": runs_on("is in a state of its batch system that has no name"),
+    "OTHER": runs_on("is in a state of its batch system that ARC does not name"),
     "EXECUTED": runs_on("has ended, and its output is collected"),
     "FINISHING": runs_on("has ended, and its output is collected"),
     FINISHED: _finished,

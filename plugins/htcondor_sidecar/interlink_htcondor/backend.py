@@ -213,7 +213,7 @@ class HTCondorBackend(BatchBackend[CondorPod]):
         """What a pod has written is fetched as soon as its ad tells of it, whether somebody asks for it or not."""
 
     async def read_stream(self, pod: CondorPod, offset: int, size: int) -> bytes:
-        raise NotImplementedError("spools are fetched as a whole")
+        raise NotImplementedError("a fetch transfers whole spool directories")
 
     async def stop_job(self, pod: CondorPod, grace_seconds: int) -> bool:
         await self._remove_jobs(pod.workload.namespace, [pod.jid], "the pod was deleted", grace_seconds)
@@ -235,7 +235,7 @@ class HTCondorBackend(BatchBackend[CondorPod]):
         return row.status != ads.REMOVED
 
     async def discard_job(self, pod: CondorPod) -> None:
-        await self._remove_jobs(pod.workload.namespace, [pod.jid], "it was not submitted whole", 0)
+        await self._remove_jobs(pod.workload.namespace, [pod.jid], "not all of its files were submitted", 0)
 
     async def _remove_jobs(self, namespace: str, jids: Sequence[str], reason: str, grace_seconds: int) -> None:
         """Has the schedd remove jobs, many in one call where they come together; those that are gone already are no error."""

@@ -30,10 +30,10 @@ async def schedd(identity: Identity, settings: HTCondorSettings) -> CheckResult:
     try:
         found = await identity.orders.call("versions", timeout_seconds=settings.pool.call_timeout_seconds)
     except PluginError as error:
-        return CheckResult("schedd", Verdict.FAILED, str(error), "Look at pool.collector, pool.schedd and the credential")
+        return CheckResult("schedd", Verdict.FAILED, str(error), "Check pool.collector, pool.schedd and the credential")
     version = str(found["schedd"]).split()[1]
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        return CheckResult("schedd", Verdict.WARNING, f"{found['name']} runs HTCondor {version}", "Only 23.9 and 25.x were seen working")
+        return CheckResult("schedd", Verdict.WARNING, f"{found['name']} runs HTCondor {version}", "Only 23.9 and 25.x were tested")
     return CheckResult("schedd", Verdict.OK, f"{found['name']} runs HTCondor {version}")
 
 
@@ -60,11 +60,11 @@ async def slots(identity: Identity, settings: HTCondorSettings) -> CheckResult:
             projection=projection(settings),
         )
     except PluginError as error:
-        return CheckResult("slots", Verdict.FAILED, str(error), "Set capacity.source to fixed where the slots can not be read")
+        return CheckResult("slots", Verdict.FAILED, str(error), "Set capacity.source to fixed if the plugin can not read the slots")
     total = offered(rows, settings)
     detail = f"{(total.cpu_millis or 0) // 1000} cpus, {(total.memory_bytes or 0) // 2**30} GiB of memory"
     if not total.cpu_millis:
-        return CheckResult("slots", Verdict.WARNING, detail, "Look at capacity.constraint, or set capacity.source to fixed")
+        return CheckResult("slots", Verdict.WARNING, detail, "Check capacity.constraint, or set capacity.source to fixed")
     return CheckResult("slots", Verdict.OK, detail)
 
 

@@ -53,7 +53,7 @@ class Identities:
         deadline = asyncio.get_running_loop().time() + LOCK_PATIENCE_SECONDS
         while not _locked(self._lock):
             if asyncio.get_running_loop().time() > deadline:
-                raise BackendUnavailable("a process of the plugin before this one is still in a call to the HTCondor pool")
+                raise BackendUnavailable("a process of the previous plugin is still in a call to the HTCondor pool")
             await asyncio.sleep(0.1)
 
     async def close(self) -> None:

@@ -24,13 +24,13 @@ HOLD_CODES: Mapping[int, str] = {
     15: "submitted on hold",
     21: "held by the worker node's policy",
     26: "held by the schedd's policy",
-    34: "it used more memory than it asked for",
+    34: "it used more memory than it requested",
     35: "its container could not be run",
     46: "it ran longer than the allowed time",
     47: "it ran longer than the allowed time",
     48: "removed from the worker node by its policy",
-    102: "it used more disk than it asked for",
-    104: "it used more disk than it asked for",
+    102: "it used more disk than it requested",
+    104: "it used more disk than it requested",
 }
 """HoldReasonCode, in words; of others, a message has the number alone."""
 BY_HAND, OUT_OF_MEMORY, TOO_LONG = 1, 34, (46, 47)
@@ -94,7 +94,7 @@ def idle(workload: Workload, job: JobAd, runs: Runs) -> PodReport:
     if job.ahead is not None:
         parts.append(f"{job.ahead} of this node’s jobs ahead")
     if job.number("NumShadowStarts") > 0:
-        parts.append(f"it runs again because {evicted(job)}")
+        parts.append(f"it runs again: {evicted(job)}")
     if job.unmatched:
         parts.append(job.unmatched)
     return waiting(workload, runs, "Queued", ", ".join(parts))

@@ -103,7 +103,7 @@ async def test_an_element_that_nobody_vouches_for_is_not_believed(arc_ce: Comput
     other = await asyncio.to_thread(Authority, tmp_path / "other")
     async with Site(arc_ce, tmp_path / "site", {"trust.ca_directory": other.certificates}) as site:
         pod = await site.start()
-        await site.waiting(pod, "ContainerCreating", "is not who it says, or it is not trusted")
+        await site.waiting(pod, "ContainerCreating", "has a certificate for another name, or of an untrusted authority")
 
 
 async def test_an_element_whose_certificate_was_revoked_is_not_believed(arc_ce: ComputingElement, tmp_path: Path) -> None:

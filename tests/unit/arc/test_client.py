@@ -82,7 +82,7 @@ async def test_the_version_of_the_interface_is_agreed_on_once(tmp_path: Path) ->
     [
         (500, "User can't be assigned configuration", BackendUnavailable, "does not accept the credential own"),
         (403, "Forbidden", BackendUnavailable, "does not accept the credential own"),
-        (404, "Not found", Temporary, "has no such job or file any more"),
+        (404, "Not found", Temporary, "no longer has such a job or file"),
         (500, "Internal error", BackendUnavailable, "can not do it now: 500 Internal error"),
         (503, "Busy", BackendUnavailable, "can not do it now: 503 Busy"),
     ],
@@ -146,4 +146,4 @@ def test_every_foreign_error_is_unavailable_and_a_certificate_is_told_as_such() 
     verification.verify_message = "certificate has expired"
     outer = httpx.ConnectError("x")
     outer.__cause__ = verification
-    assert str(translated(URL, outer)) == f"{URL} is not who it says, or it is not trusted: certificate has expired"
+    assert str(translated(URL, outer)) == f"{URL} has a certificate for another name, or of an untrusted authority: certificate has expired"

@@ -38,7 +38,7 @@ WAITING = [
     ),
     (
         job(IDLE, NumShadowStarts=1, LastRemoteHost="slot1_1@node7", VacateReason="claim preempted"),
-        Waiting("Queued", "job 7.1 waits in the queue, it runs again because it was evicted from node7: claim preempted"),
+        Waiting("Queued", "job 7.1 waits in the queue, it runs again: it was evicted from node7: claim preempted"),
     ),
     (job(RUNNING, RemoteHost="slot1@node7"), Waiting("ContainerCreating", "job 7.1 starts on node7")),
     (
@@ -80,7 +80,7 @@ FAILED = [
     (job(COMPLETED, ExitBySignal=True, ExitSignal=9), Terminated(137, "JobFailed", "job 7.1 was ended by signal 9", 5.0)),
     (
         job(HELD, HoldReasonCode=34, HoldReason="over 64 MB"),
-        Terminated(137, "OOMKilled", "job 7.1 is held: it used more memory than it asked for (code 34, subcode 0): over 64 MB", 5.0),
+        Terminated(137, "OOMKilled", "job 7.1 is held: it used more memory than it requested (code 34, subcode 0): over 64 MB", 5.0),
     ),
     (
         job(HELD, HoldReasonCode=47),
