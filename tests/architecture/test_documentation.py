@@ -67,6 +67,16 @@ def test_pages_are_filled_in() -> None:
     assert [feature.id for feature in FEATURES if f"| {feature.feature} |" not in pages["docs/coverage.md"]] == []
 
 
+def test_the_architecture_page_names_what_exists_and_every_package() -> None:
+    """`package/`, `package/module.py` and `examples/...`; a plugin's own modules are named without a folder."""
+    page, library = (ROOT / "docs/architecture.md").read_text(), ROOT / "common/interlink_common"
+    named = re.findall(r"`([a-z_]+/(?:[a-z_]+\.py|[a-z_]*))`", page)
+    assert named
+    assert [path for path in named if not (library / path).exists() and not (ROOT / path).exists()] == []
+    packages = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} - {"__init__"}
+    assert sorted(name for name in packages if f"\n| `{name}` |" not in page) == []
+
+
 def test_every_metric_is_on_the_operators_page() -> None:
     registry = Registry(BackendState("backend", time.time), ContactClock())
     metrics = re.findall(r"^# TYPE (interlink_\w+) ", Metrics(registry).text().decode(), re.MULTILINE)
