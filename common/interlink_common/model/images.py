@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Optional
 
 from interlink_common.model.site import Change, is_below, normal
-from interlink_common.model.workload import RegistryCredential
+from interlink_common.model.workload import CvmfsVolume, RegistryCredential, Workload
 
 DOCKER = "docker://"
 HUB = "docker.io"
@@ -93,6 +93,15 @@ def mapped(name: str, images: Mapping[str, str]) -> Optional[str]:
         if "/".join(front) in known and not {"", ".", ".."} & set(rest):
             return "/".join([known["/".join(front)].rstrip("/"), *rest])
     return None
+
+
+def cvmfs_repositories(workload: Workload, images: Mapping[str, str], root: str = "/cvmfs") -> tuple[str, ...]:
+    """Repositories that a pod needs, by name: those of its volumes, and those that its images come from once they are mapped."""
+    names = [name for volume in workload.volumes if isinstance(volume, CvmfsVolume) for name in volume.repositories]
+    for container in workload.all_containers:
+        path = mapped(container.image, images) or container.image
+        names += [path[len(front) :].split("/")[0] for front in (f"{root.rstrip('/')}/",) if path.startswith(front)]
+    return tuple(dict.fromkeys(names))
 
 
 def in_directories(path: str, directories: Iterable[str], real: Change = normal) -> bool:

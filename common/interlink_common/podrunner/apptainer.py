@@ -97,7 +97,7 @@ class Apptainer:
         if credential is not None:
             environment[f"{self._prefix}_DOCKER_USERNAME"] = credential.username
             environment[f"{self._prefix}_DOCKER_PASSWORD"] = credential.password
-        insecure = ("--no-https",) if image.registry in self._config.insecure_registries else ()
+        insecure = ("--no-https",) if image.is_insecure(self._config) else ()
         new = file.with_suffix(f".{os.getpid()}.new")
         command = (self._program, "--silent", "pull", "--force", *insecure, str(new), image.source)
         try:

@@ -38,6 +38,10 @@ class Image:
     def registry(self) -> str:
         return self.location[0]
 
+    def is_insecure(self, config: RunnerConfig) -> bool:
+        """Whether its registry is without TLS."""
+        return self.registry.lower() in map(str.lower, config.insecure_registries)
+
 
 def resolve(name: str, config: RunnerConfig) -> Image:
     """The image that a pod's `image` means. Raises StartError with InvalidImageName."""

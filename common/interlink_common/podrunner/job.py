@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Optional
 
 from interlink_common.model.codec import decode, from_json
+from interlink_common.model.images import cvmfs_repositories
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner import exitcodes, network
 from interlink_common.podrunner.chirp import ChirpSink
@@ -90,21 +91,16 @@ def sink_of(config: RunnerConfig, directory: Path) -> Sink:
 def wrapping(workload: Workload, config: RunnerConfig, directory: Path) -> tuple[str, ...]:
     """The words before podrunner's own command: cvmfsexec where the node has no CVMFS, and the mesh script."""
     words = network.mesh_wrapper(workload.network, directory, allowed=config.allow_mesh)
-    if needs_cvmfsexec(workload, config.cvmfs):
-        words += (config.cvmfs.cvmfsexec, *repositories(workload), "--")
+    repositories = cvmfs_repositories(workload, config.images, config.cvmfs.path)
+    if needs_cvmfsexec(workload, repositories, config.cvmfs):
+        words += (config.cvmfs.cvmfsexec, *repositories, "--")
     return words
 
 
-def needs_cvmfsexec(workload: Workload, options: CvmfsOptions) -> bool:
+def needs_cvmfsexec(workload: Workload, repositories: Sequence[str], options: CvmfsOptions) -> bool:
     """Whether the pod wants CVMFS, and the node has not even the directory of one repository: autofs shows it before it is mounted."""
-    wanted = any(isinstance(volume, CvmfsVolume) for volume in workload.volumes)
-    return wanted and bool(options.cvmfsexec) and not any(Path(options.path, name).is_dir() for name in repositories(workload) or ("",))
-
-
-def repositories(workload: Workload) -> tuple[str, ...]:
-    """All of CVMFS that the pod names, in order."""
-    volumes = [volume for volume in workload.volumes if isinstance(volume, CvmfsVolume)]
-    return tuple(dict.fromkeys(name for volume in volumes for name in volume.repositories))
+    wanted = repositories or any(isinstance(volume, CvmfsVolume) for volume in workload.volumes)
+    return bool(wanted and options.cvmfsexec) and not any(Path(options.path, name).is_dir() for name in repositories or ("",))
 
 
 def run_wrapped(wrapper: Sequence[str], directory: Path) -> int:

@@ -62,7 +62,7 @@ class Podman:
 
     async def _pull(self, image: Image, name: str, credential: Optional[RegistryCredential]) -> str:
         """ "" or what podman says. Raises StartError where no other login helps."""
-        options = ["--tls-verify=false"] if image.registry in self._config.insecure_registries else []
+        options = ["--tls-verify=false"] if image.is_insecure(self._config) else []
         seconds = self._config.pull_timeout_seconds
         file = self._directory / "runtime" / "auth.json"
         try:

@@ -122,7 +122,8 @@ def _host_path(volume: HostPathVolume, where: str, settings: KueueSettings) -> R
         read_only = host_path(volume.path, settings.volumes.host_path_allow)
     except NotOffered as refusal:
         raise Refused(f"{where}: {refusal.remedy('volumes')}") from None
-    source = {"path": normal(volume.path)} | ({"type": volume.type} if volume.type else {})
+    kind = volume.type.removesuffix("OrCreate") if read_only else volume.type
+    source = {"path": normal(volume.path)} | ({"type": kind} if kind else {})
     return RemoteVolume({"hostPath": source}, read_only=read_only)
 
 

@@ -299,10 +299,16 @@ def claim_template(**more: str) -> dict[str, Any]:
         (EmptyDirVolume("v"), {}, {"emptyDir": {}}, {}),
         (EmptyDirVolume("v", True, 1024), {}, {"emptyDir": {"medium": "Memory", "sizeLimit": "1024"}}, {}),
         (
-            HostPathVolume("v", "/data/x", "Directory"),
-            {"volumes": {"host_path_allow": ["/data:ro"]}},
+            HostPathVolume("v", "/data/x", "DirectoryOrCreate"),
+            {"volumes": {"host_path_allow": ["/data", "/data/x:ro"]}},
             {"hostPath": {"path": "/data/x", "type": "Directory"}},
             {"readOnly": True},
+        ),
+        (
+            HostPathVolume("v", "/data//x/", "DirectoryOrCreate"),
+            {"volumes": {"host_path_allow": ["/data/"]}},
+            {"hostPath": {"path": "/data/x", "type": "DirectoryOrCreate"}},
+            {},
         ),
         (
             ExternalVolume("v", "persistentVolumeClaim", "mine"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from interlink_common.model.images import in_directories, location, logins, mapped, parse, require_images
-from interlink_common.model.workload import RegistryCredential
+from interlink_common.model.images import cvmfs_repositories, in_directories, location, logins, mapped, parse, require_images
+from interlink_common.model.workload import Container, CvmfsVolume, RegistryCredential, Volume, Workload
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -96,6 +96,21 @@ def test_image_maps_that_can_not_be_meant(images: dict[str, str], words: str) ->
 )
 def test_images_by_path(path: str, fits: bool) -> None:
     assert in_directories(path, ["/images/"]) is fits
+
+
+@pytest.mark.parametrize(
+    ("image", "volumes", "repositories"),
+    [
+        ("busybox", (), ()),
+        ("busybox", (CvmfsVolume("v"), CvmfsVolume("w", ("a.example", "b.example"))), ("a.example", "b.example")),
+        ("/cvmfs/unpacked.cern.ch/x", (), ("unpacked.cern.ch",)),
+        ("registry.example/team/x:1", (CvmfsVolume("w", ("a.example",)),), ("a.example", "images.example")),
+        ("registry.example/other", (), ()),
+    ],
+)
+def test_repositories_that_a_pod_needs(image: str, volumes: tuple[Volume, ...], repositories: tuple[str, ...]) -> None:
+    workload = Workload("u", "n", "ns", (Container("main", image),), volumes=volumes)
+    assert cvmfs_repositories(workload, {"registry.example/team": "/cvmfs/images.example/team"}) == repositories
 
 
 def login(server: str) -> RegistryCredential:

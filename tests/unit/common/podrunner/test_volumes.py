@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from interlink_common.agent.runtime import StartError
 from interlink_common.model.workload import Container, CvmfsVolume, ExternalVolume, HostPathVolume, Mount, Volume, Workload
 from interlink_common.podrunner.config import CvmfsOptions, RunnerConfig
 from interlink_common.podrunner.container_runtime import Bind
+from interlink_common.podrunner.job import wrapping
 from interlink_common.podrunner.volumes import Volumes, remove_tree
 
 
@@ -119,6 +121,17 @@ async def test_a_link_in_a_repository_does_not_lead_out_of_cvmfs(tmp_path: Path)
     for sub_path, words in (("out", "leads out of"), ("none", "is not there")):
         with pytest.raises(StartError, match=words):
             await bound(tmp_path, CvmfsVolume("it", ("atlas.example",), f"atlas.example/{sub_path}"), cvmfs=options)
+
+
+def test_cvmfsexec_mounts_what_volumes_and_images_need(tmp_path: Path) -> None:
+    config = RunnerConfig(images={"registry.example": f"{tmp_path}/unpacked.example/r"}, cvmfs=CvmfsOptions(str(tmp_path), 1.0, "/exec"))
+    volumes = (CvmfsVolume("v", ("atlas.example",)),)
+    from_image = Workload("u", "n", "ns", (Container("main", "registry.example/x:1"),))
+    assert wrapping(from_image, config, tmp_path) == ("/exec", "unpacked.example", "--")
+    assert wrapping(replace(from_image, volumes=volumes), config, tmp_path) == ("/exec", "atlas.example", "unpacked.example", "--")
+    assert wrapping(Workload("u", "n", "ns", (Container("main", "other.example/x"),)), config, tmp_path) == ()
+    (tmp_path / "unpacked.example").mkdir()
+    assert wrapping(from_image, config, tmp_path) == ()
 
 
 def test_a_tree_is_removed_whatever_its_modes_and_links_are(tmp_path: Path) -> None:
