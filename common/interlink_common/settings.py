@@ -48,8 +48,8 @@ def _required(require: Callable[[Value], None], entries: Value) -> Value:
     return entries
 
 
-TENANT_KEYS = AfterValidator(partial(_required, patterns.require_patterns))
-"""Of a map from namespaces, or patterns of them, to what differs there."""
+PATTERN_KEYS = AfterValidator(partial(_required, patterns.require_patterns))
+"""Of a map whose keys are names or patterns: namespaces, resources."""
 HostPathAllow = Annotated[list[str], AfterValidator(partial(_required, site.require_directories))]
 ImageDirectories = Annotated[list[str], AfterValidator(partial(_required, partial(site.require_directories, marked=False)))]
 ImageMap = Annotated[dict[str, str], AfterValidator(partial(_required, images.require_images))]

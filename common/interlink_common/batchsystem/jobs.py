@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
@@ -45,11 +43,6 @@ class JobRow(Protocol):
 
     @property
     def phase(self) -> Phase: ...
-
-
-def first_fit(patterns: Mapping[str, Value], name: str) -> Value | None:
-    """What the first pattern stands for that fits the name; * stands for anything."""
-    return next((value for pattern, value in patterns.items() if fnmatchcase(name, pattern)), None)
 
 
 def cpus(workload: Workload, job: JobSettings) -> int:

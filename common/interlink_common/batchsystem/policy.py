@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from interlink_common.batchsystem.settings import RunnerSettings
 from interlink_common.errors import Refused
 from interlink_common.model.images import in_directories, mapped
+from interlink_common.model.patterns import best
 from interlink_common.model.site import NotOffered, host_path, storage
 from interlink_common.model.workload import Container, ExternalVolume, HostPathVolume, Volume, Workload
 
@@ -19,6 +20,12 @@ def require_allowed(pod: Workload, runner: RunnerSettings) -> None:
     for container in pod.all_containers:
         for objection in container_objections(container, runner):
             raise Refused(f"container {container.name}: {objection}")
+
+
+def require_tenant(namespace: str, tenants: Mapping[str, object]) -> None:
+    """Raises Refused for a namespace that the operator did not name."""
+    if best(tenants, namespace) is None:
+        raise Refused(f"metadata.namespace {namespace} is not served here; the operator can add it to the setting tenants")
 
 
 def volume_objections(pod: Workload, volume: Volume, runner: RunnerSettings) -> Iterator[str]:

@@ -125,8 +125,14 @@ def named_in_errors(key: str) -> Iterator[None]:
 
 def fit(entries: Mapping[str, Value], name: str) -> Optional[Value]:
     """What the most specific key stands for that fits the name."""
-    fitting = [key for key in entries if compiled(key).bound(name) is not None]
-    return entries[min(fitting, key=lambda key: (compiled(key).rank, key))] if fitting else None
+    key = best(entries, name)
+    return None if key is None else entries[key]
+
+
+def best(keys: Iterable[str], name: str) -> Optional[str]:
+    """The most specific key that fits the name."""
+    fitting = (key for key in keys if compiled(key).bound(name) is not None)
+    return min(fitting, key=lambda key: (compiled(key).rank, key), default=None)
 
 
 def fitting_key(keys: Iterable[str], namespace: str, name: str) -> Optional[tuple[str, dict[str, str]]]:

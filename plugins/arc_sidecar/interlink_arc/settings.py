@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from interlink_common.batchsystem.settings import BatchSettings, CapacitySettings, CvmfsSettings, JobSettings, StreamSettings
-from interlink_common.settings import Group
+from interlink_common.settings import PATTERN_KEYS, Group
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
@@ -132,11 +132,12 @@ class ArcSettings(BatchSettings):
     ces: dict[str, ElementSettings] = Field(default_factory=dict, description="Computing elements by a name of your own.")
     credential: CredentialSettings = CredentialSettings()
     trust: TrustSettings = TrustSettings()
-    tenants: dict[str, TenantSettings] = Field(
-        default_factory=dict, description="Namespace, or pattern with *, -> what differs; first fit."
+    tenants: Annotated[dict[str, TenantSettings], PATTERN_KEYS] = Field(
+        default_factory=lambda: {"*": TenantSettings()},
+        description="Namespace, or a pattern, -> what differs there. The most specific key counts. Pods without one are refused.",
     )
     job: ElementJobSettings = ElementJobSettings()
-    devices: dict[str, DeviceSettings] = Field(
+    devices: Annotated[dict[str, DeviceSettings], PATTERN_KEYS] = Field(
         default_factory=dict, description="Resource of a pod, such as nvidia.com/gpu, -> how it is asked for. Others are refused."
     )
     queues: dict[str, str] = Field(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import structlog
 
@@ -16,6 +15,7 @@ from interlink_arc.translate import Choice
 from interlink_common.batchsystem.batches import Batches
 from interlink_common.batchsystem.pods import FollowedPod
 from interlink_common.errors import BackendUnavailable, ConfigurationError, PluginError, Temporary
+from interlink_common.model.patterns import best
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +120,8 @@ class Sites:
 
     def of(self, namespace: str, ce: str) -> Site:
         """The computing element as it is seen for pods of a namespace."""
-        pattern = next((pattern for pattern in self._settings.tenants if fnmatchcase(namespace, pattern)), OWN)
-        return self._site(ce, pattern if pattern in self._credentials else OWN)
+        pattern = best(self._settings.tenants, namespace)
+        return self._site(ce, pattern if pattern is not None and pattern in self._credentials else OWN)
 
     def _site(self, ce: str, credential: str) -> Site:
         key = (ce, credential)

@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from interlink_arc.settings import ArcSettings, DeviceSettings, RuntimeEnvironment, TenantSettings
-from interlink_common.batchsystem.jobs import cpus, disk_bytes, first_fit, mark, memory_bytes, read_mark, walltime_seconds
+from interlink_common.batchsystem.jobs import cpus, disk_bytes, mark, memory_bytes, read_mark, walltime_seconds
+from interlink_common.batchsystem.policy import require_tenant
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import START
+from interlink_common.model.images import cvmfs_repositories
+from interlink_common.model.patterns import fit
 from interlink_common.model.workload import CvmfsVolume, Workload
 from interlink_common.podrunner.sinks import EVENTS_FILE
 
@@ -36,13 +39,14 @@ class Choice:
 
 
 def tenant_of(namespace: str, settings: ArcSettings) -> TenantSettings:
-    return first_fit(settings.tenants, namespace) or TenantSettings()
+    """What differs for this namespace. Pods of one that no key fits are not admitted; one that runs already goes on."""
+    return fit(settings.tenants, namespace) or TenantSettings()
 
 
 def devices(pod: Workload, settings: ArcSettings) -> Iterator[tuple[DeviceSettings, int]]:
     """How the pod's accelerators are asked for, and how many. Raises Refused for one that nobody maps."""
     for resource, count in sorted(pod.size.devices.items()):
-        device = first_fit(settings.devices, resource)
+        device = fit(settings.devices, resource)
         if device is None:
             raise Refused(f"resource {resource} is not offered here; the operator can map it with devices")
         yield device, count
@@ -50,6 +54,7 @@ def devices(pod: Workload, settings: ArcSettings) -> Iterator[tuple[DeviceSettin
 
 def choice(pod: Workload, settings: ArcSettings) -> Choice:
     """The hardware decides first, then what the pod selects, then what its namespace is given. Raises Refused."""
+    require_tenant(pod.namespace, settings.tenants)
     tenant = tenant_of(pod.namespace, settings)
     asked = [device for device, _ in devices(pod, settings)]
     queues = {device.queue for device in asked} - {""}
@@ -126,7 +131,7 @@ def slot_memory_bytes(pod: Workload, settings: ArcSettings) -> int:
 def environments(pod: Workload, settings: ArcSettings) -> Sequence[RuntimeEnvironment]:
     """Runtime environments: of every job, of CVMFS, of the devices; each once."""
     wanted = [*settings.job.runtime_environments]
-    if wants_cvmfs(pod):
+    if wants_cvmfs(pod, settings):
         wanted += settings.cvmfs.runtime_environments
     for device, count in devices(pod, settings):
         for each in device.runtime_environments:
@@ -134,9 +139,10 @@ def environments(pod: Workload, settings: ArcSettings) -> Sequence[RuntimeEnviro
     return [each for number, each in enumerate(wanted) if each not in wanted[:number]]
 
 
-def wants_cvmfs(pod: Workload) -> bool:
-    volumes = any(isinstance(volume, CvmfsVolume) for volume in pod.volumes)
-    return volumes or any(container.image.startswith("/cvmfs/") for container in pod.all_containers)
+def wants_cvmfs(pod: Workload, settings: ArcSettings) -> bool:
+    """Whether its volumes or its images come from there."""
+    repositories = cvmfs_repositories(pod, settings.runner.images, settings.cvmfs.path)
+    return bool(repositories) or any(isinstance(volume, CvmfsVolume) for volume in pod.volumes)
 
 
 def name_of(uid: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from interlink_common.batchsystem.settings import MEBIBYTE, BatchSettings, CapacitySettings, CvmfsSettings, FollowSettings, JobSettings
-from interlink_common.settings import Group
+from interlink_common.settings import PATTERN_KEYS, Group
 
 HoldPolicy = Literal["wait", "release", "fail"]
 ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -176,8 +176,9 @@ class HTCondorSettings(BatchSettings):
 
     pool: PoolSettings = PoolSettings()
     credential: CredentialSettings = CredentialSettings()
-    tenants: dict[str, TenantSettings] = Field(
-        default_factory=dict, description="Namespace, or pattern with *, -> what differs; first fit."
+    tenants: Annotated[dict[str, TenantSettings], PATTERN_KEYS] = Field(
+        default_factory=lambda: {"*": TenantSettings()},
+        description="Namespace, or a pattern, -> what differs there. The most specific key counts. Pods without one are refused.",
     )
     job: PoolJobSettings = PoolJobSettings()
     devices: DeviceSettings = DeviceSettings()

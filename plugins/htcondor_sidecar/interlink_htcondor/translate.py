@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from interlink_common.batchsystem.jobs import cpus as cpus_rounded_up
-from interlink_common.batchsystem.jobs import disk_bytes, first_fit, memory_bytes, walltime_seconds
+from interlink_common.batchsystem.jobs import disk_bytes, memory_bytes, walltime_seconds
+from interlink_common.batchsystem.policy import require_tenant
 from interlink_common.batchsystem.settings import MEBIBYTE
 from interlink_common.errors import Refused
 from interlink_common.jobbundle.bundle import ARCHIVE, POD, RUNNER
 from interlink_common.model.codec import packed_stub
-from interlink_common.model.workload import CvmfsVolume, Workload
+from interlink_common.model.images import cvmfs_repositories
+from interlink_common.model.patterns import fit
+from interlink_common.model.workload import Workload
 from interlink_common.podrunner.chirp import GRACE_SECONDS
 from interlink_common.translation.quantities import whole
 from interlink_htcondor import ads
@@ -30,7 +33,6 @@ STOP_MARGIN_SECONDS = 30
 """What podrunner may take beyond the grace to tell how the pod ended."""
 LEAVE_IN_QUEUE = "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || time() - CompletionDate < 864000)"
 """Until we remove it, ten days at most. HTCondor's own rule lets a spooled job go that was fetched once, be it while it ran."""
-UNPACKED = "/cvmfs/unpacked.cern.ch/"
 REPOSITORY = re.compile(r"[A-Za-z0-9.-]+")
 
 OWNER = "My.Owner"
@@ -42,8 +44,8 @@ GPU_PRODUCT = "nvidia.com/gpu.product"
 
 
 def tenant_of(namespace: str, settings: HTCondorSettings) -> TenantSettings:
-    """What differs for this namespace: the first pattern that fits."""
-    return first_fit(settings.tenants, namespace) or TenantSettings()
+    """What differs for this namespace. Pods of one that no key fits are not admitted; one that runs already goes on."""
+    return fit(settings.tenants, namespace) or TenantSettings()
 
 
 def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
@@ -91,7 +93,8 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
 
 
 def require_expressible(pod: Workload, settings: HTCondorSettings) -> None:
-    """Raises whatever `describe` would raise for this pod."""
+    """Raises whatever `describe` would raise for this pod, and Refused for a namespace that is not served."""
+    require_tenant(pod.namespace, settings.tenants)
     on_eviction(pod, settings)
     for _ in (*devices(pod, settings), *requirements(pod, settings)):
         pass
@@ -135,18 +138,16 @@ def requirements(pod: Workload, settings: HTCondorSettings) -> Iterator[str]:
     """Expressions that a slot must fulfil, each."""
     yield from filter(None, (settings.job.requirements, tenant_of(pod.namespace, settings).requirements))
     if settings.cvmfs.attribute:
-        for repository in repositories(pod):
+        for repository in repositories(pod, settings):
             name = settings.cvmfs.attribute.replace("*", re.sub(r"[.-]", "_", repository))
             yield f"TARGET.{name} =?= true"
     if on_eviction(pod, settings) == "fail":
         yield "MY.NumShadowStarts =?= undefined || MY.NumShadowStarts == 0"  # it never starts again, whoever looks after it
 
 
-def repositories(pod: Workload) -> Sequence[str]:
+def repositories(pod: Workload, settings: HTCondorSettings) -> Sequence[str]:
     """CVMFS repositories by name, those that images come from included."""
-    asked = {repository for volume in pod.volumes if isinstance(volume, CvmfsVolume) for repository in volume.repositories}
-    if any(container.image.startswith(UNPACKED) for container in pod.all_containers):
-        asked.add("unpacked.cern.ch")
+    asked = cvmfs_repositories(pod, settings.runner.images, settings.cvmfs.path)
     for repository in asked:
         if not REPOSITORY.fullmatch(repository):
             raise Refused(f"{repository} is not the name of a CVMFS repository")

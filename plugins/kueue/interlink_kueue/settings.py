@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from interlink_common.model.site import split_export
-from interlink_common.settings import TENANT_KEYS, Group, HostPathAllow, PluginSettings, map_of_exports, map_of_names
+from interlink_common.settings import PATTERN_KEYS, Group, HostPathAllow, PluginSettings, map_of_exports, map_of_names
 
 ANY = "*"
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -211,7 +211,7 @@ class KueueSettings(PluginSettings):
     clusters: dict[str, ClusterSettings] = Field(
         default_factory=lambda: {"default": ClusterSettings()}, description="Remote clusters, or identities on them, by name."
     )
-    tenants: Annotated[dict[str, TenantSettings], TENANT_KEYS] = Field(
+    tenants: Annotated[dict[str, TenantSettings], PATTERN_KEYS] = Field(
         default_factory=lambda: {ANY: TenantSettings()},
         description="Virtual namespace, or a pattern, -> where its pods run. The most specific key counts. Pods without one are refused.",
     )

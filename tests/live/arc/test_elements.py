@@ -155,7 +155,7 @@ async def test_pods_go_to_elements_by_weight_and_not_to_one_that_is_down(
         "old": {"url": older_arc_ce.url, "weight": 2},
         "retired": {"url": "https://127.0.0.1:1/arex", "weight": 0},
     }
-    tenants = {"only-old": {"credential": {"token_file": str(older_arc_ce.token())}, "ces": ["old"]}}
+    tenants = {"only-old": {"credential": {"token_file": str(older_arc_ce.token())}, "ces": ["old"]}, "*": {}}
     async with Site(arc_ce, tmp_path, {"ces": ces, "tenants": tenants, "call_timeout_seconds": 5, **BARE}) as site:
         pods = [await site.start(FOREVER) for _ in range(6)]
         assert sum(site.job(pod).startswith(older_arc_ce.url) for pod in pods) == 4

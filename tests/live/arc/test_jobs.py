@@ -124,7 +124,7 @@ async def test_a_second_delete_with_less_grace_hurries_the_first(site: Site) -> 
 
 
 async def test_namespaces_have_credentials_of_their_own(arc_ce: ComputingElement, tmp_path: Path) -> None:
-    tenants = {"team-b": {"credential": {"token_file": str(arc_ce.token())}, "queue": "gpu"}}
+    tenants = {"team-b": {"credential": {"token_file": str(arc_ce.token())}, "queue": "gpu"}, "*": {}}
     async with Site(arc_ce, tmp_path, {"tenants": tenants}) as site:
         ours = await site.start(FOREVER)
         theirs = await site.start("id -un; exit 3", metadata={"namespace": "team-b"})

@@ -86,7 +86,7 @@ async def test_cvmfs_is_asked_for_by_the_slots_attribute(htcondor_pool: Pool, tm
 
 async def test_namespaces_have_owners_of_their_own(htcondor_pool: Pool, tmp_path: Path) -> None:
     alice = htcondor_pool.token("alice", tmp_path / "alice/alice.token")
-    tenants = {"team-a": {"credential": {"token_file": str(alice)}, "accounting_group": "group_a", "priority": 3}}
+    tenants = {"team-a": {"credential": {"token_file": str(alice)}, "accounting_group": "group_a", "priority": 3}, "*": {}}
     async with Site(htcondor_pool, tmp_path / "site", {"tenants": tenants}) as site:
         ours, theirs = await site.start(FOREVER), await site.start("sleep 2; exit 3", metadata={"namespace": "team-a"})
         await site.running(ours)

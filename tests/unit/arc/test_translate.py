@@ -101,6 +101,7 @@ def test_where_a_job_may_go(pod: dict[str, Any], groups: dict[str, Any], where: 
         ({"b/gpu": 1}, {}, "resource b/gpu is not offered here; the operator can map it with devices"),
         ({"a/gpu": 1, "a/fpga": 1}, {}, "the pod asks for devices of different queues: fpga, gpu"),
         ({"a/gpu": 1}, {"tenants": {"*": {"ces": ["one"]}}}, "no computing element is there for pods of namespace default"),
+        ({}, {"tenants": {"team-*": {}}}, "namespace default is not served here; the operator can add it to the setting tenants"),
     ],
 )
 def test_where_no_job_can_go(devices: dict[str, int], groups: dict[str, Any], words: str) -> None:
@@ -109,9 +110,11 @@ def test_where_no_job_can_go(devices: dict[str, int], groups: dict[str, Any], wo
 
 
 def test_cvmfs_is_wanted_by_volume_and_by_image() -> None:
-    assert not wants_cvmfs(a_pod())
-    assert wants_cvmfs(a_pod(volumes=(CvmfsVolume("c"),)))
-    assert wants_cvmfs(a_pod(Container("main", "/cvmfs/unpacked.cern.ch/x")))
+    here = settings(runner={"images": {"registry.example": "/cvmfs/images.example/r"}})
+    assert not wants_cvmfs(a_pod(), here)
+    assert wants_cvmfs(a_pod(volumes=(CvmfsVolume("c"),)), here)
+    assert wants_cvmfs(a_pod(Container("main", "/cvmfs/unpacked.cern.ch/x")), here)
+    assert wants_cvmfs(a_pod(Container("main", "registry.example/x:1")), here)
 
 
 @given(st.text(), st.text(), st.text(), st.text())

@@ -134,6 +134,24 @@ def test_requirements_come_together() -> None:
     )
 
 
+def test_a_slot_has_the_repositories_that_mapped_images_come_from() -> None:
+    pod = a_pod(Container("main", "registry.example/team/x:1"))
+    runner = {"images": {"registry.example": "/cvmfs/images.example/r"}}
+    assert added(pod, cvmfs={"attribute": "HAS_*"}, runner=runner)["requirements"] == "(TARGET.HAS_images_example =?= true)"
+
+
+@pytest.mark.parametrize(("namespace", "priority"), [("team-a", "1"), ("team-b", "2"), ("other", None)])
+def test_the_most_specific_tenant_counts_and_nobody_else_is_served(namespace: str, priority: str | None) -> None:
+    to_pool = settings(tenants={"team-*": {"priority": 2}, "team-a": {"priority": 1}})
+    pod = replace(a_pod(), namespace=namespace)
+    if priority is None:
+        with pytest.raises(Refused, match=r"metadata\.namespace other is not served here; the operator can add it to the setting tenants"):
+            require_expressible(pod, to_pool)
+    else:
+        require_expressible(pod, to_pool)
+        assert describe(pod, "/d", "/s", to_pool)["priority"] == priority
+
+
 def test_a_tenant_differs() -> None:
     tenants = {
         "team-a": {"owner": "alice", "accounting_group": "group_a", "priority": 5, "attributes": {"WantFlocking": "true"}},
@@ -180,7 +198,7 @@ HOSTILE = st.text(max_size=30) | st.sampled_from(['"\nqueue 7', "$(HOME)", '" ||
 @given(st.dictionaries(HOSTILE, HOSTILE, max_size=3), HOSTILE, HOSTILE)
 def test_a_hostile_pod_changes_only_its_own_strings(labels: dict[str, str], name: str, namespace: str) -> None:
     pod = a_pod(labels=labels, name=name, namespace=namespace)
-    made = describe(pod, "/pods/u/submit", "/shared", settings(tenants={"[": {}}))
+    made = describe(pod, "/pods/u/submit", "/shared", settings(tenants={"[a]": {}}))
     for key, value in made.items():
         assert not {"\n", "\r", "\x1f"} & set(key + value)
         if "$" in value:
