@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,11 @@ MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs
 
 @dataclass(frozen=True)
 class Place:
+    """`ours`: made for the pod, and gone with it."""
+
     path: str
     read_only: bool = False
+    ours: bool = False
 
 
 class Volumes:
@@ -68,12 +72,13 @@ class Volumes:
 
     def binds(self, container: Container) -> tuple[Bind, ...]:
         """What to mount into the container, outer targets before those in them. Raises StartError."""
-        found = sorted((self._bind(container, mount) for mount in container.mounts), key=lambda bind: bind.target.count("/"))
-        for index, bind in enumerate(found):
-            outer = [other for other in found[:index] if bind.target.startswith(other.target.rstrip("/") + "/")]
+        pairs = [(self._bind(container, mount), self._places[mount.volume]) for mount in container.mounts]
+        pairs.sort(key=lambda pair: pair[0].target.count("/"))
+        for index, (bind, _) in enumerate(pairs):
+            outer = [other for other in pairs[:index] if bind.target.startswith(other[0].target.rstrip("/") + "/")]
             if outer:
-                _make_target(Path(outer[-1].source) / os.path.relpath(bind.target, outer[-1].target), bind)
-        return tuple(found)
+                _make_target(bind, *outer[-1])
+        return tuple(bind for bind, _ in pairs)
 
     def excess(self) -> str:
         """A sentence if an emptyDir holds more than its sizeLimit, else ""."""
@@ -102,7 +107,7 @@ class Volumes:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(file.data)
                 os.fchmod(descriptor, file.mode)
-        return Place(str(root), True)
+        return Place(str(root), read_only=True, ours=True)
 
     def _empty(self, volume: EmptyDirVolume) -> Place:
         """In memory where that can be: what is in the node's /dev, apptainer does not show in a container's /dev, and says nothing."""
@@ -113,7 +118,7 @@ class Volumes:
         root = parent / volume.name
         root.mkdir(exist_ok=True)
         root.chmod(0o777)
-        return Place(str(root))
+        return Place(str(root), ours=True)
 
     def _external(self, volume: ExternalVolume) -> Place:
         found = storage(volume, self._workload.namespace, self._config, os.path.expandvars)
@@ -142,6 +147,7 @@ class Volumes:
             raise StartError("CreateContainerConfigError", f"container {container.name}: subPath {mount.sub_path} leads out of its volume")
         try:
             if not os.path.lexists(source):
+                _require_ours(place)
                 Path(source).mkdir(parents=True)
         except OSError as error:
             words = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
@@ -149,10 +155,14 @@ class Volumes:
         return source
 
 
-def _make_target(place: Path, bind: Bind) -> None:
-    """A mount point inside of another volume, as container runtimes make it. Raises StartError."""
+def _make_target(bind: Bind, outer: Bind, within: Place) -> None:
+    """A mount point inside of another volume, as container runtimes make it, and no link leads out of it. Raises StartError."""
+    place = Path(outer.source, os.path.relpath(bind.target, outer.target))
     try:
+        if not is_below(os.path.realpath(place), outer.source):
+            raise OSError(errno.EXDEV, "a link leads out of it")
         if not place.exists():
+            _require_ours(within)
             place.parent.mkdir(parents=True, exist_ok=True)
             if Path(bind.source).is_dir():
                 place.mkdir()
@@ -161,6 +171,12 @@ def _make_target(place: Path, bind: Bind) -> None:
     except OSError as error:
         words = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
         raise StartError("CreateContainerConfigError", words) from error
+
+
+def _require_ours(place: Place) -> None:
+    """Raises OSError where nothing may be made: in what the operator lends read-only."""
+    if place.read_only and not place.ours:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def _inside(root: str, below: str, volume: str) -> str:

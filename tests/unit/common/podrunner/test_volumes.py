@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interlink_common.agent.runtime import StartError
-from interlink_common.model.workload import Container, CvmfsVolume, ExternalVolume, HostPathVolume, Mount, Volume, Workload
+from interlink_common.model.workload import Container, CvmfsVolume, EmptyDirVolume, ExternalVolume, HostPathVolume, Mount, Volume, Workload
 from interlink_common.podrunner.config import CvmfsOptions, RunnerConfig
 from interlink_common.podrunner.container_runtime import Bind
 from interlink_common.podrunner.job import wrapping
@@ -86,6 +86,38 @@ async def test_what_a_claim_is_called_is_no_variable_of_the_node(tmp_path: Path,
     for name in ("claim-$OTHER", "claim-${OTHER}", "unset"):
         with pytest.raises(StartError, match=r"can not be part of a path|is no path on the node"):
             await bound(tmp_path, ExternalVolume("it", "persistentVolumeClaim", name), claims=claims)
+
+
+async def test_nothing_is_made_in_what_is_read_only(tmp_path: Path) -> None:
+    (tmp_path / "site/there").mkdir(parents=True)
+    claims, data = {"data": f"{tmp_path}/site:ro"}, ExternalVolume("it", "persistentVolumeClaim", "data")
+    assert (await bound(tmp_path, data, sub_path="there", claims=claims)).source == f"{tmp_path}/site/there"
+    with pytest.raises(StartError, match="Read-only file system"):
+        await bound(tmp_path, data, sub_path="new", claims=claims)
+    for inner, words in (("there", ""), ("new", "Read-only file system")):
+        container = Container("main", "x", mounts=(Mount("it", "/it"), Mount("own", f"/it/{inner}")))
+        workload = Workload("u", "n", "ns", (container,), volumes=(data, EmptyDirVolume("own")))
+        volumes = Volumes(workload, RunnerConfig(claims=claims), tmp_path / "job")
+        await volumes.prepare()
+        if words:
+            with pytest.raises(StartError, match=words):
+                volumes.binds(container)
+        else:
+            assert len(volumes.binds(container)) == 2
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["there"]
+
+
+async def test_no_mount_point_is_made_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "data/link").symlink_to(tmp_path / "other")
+    container = Container("main", "x", mounts=(Mount("it", "/it"), Mount("own", "/it/link/new")))
+    workload = Workload("u", "n", "ns", (container,), volumes=(HostPathVolume("it", f"{tmp_path}/data"), EmptyDirVolume("own")))
+    volumes = Volumes(workload, RunnerConfig(host_path_allow=(f"{tmp_path}/data",)), tmp_path / "job")
+    await volumes.prepare()
+    with pytest.raises(StartError, match="a link leads out of it"):
+        volumes.binds(container)
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 async def test_an_export_and_what_is_below_it(tmp_path: Path) -> None:
