@@ -1,6 +1,6 @@
 """Init containers in order, each exiting with 0 before the next; native sidecars started on the way and kept running.
 
-Source: Kubernetes "Init Containers" and "Sidecar Containers": a sidecar opens the gate once it has started, that is, its
+Source: Kubernetes "Init Containers" and "Sidecar Containers": a sidecar lets the next container start once it has started, that is, its
 postStart hook is done and its startup probe has passed.
 """
 
@@ -18,17 +18,17 @@ from interlink_common.model.workload import Container, Workload
 
 def advance(sync: Sync) -> bool:
     """Starts what is due among the init containers; True when the mains may start."""
-    gate = blocking(sync.workload, sync.memory)
+    blocker = blocking(sync.workload, sync.memory)
     for container in sync.workload.init_containers:
-        if (container.sidecar or container is gate) and not sync.alive(container):
+        if (container.sidecar or container is blocker) and not sync.alive(container):
             start(sync, container)
-        if container is gate:
+        if container is blocker:
             return False
     return True
 
 
 def completed(workload: Workload, memory: PodMemory, index: int) -> bool:
-    """That regular init container has exited with 0. It has, too, if nothing tells of it but a later container has begun."""
+    """Whether that regular init container has exited with 0; true, too, of an unknown one if a later container has started."""
     latest = memory.latest(workload.init_containers[index].name)
     if latest is None:
         return _began_after(workload, memory, index)

@@ -99,18 +99,18 @@ class _Composer:
         return Waiting("CrashLoopBackOff", message)
 
     def _waiting_to_start(self, container: Container) -> Waiting:
-        """Before the first attempt. The mains tell what the init container in their way is waiting for."""
-        gate = inits.blocking(self._workload, self._memory)
+        """Before the first attempt. A main container says what the init container before it is waiting for."""
+        blocker = inits.blocking(self._workload, self._memory)
         backoff = self._memory.backoffs.get("") or self._memory.backoffs.get(container.name)
         if backoff is not None:
             return self._waiting_for_backoff(container, backoff)
-        if gate is None or gate is container:
+        if blocker is None or blocker is container:
             reason = "PodInitializing" if container in self._workload.init_containers else "ContainerCreating"
             return Waiting(reason, self._memory.progress.get(container.name, ""))
-        gate_backoff = self._memory.backoffs.get(gate.name)
-        cause = self._waiting_for_backoff(gate, gate_backoff) if gate_backoff is not None else None
+        blocker_backoff = self._memory.backoffs.get(blocker.name)
+        cause = self._waiting_for_backoff(blocker, blocker_backoff) if blocker_backoff is not None else None
         detail = f": {cause.reason}: {cause.message}" if cause is not None else ""
-        return Waiting("PodInitializing", f"waiting for init container {gate.name}{detail}")
+        return Waiting("PodInitializing", f"waiting for init container {blocker.name}{detail}")
 
     def _waiting_for_backoff(self, container: Container, backoff: BackOff) -> Waiting:
         """The kubelet alternates: ErrImagePull after a failed pull, then ImagePullBackOff until the next."""

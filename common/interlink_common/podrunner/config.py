@@ -22,11 +22,11 @@ class CvmfsOptions:
 
 @dataclass(frozen=True)
 class StreamRules:
-    """`sink`: file or chirp. `log_bytes`: how much of one container's log is told, over all its attempts; 0 means all of it.
+    """`sink`: file or chirp. `log_bytes`: how much of one container's log is kept, over all its attempts; 0 means all of it.
 
-    `stop_file`: a file of the job's directory that tells podrunner to stop the pod, see `carry.Stop`; "" means nobody writes one.
-    A longer line than `line_bytes` is told in pieces. For chirp: `window_bytes` of the stream may wait in the spool, and
-    `announce` writes a line to the schedd's event log when there is more.
+    `stop_file`: podrunner terminates the pod when this file is in the job's directory, see `supervisor.JobTermination`; "": there is none.
+    A longer line than `line_bytes` comes in pieces. For chirp: `window_bytes` of the stream may wait in the spool, and `announce` writes a
+    line to the schedd's event log when there is more.
     """
 
     sink: str = FILE

@@ -55,8 +55,8 @@ class PodLog:
 
     async def _send(self, lines: Sequence[LogLine], tail: Tail) -> None:
         events = [event for event in map(self._bounded, lines) if event is not None]
-        for told in lines:
-            tail.add(told.written)
+        for line in lines:
+            tail.add(line.written)
         if events:
             async with self._sending:
                 await self._sink.write_logs(events)

@@ -164,7 +164,7 @@ class Podman:
 
 
 def user_option(security: Security) -> list[str]:
-    """runAsUser and runAsGroup; a group alone needs the image's user, which podman does not tell."""
+    """runAsUser and runAsGroup; a group alone needs the image's user, which podman does not show."""
     if security.run_as_user is None:
         return []
     group = "" if security.run_as_group is None else f":{security.run_as_group}"

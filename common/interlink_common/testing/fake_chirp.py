@@ -47,18 +47,18 @@ class FakeChirp:
             writer.close()
 
     def _answer(self, name: str, words: list[str], data: bytes, open_files: list[str]) -> bytes:
-        told = 0
+        answer = 0
         if name == "cookie":
-            told = 0 if words == [COOKIE] else -1
+            answer = 0 if words == [COOKIE] else -1
         elif name == "open":
             self.files[words[0]] = b""
             open_files.append(words[0])
             return f"{len(open_files) - 1}\n0 0 0\n".encode()
         elif name == "write":
             self.files[open_files[int(words[0])]] += data
-            told = len(data)
+            answer = len(data)
         elif name == "unlink":
-            told = 0 if self.files.pop(words[0], None) is not None else NOT_FOUND
+            answer = 0 if self.files.pop(words[0], None) is not None else NOT_FOUND
         elif name == "set_job_attr":
             self.attributes[words[0]] = words[1]
         elif name == "get_job_attr":
@@ -67,5 +67,5 @@ class FakeChirp:
         elif name == "ulog":
             self.announced.append(words[0])
         elif name != "close":
-            told = INVALID
-        return f"{told}\n".encode()
+            answer = INVALID
+        return f"{answer}\n".encode()

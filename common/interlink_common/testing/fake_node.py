@@ -16,13 +16,13 @@ from interlink_common.testing.virtual_time import now, run_virtually
 
 @dataclass
 class Node:
-    """`saved` is the last memory by UID, each saved after `saving_seconds`; `told` every report in order."""
+    """`saved` is the last checkpoint by UID, each saved after `saving_seconds`; `reports` every report in order."""
 
     runtime: FakeRuntime
     timing: Timing = field(default_factory=Timing)
     saving_seconds: float = 0.001
     saved: dict[str, str] = field(default_factory=dict)
-    told: list[tuple[str, PodReport]] = field(default_factory=list)
+    reports: list[tuple[str, PodReport]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -38,8 +38,8 @@ class Node:
         self.saved[uid] = checkpoint
 
     async def _read(self) -> None:
-        async for told in self.agent.reports():
-            self.told.append(told)
+        async for uid_and_report in self.agent.reports():
+            self.reports.append(uid_and_report)
 
     async def close(self) -> None:
         await self.agent.close()
@@ -54,7 +54,7 @@ class Node:
         """Lets virtual time pass in steps of 0.1 s until the condition holds."""
         end = now() + limit_seconds
         while not condition():
-            assert now() < end, f"it never came to pass: {self.told[-3:]}"
+            assert now() < end, f"it never came to pass: {self.reports[-3:]}"
             await asyncio.sleep(0.1)
 
     async def running(self, uid: str, name: str = "main") -> None:
@@ -80,8 +80,8 @@ class Node:
         return report
 
     def waits(self, uid: str, name: str = "main") -> list[Waiting]:
-        """The waiting states of a container as told, in order, repetitions left out."""
-        reports = [report for told, report in self.told if told == uid]
+        """The waiting states of a container as reported, in order, repetitions left out."""
+        reports = [report for other, report in self.reports if other == uid]
         states = [entry.state for report in reports for entry in (*report.init_containers, *report.containers) if entry.name == name]
         return [state for state, _ in itertools.groupby(states) if isinstance(state, Waiting)]
 

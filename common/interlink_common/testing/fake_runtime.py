@@ -1,6 +1,6 @@
 """A container runtime in memory: containers are grains of shell on the loop's clock. With `run_virtually` it takes no time.
 
-It complains in `violations` about what no agent may do, and tells in `journal` what was asked of it, in order.
+`violations` collects what no agent may do, `journal` every call in order.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ class FakeRuntime:
         self.on_event(uid)
 
     async def prepare(self, workload: Workload) -> None:
-        mine = self._reach(workload)
+        mine = self._pod_of(workload)
         self.journal.append(("prepare", "", -1))
         if self.prepare_errors:
             raise self.prepare_errors.pop(0)
         mine.prepared = True
 
     async def ensure_image(self, workload: Workload, container: Container) -> None:
-        self._reach(workload)
+        self._pod_of(workload)
         self.journal.append(("pull", container.name, -1))
         await asyncio.sleep(self.pull_seconds)
         errors = self.pull_errors.get(container.image)
@@ -81,11 +81,11 @@ class FakeRuntime:
             raise errors.pop(0)
 
     async def pull_progress(self, workload: Workload, container: Container) -> str:
-        self._reach(workload)
+        self._pod_of(workload)
         return f"pulling {container.image}"
 
     async def start(self, workload: Workload, container: Container, attempt: int, backoff_seconds: float) -> None:
-        mine = self._reach(workload)
+        mine = self._pod_of(workload)
         await asyncio.sleep(0)
         errors = self.start_errors.get(container.name)
         if errors:
@@ -104,7 +104,7 @@ class FakeRuntime:
         self.on_event(workload.uid)
 
     async def kill(self, workload: Workload, container: str, attempt: int, signal: str) -> None:
-        run = self._reach(workload).attempts.get((container, attempt))
+        run = self._pod_of(workload).attempts.get((container, attempt))
         if run is None or run.seen.state != "running":
             return
         self.journal.append((signal, container, attempt))
@@ -115,7 +115,7 @@ class FakeRuntime:
             self._exited(workload.uid, run, 137)
 
     async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
-        run = self._reach(workload).attempts.get((container, attempt))
+        run = self._pod_of(workload).attempts.get((container, attempt))
         self.journal.append(("exec", container, attempt))
         if run is None or run.seen.state != "running":
             return ExecResult(126, "the container is not running")
@@ -124,27 +124,27 @@ class FakeRuntime:
         return ExecResult(end.exit_code, shell.output)
 
     async def address(self, workload: Workload) -> str:
-        self._reach(workload)
+        self._pod_of(workload)
         return "127.0.0.1"
 
     async def attempts(self, workload: Workload) -> tuple[AttemptStatus, ...]:
         """Late, as a real runtime's answer is: the states are read first, then it travels."""
-        answer = tuple(run.seen for run in self._reach(workload, create=False).attempts.values())
+        answer = tuple(run.seen for run in self._pod_of(workload, create=False).attempts.values())
         await asyncio.sleep(0)
         return answer
 
     async def prune(self, workload: Workload, container: str, before_attempt: int) -> None:
         self.journal.append(("prune", container, before_attempt))
-        attempts = self._reach(workload).attempts
+        attempts = self._pod_of(workload).attempts
         for key in [key for key in attempts if key[0] == container and key[1] < before_attempt]:
             self._reap(attempts.pop(key))
 
     async def storage_excess(self, workload: Workload) -> str:
-        self._reach(workload)
+        self._pod_of(workload)
         return self.excess_words
 
     async def remove(self, workload: Workload) -> None:
-        mine = self._reach(workload, create=False)
+        mine = self._pod_of(workload, create=False)
         self.journal.append(("remove", "", -1))
         for run in mine.attempts.values():
             self._reap(run)
@@ -158,9 +158,9 @@ class FakeRuntime:
             self._reap(run)
         await asyncio.gather(*(run.task for run in runs if run.task is not None), return_exceptions=True)
 
-    def _reach(self, workload: Workload, *, create: bool = True) -> _Pod:
+    def _pod_of(self, workload: Workload, *, create: bool = True) -> _Pod:
         if self.unavailable:
-            raise RuntimeUnavailable("the fake runtime is told to be away")
+            raise RuntimeUnavailable("the fake runtime is unavailable, as the test wants it")
         mine = self._pods.get(workload.uid, _Pod(workload))
         if create:
             self._pods[workload.uid] = mine

@@ -1,4 +1,4 @@
-"""The lifecycle table: pods told in a few words of shell, and how each must end. One table for every runtime.
+"""The lifecycle table: pods that run a few words of shell, and how each must end. One table for every runtime.
 
 A case runs on the fake runtime in virtual time, and on real ones (Docker, podrunner's) with the same commands: any image
 with a POSIX `sh` does. Facts are read from the reports alone, so a case holds for whatever carries the pod.
@@ -78,7 +78,7 @@ def probe(text: str, *, failures: int = 1, delay: int = 0) -> Probe:
 
 
 SERVE = "trap 'exit 0' TERM; sleep 600 & wait"
-"""A server: ends with 0 when told to."""
+"""A server: it exits with 0 at TERM."""
 ONCE_FAILING = "test -e /work/tried && exit 0; touch /work/tried; exit 7"
 
 CASES: tuple[LifecycleCase, ...] = (
@@ -265,20 +265,20 @@ CASES: tuple[LifecycleCase, ...] = (
 )
 
 
-async def live(case: LifecycleCase, agent: NodeAgent) -> list[PodReport]:
+async def run_case(case: LifecycleCase, agent: NodeAgent) -> list[PodReport]:
     """Adds the case's pod to an agent that has no other, and returns its reports in order, the last one the end. Removes the pod."""
     agent.add(case.pod)
-    told: list[PodReport] = []
+    reports: list[PodReport] = []
     removal: asyncio.Task[None] | None = None
     async for _, report in agent.reports():
-        told.append(report)
+        reports.append(report)
         if report.finished:
             break
         entries = {entry.name: entry for entry in (*report.init_containers, *report.containers)}
         if removal is None and case.delete_when and entries[case.delete_when].started:
             removal = asyncio.create_task(agent.remove(case.pod.uid, case.pod.grace_seconds))
     await (removal or agent.remove(case.pod.uid, 0))
-    return told
+    return reports
 
 
 def shortfalls(case: LifecycleCase, reports: Sequence[PodReport]) -> list[str]:

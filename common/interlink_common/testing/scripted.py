@@ -102,14 +102,14 @@ class ScriptedBackend(Backend):
         return [FoundJob(uid, job.jid, job.workload) for uid, job in self.site.jobs.items()]
 
     async def observe(self) -> AsyncIterator[Observation]:
-        told: dict[str, PodReport] = {}
+        reported: dict[str, PodReport] = {}
         while True:
             changed = self.site.changed()
             self.site.touch()
             for uid, job in list(self.site.jobs.items()):
                 report = job.report()
-                if told.get(uid) != report:
-                    told[uid] = report
+                if reported.get(uid) != report:
+                    reported[uid] = report
                     yield Observation(uid, report)
             await changed.wait()
 

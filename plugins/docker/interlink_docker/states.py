@@ -1,4 +1,4 @@
-"""What the engine tells of a container, as the agent's AttemptStatus. Pure; a state that is not in the table is nothing we act on."""
+"""The engine's inspect of a container as the agent's AttemptStatus. Pure; a state that is not in the table changes nothing."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ SHUTDOWN_SECONDS = 60.0
 
 def attempt_status(inspected: Json) -> AttemptStatus | None:
     """One attempt, from GET /containers/{id}/json; None if it is none of ours or its state is unknown. The message is not in it."""
-    told = inspected["State"]
+    engine_state = inspected["State"]
     mine = inspected["Config"].get("Labels") or {}
-    state = STATES.get(told.get("Status", ""))
+    state = STATES.get(engine_state.get("Status", ""))
     if state is None or labels.CONTAINER not in mine:
         return None
-    failed_start = bool(told.get("Error")) and state != "running" and moment(told.get("StartedAt")) is None
+    failed_start = bool(engine_state.get("Error")) and state != "running" and moment(engine_state.get("StartedAt")) is None
     ended = state == "exited" or failed_start
-    exit_code = int(told.get("ExitCode") or 0) or (START_FAILED_CODE if failed_start else 0)
-    started_at = moment(told.get("StartedAt"))
-    finished_at = (moment(told.get("FinishedAt")) or moment(inspected.get("Created"))) if ended else None
-    if started_at and finished_at:  # a short attempt may be told to have ended before it began
+    exit_code = int(engine_state.get("ExitCode") or 0) or (START_FAILED_CODE if failed_start else 0)
+    started_at = moment(engine_state.get("StartedAt"))
+    finished_at = (moment(engine_state.get("FinishedAt")) or moment(inspected.get("Created"))) if ended else None
+    if started_at and finished_at:  # the engine may say that a short attempt ended before it began
         started_at = min(started_at, finished_at)
-    oom_killed = bool(told.get("OOMKilled")) and exit_code != 0
+    oom_killed = bool(engine_state.get("OOMKilled")) and exit_code != 0
     return AttemptStatus(
         container=mine[labels.CONTAINER],
         attempt=int(mine.get(labels.ATTEMPT, "0")),
@@ -62,7 +62,7 @@ def attempt_status(inspected: Json) -> AttemptStatus | None:
         exit_code=exit_code if ended else None,
         oom_killed=oom_killed,
         reason=reason(exit_code, failed_start=failed_start, oom_killed=oom_killed) if ended else "",
-        message=sentence(told["Error"]) if failed_start else "",
+        message=sentence(engine_state["Error"]) if failed_start else "",
         backoff_seconds=float(mine.get(labels.BACKOFF_SECONDS, "0")),
     )
 
@@ -73,7 +73,7 @@ def sandbox_status(inspected: Json) -> AttemptStatus:
 
 
 def ended_with_sandbox(found: AttemptStatus, sandbox: Json) -> AttemptStatus:
-    """An attempt that ended because the engine stopped everything, from what GET /containers/{id}/json tells of its sandbox.
+    """An attempt that ended because the engine stopped everything, by GET /containers/{id}/json of its sandbox.
 
     An engine that stops (without live-restore) asks every container to end, and one that does so politely exits with 0, as if its
     work were done. The sandbox, which nobody else stops, dates that moment; such an end never counts as success. We ourselves kill the
@@ -85,8 +85,8 @@ def ended_with_sandbox(found: AttemptStatus, sandbox: Json) -> AttemptStatus:
     earliest = 0.0 if sandbox["State"].get("ExitCode") == KILLED_CODE else -SKEW_SECONDS
     if not (found.started_at < ended and earliest <= found.finished_at - ended <= SHUTDOWN_SECONDS):
         return found
-    told = "The container ended because the engine or the pod sandbox was stopped."
-    return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or told)
+    message = "The container ended because the engine or the pod sandbox was stopped."
+    return dataclasses.replace(found, exit_code=found.exit_code or STOPPED_CODE, reason=STOPPED, message=found.message or message)
 
 
 def ended_without_sandbox(found: AttemptStatus) -> AttemptStatus:

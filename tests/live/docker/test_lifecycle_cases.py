@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from interlink_common.agent.agent import NodeAgent
-from interlink_common.testing.lifecycle_cases import CASES, SHORT, LifecycleCase, live, shortfalls
+from interlink_common.testing.lifecycle_cases import CASES, SHORT, LifecycleCase, run_case, shortfalls
 from interlink_docker.client import Engine
 from interlink_docker.events import Events
 from interlink_docker.runtime import DockerRuntime
@@ -45,4 +45,4 @@ async def agent(engine: DockerEngine, tmp_path: Path) -> AsyncIterator[NodeAgent
 
 @pytest.mark.parametrize("case", REAL, ids=[case.name for case in REAL])
 async def test_case(case: LifecycleCase, agent: NodeAgent) -> None:
-    assert shortfalls(case, await live(case, agent)) == []
+    assert shortfalls(case, await run_case(case, agent)) == []

@@ -1,4 +1,4 @@
-"""The part of the contract suite about pods: what becomes of them, and what is told of it."""
+"""The part of the contract suite about pods: what becomes of them, and how it is reported."""
 
 from __future__ import annotations
 

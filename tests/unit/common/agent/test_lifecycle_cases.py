@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from interlink_common.testing.fake_node import Node, on_node
-from interlink_common.testing.lifecycle_cases import CASES, SHORT, LifecycleCase, live, shortfalls
+from interlink_common.testing.lifecycle_cases import CASES, SHORT, LifecycleCase, run_case, shortfalls
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_case(case: LifecycleCase) -> None:
     async def story(node: Node) -> None:
         node.reader.cancel()
-        assert shortfalls(case, await live(case, node.agent)) == []
+        assert shortfalls(case, await run_case(case, node.agent)) == []
         assert node.runtime.uids == set()
 
     on_node(story, SHORT)
