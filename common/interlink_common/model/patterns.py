@@ -2,7 +2,7 @@
 
 A key is a name or a pattern (`*`, `?`, `[abc]`), and before a slash the namespace that may use it, or a pattern of it. `{user}` in a
 pattern stands for one or more characters and is bound to them. The most specific key wins, in whatever order the map is: an exact namespace
-before a pattern before none; then an exact name before a pattern; among patterns the one that fixes more characters.
+before a pattern of it before what fits every namespace; then an exact name before a pattern; then the pattern that fixes more characters.
 """
 
 from __future__ import annotations

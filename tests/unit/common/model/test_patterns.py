@@ -27,6 +27,8 @@ from interlink_common.model.patterns import compiled, fit, fitting_key, split
         (["data", "a/*"], "a", "data", "a/*"),
         (["data", "*/*"], "a", "data", "data"),
         (["data", "*/data"], "a", "data", "*/data"),
+        (["home", "{team}/{claim}"], "a", "home", "home"),
+        (["home", "team-*/{claim}"], "team-a", "home", "team-*/{claim}"),
         (["team-*/data", "team-b*/data"], "team-b7", "data", "team-b*/data"),
         (["team-*/x", "team-b/*"], "team-b", "x", "team-b/*"),
         (["claim-{user}", "claim-bob"], "a", "claim-bob", "claim-bob"),
