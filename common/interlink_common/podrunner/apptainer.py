@@ -60,10 +60,10 @@ class Apptainer:
             if not await run_in_thread(Path(image.source).exists):
                 raise StartError("ErrImagePull", f"image {image.source} does not exist on this node")
             if await run_in_thread(partial(_is_plain_directory, Path(image.source))):
-                words = (
+                message = (
                     f"{self.name} sets no variables in the plain directory {image.source}; {self.name} build --sandbox makes an image of it"
                 )
-                raise StartError(INVALID, words)
+                raise StartError(INVALID, message)
             location = image.source
         else:
             location = str(await self._pulled(image, container.image_pull_policy, credentials))
@@ -84,12 +84,12 @@ class Apptainer:
                 await asyncio.sleep(LOCK_SECONDS)
             if policy != "Always" and file.exists():
                 return file
-            words = ""
+            message = ""
             for credential in attempts(image, credentials):
-                words = await self._pull(image, file, credential)
-                if not words:
+                message = await self._pull(image, file, credential)
+                if not message:
                     return file
-        raise StartError("ErrImagePull", words)
+        raise StartError("ErrImagePull", message)
 
     async def _pull(self, image: Image, file: Path, credential: Optional[RegistryCredential]) -> str:
         """ "" or what the runtime says. Raises StartError where no other login helps."""
@@ -125,8 +125,8 @@ class Apptainer:
     async def program(self, launch: Launch) -> Program:
         strange = [name for name in launch.environment if not VARIABLE.fullmatch(name)]
         if strange:
-            words = f"{self.name} can not pass the variable {strange[0]}: its name must be made of letters, digits and underscores"
-            raise StartError("CreateContainerConfigError", words)
+            message = f"{self.name} can not pass the variable {strange[0]}: its name must be made of letters, digits and underscores"
+            raise StartError("CreateContainerConfigError", message)
         action, command = self._action(launch)
         environment = self._environment()
         environment.update({f"{self._prefix}ENV_{name}": value for name, value in launch.environment.items()})
@@ -150,8 +150,8 @@ class Apptainer:
         binds = [replace(bind, target=late.get(bind.target, bind.target)) for bind in launch.binds]
         for bind in (*binds, Bind(str(script), ENVIRONMENT_SCRIPT, True)):
             if {":", ","} & set(bind.source + bind.target):
-                words = f"{self.name} can not mount {bind.target[:200]}: there is a comma or a colon in its path"
-                raise StartError("CreateContainerConfigError", words)
+                message = f"{self.name} can not mount {bind.target[:200]}: there is a comma or a colon in its path"
+                raise StartError("CreateContainerConfigError", message)
             options += ["--bind", f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}"]
         return [*options, *self._config.options.get(self.name, ())]
 
@@ -179,8 +179,8 @@ class Apptainer:
         return Program(own_program(namespaces.COMMAND), node_environment(), request)
 
     def start_failure(self, exit_code: int, stderr_end: str) -> Optional[StartFailure]:
-        words = _fatal(stderr_end) if exit_code == FAILED else ""
-        return StartFailure(127 if "not found" in words or "no such file" in words else 128, words) if words else None
+        message = _fatal(stderr_end) if exit_code == FAILED else ""
+        return StartFailure(127 if "not found" in message or "no such file" in message else 128, message) if message else None
 
     async def was_oom_killed(self, launch: Launch) -> bool:  # noqa: ARG002  it has no idea of memory
         return False

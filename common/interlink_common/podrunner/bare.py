@@ -36,12 +36,12 @@ class BareProcess:
     async def program(self, launch: Launch) -> Program:
         container = launch.container
         if not container.command:
-            words = f"container {container.name} needs a command: on this site pods run as bare processes, without the image's entrypoint"
-            raise StartError("RunContainerError", words)
+            message = f"container {container.name} needs a command: on this site pods run as bare processes, without the image's entrypoint"
+            raise StartError("RunContainerError", message)
         needed = [bind for bind in launch.binds if bind.needed]
         if needed and not self._may_mount:
-            words = f"{needed[0].target} can not be mounted for a bare process: this node has no user namespaces"
-            raise StartError("CreateContainerConfigError", words)
+            message = f"{needed[0].target} can not be mounted for a bare process: this node has no user namespaces"
+            raise StartError("CreateContainerConfigError", message)
         for name in ("root", "work"):
             (launch.directory / name).mkdir(exist_ok=True)
         request = namespaces.encode_request(

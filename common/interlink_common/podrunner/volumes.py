@@ -150,8 +150,8 @@ class Volumes:
                 _require_ours(place)
                 Path(source).mkdir(parents=True)
         except OSError as error:
-            words = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
-            raise StartError("CreateContainerConfigError", words) from error
+            message = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
+            raise StartError("CreateContainerConfigError", message) from error
         return source
 
 
@@ -169,8 +169,8 @@ def _make_target(bind: Bind, outer: Bind, within: Place) -> None:
             else:
                 place.touch()
     except OSError as error:
-        words = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
-        raise StartError("CreateContainerConfigError", words) from error
+        message = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
+        raise StartError("CreateContainerConfigError", message) from error
 
 
 def _require_ours(place: Place) -> None:

@@ -244,7 +244,7 @@ class DockerBackend(Backend):
         except RuntimeUnavailable as error:
             raise BackendUnavailable(str(error)) from error
         except EngineRefusal as error:
-            raise NotFound(f"container {query.container} has no log: {error.words}") from error
+            raise NotFound(f"container {query.container} has no log: {error.message}") from error
 
     async def _inspect_attempt(self, uid: str, query: LogQuery) -> dict[str, Any]:
         """The engine's inspect of the attempt whose log the query asks for. Raises NotFound."""

@@ -51,12 +51,12 @@ FOREIGN_ERRORS = (
 
 
 class EngineRefusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
-    """The engine said no. `status` is the HTTP code, `words` its own explanation on one line without markup characters."""
+    """The engine said no. `status` is the HTTP code, `message` its own explanation on one line without markup characters."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.words = words
+        self.message = message
 
     @property
     def is_missing(self) -> bool:
@@ -67,11 +67,11 @@ class EngineRefusal(Exception):  # noqa: N818  a refusal is an answer, not a fau
         return self.status == 409
 
 
-def refusal(status: int, words: str) -> EngineRefusal | RuntimeUnavailable:
+def refusal(status: int, message: str) -> EngineRefusal | RuntimeUnavailable:
     """What an answer that is not a success means."""
-    if status == 503 or GOING_AWAY.search(words):
-        return RuntimeUnavailable(f"the engine is going away: {sentence(words)}")
-    return EngineRefusal(status, sentence(words))
+    if status == 503 or GOING_AWAY.search(message):
+        return RuntimeUnavailable(f"the engine is going away: {sentence(message)}")
+    return EngineRefusal(status, sentence(message))
 
 
 def translated(error: BaseException) -> EngineRefusal | RuntimeUnavailable:

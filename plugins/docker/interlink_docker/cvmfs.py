@@ -42,12 +42,12 @@ class Probes:
             self._object(wanted, missing)
         self._missing_since.pop(wanted, None)
 
-    def _object(self, wanted: Wanted, words: str) -> NoReturn:
+    def _object(self, wanted: Wanted, message: str) -> NoReturn:
         now, limit = self._clock(), self._settings.give_up_seconds
         if now - self._missing_since.setdefault(wanted, now) < limit:
-            raise StartError(FAILED_MOUNT, words)
+            raise StartError(FAILED_MOUNT, message)
         del self._missing_since[wanted]
-        raise StartError("RunContainerError", f"{words}; given up after {limit:g} s")
+        raise StartError("RunContainerError", f"{message}; given up after {limit:g} s")
 
     def forget(self, pod_uid: str) -> None:
         self._missing_since = {wanted: since for wanted, since in self._missing_since.items() if wanted.pod_uid != pod_uid}

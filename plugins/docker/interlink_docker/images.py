@@ -43,7 +43,7 @@ class Progress:
             current = total
         self.layers[layer] = (current, total)
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """A few words for the waiting message; "" before the first layer is known."""
         if not self.layers:
             return ""
@@ -104,7 +104,7 @@ class Images:
             if error.is_missing:
                 self._known_present.discard(str(reference))
                 return False
-            raise StartError("ErrImagePull", error.words) from None
+            raise StartError("ErrImagePull", error.message) from None
         self._known_present.add(str(reference))
         return True
 
@@ -117,7 +117,7 @@ class Images:
         try:
             return str(((await self._engine.image(str(self.reference(image))))["Config"] or {}).get("User") or "")
         except EngineRefusal as error:
-            raise StartError("CreateContainerConfigError", error.words) from None
+            raise StartError("CreateContainerConfigError", error.message) from None
 
     def progress(self, image: str) -> str:
         """The progress of a pull of this image in words, "" if there is none."""
@@ -125,7 +125,7 @@ class Images:
             wanted = str(self.reference(image))
         except StartError:
             return ""
-        return next((pull.progress.words() for (reference, _), pull in self._pulls.items() if reference == wanted), "")
+        return next((pull.progress.summary() for (reference, _), pull in self._pulls.items() if reference == wanted), "")
 
     def _operator_credentials(self) -> tuple[RegistryCredential, ...]:
         path = self._settings.credentials_file
@@ -151,7 +151,7 @@ class Images:
                         raise StartError("ErrImagePull", f"failed to pull image {reference}: {sentence(str(document['error']))}")
                     progress.update(document)
         except EngineRefusal as error:
-            raise StartError("ErrImagePull", f"failed to pull image {reference}: {error.words}") from None
+            raise StartError("ErrImagePull", f"failed to pull image {reference}: {error.message}") from None
         except (OSError, EOFError, ValueError) as error:
             raise RuntimeUnavailable("the engine went away during a pull") from error
         if not await self.present(reference):

@@ -70,7 +70,7 @@ class PodNetwork:
             if workload.network.mesh_script:
                 await self._until_ready(workload, name)
         except EngineRefusal as error:
-            raise StartError("CreateContainerError", f"failed to create the pod network: {error.words}") from error
+            raise StartError("CreateContainerError", f"failed to create the pod network: {error.message}") from error
 
     async def remove(self, uid: str) -> None:
         """Ends and removes the network container, if there is one."""
@@ -112,9 +112,9 @@ class PodNetwork:
                         raise StartError("CreateContainerError", f"the mesh network was not set up: {await self._last_log_lines(name)}")
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            words = await self._last_log_lines(name)
+            message = await self._last_log_lines(name)
             await self._engine.remove(name)
-            raise StartError("CreateContainerError", f"the mesh network was not set up in time: {words}") from None
+            raise StartError("CreateContainerError", f"the mesh network was not set up in time: {message}") from None
         except StartError:
             await self._engine.remove(name)
             raise

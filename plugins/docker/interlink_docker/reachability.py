@@ -50,7 +50,7 @@ async def objection(engine: Engine, settings: DockerSettings) -> str:
     except OSError as error:
         return error.strerror or str(error)
     except EngineRefusal as error:
-        return error.words
+        return error.message
     finally:
         await engine.remove(name)
     return "" if arrived >= CONNECTIONS else f"something else than the pod answers at {address}"

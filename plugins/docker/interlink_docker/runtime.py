@@ -56,7 +56,7 @@ class DockerRuntime:
             await self._engine.start(name)
             await self.volumes.set_engine_volume_modes(workload)
         except EngineRefusal as error:
-            raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.words}") from error
+            raise StartError("CreateContainerError", f"failed to create pod sandbox: {error.message}") from error
         await self.network.prepare(workload)
 
     async def _create_sandbox(self, name: str, config: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ class DockerRuntime:
             await self._create(name, attempt_config(spec, self._settings), container.image)
         except EngineRefusal as error:
             if not error.is_conflict:
-                raise StartError("CreateContainerError", error.words) from error
+                raise StartError("CreateContainerError", error.message) from error
             found = states.attempt_status(await self._engine.inspect(name))
             if found is None or found.state != "created":
                 return
@@ -104,9 +104,9 @@ class DockerRuntime:
         try:
             await self._engine.create(name, config)
         except EngineRefusal as error:
-            if error.is_missing and "No such image" in error.words:
+            if error.is_missing and "No such image" in error.message:
                 self.images.forget(image)
-                raise StartError("ErrImagePull", error.words) from error
+                raise StartError("ErrImagePull", error.message) from error
             raise
 
     async def _image_user(self, container: Container) -> str:
@@ -124,8 +124,8 @@ class DockerRuntime:
         if security.seccomp_type != "Localhost":
             return ""
         if security.seccomp_profile not in self._seccomp_profiles:
-            words = f"the seccomp profile {security.seccomp_profile} is no longer in the settings (security.seccomp_profiles)"
-            raise StartError("CreateContainerConfigError", words)
+            message = f"the seccomp profile {security.seccomp_profile} is no longer in the settings (security.seccomp_profiles)"
+            raise StartError("CreateContainerConfigError", message)
         return self._seccomp_profiles[security.seccomp_profile]
 
     async def _start_created(self, workload: Workload, name: str) -> None:
@@ -137,7 +137,7 @@ class DockerRuntime:
                 raise StartError("CreateContainerError", "the pod sandbox is not running") from error
             found = states.attempt_status(await self._engine.inspect(name))
             if found is None or found.state != "exited":
-                raise StartError("RunContainerError", error.words) from error
+                raise StartError("RunContainerError", error.message) from error
 
     async def _is_running(self, name: str) -> bool:
         try:
@@ -153,7 +153,7 @@ class DockerRuntime:
             await self._engine.kill(name, signal)
         except EngineRefusal as error:
             if not (error.is_missing or error.is_conflict):
-                raise RuntimeUnavailable(f"the engine can not signal a container: {error.words}") from error
+                raise RuntimeUnavailable(f"the engine can not signal a container: {error.message}") from error
 
     async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
         """Past the timeout the plugin kills the command, if it can see the engine's processes: the engine's API has no call for it."""
@@ -166,7 +166,7 @@ class DockerRuntime:
                 raise
             exit_code = (await self._engine.inspect_exec(exec_id))["ExitCode"]
         except EngineRefusal as error:
-            return ExecResult(exit_code=126, output=error.words)
+            return ExecResult(exit_code=126, output=error.message)
         return ExecResult(126 if exit_code is None else int(exit_code), output.decode(errors="replace"))
 
     async def _exec_output(self, exec_id: str) -> bytes:
@@ -185,7 +185,7 @@ class DockerRuntime:
                 networks = (await self._engine.inspect(labels.sandbox_name(workload.uid)))["NetworkSettings"]["Networks"]
             except EngineRefusal as error:
                 if not error.is_missing:
-                    raise RuntimeUnavailable(error.words) from error
+                    raise RuntimeUnavailable(error.message) from error
                 raise OSError("the pod sandbox is gone") from error
             self._addresses[workload.uid] = address_of(networks)
         return self._addresses[workload.uid]
@@ -215,7 +215,7 @@ class DockerRuntime:
             except EngineRefusal as error:
                 if error.is_missing:
                     continue
-                raise RuntimeUnavailable(error.words) from error
+                raise RuntimeUnavailable(error.message) from error
             if row["Labels"].get(labels.ROLE) == labels.SANDBOX_ROLE:
                 now_known[row["Id"]] = (row["State"], states.sandbox_status(inspected))
             elif (found := states.attempt_status(inspected)) is not None:
@@ -302,7 +302,7 @@ class DockerRuntime:
         try:
             await self._engine.remove(container_id)
         except EngineRefusal as error:
-            raise RuntimeUnavailable(f"the engine can not remove a container: {error.words}") from error
+            raise RuntimeUnavailable(f"the engine can not remove a container: {error.message}") from error
 
     async def close(self) -> None:
         await self.images.close()

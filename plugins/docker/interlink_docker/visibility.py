@@ -47,8 +47,8 @@ class MountVisibility:
         directory = self._settings.state_dir / f".mount-{secrets.token_hex(8)}"
         try:
             mounted = await in_thread(partial(bind_mount_empty_directory, directory))
-            words = await bind_objection(self._engine, self._settings, mounted)
-            return words and f"the engine does not see mounts of the plugin: {words}"
+            message = await bind_objection(self._engine, self._settings, mounted)
+            return message and f"the engine does not see mounts of the plugin: {message}"
         except OSError as error:
             return f"the plugin may not mount: {error.strerror}"
         finally:
@@ -77,7 +77,7 @@ async def bind_objection(engine: Engine, settings: DockerSettings, path: Path) -
     try:
         await engine.create(name, config)
     except EngineRefusal as error:
-        return error.words
+        return error.message
     finally:
         await engine.remove(name)
     return ""

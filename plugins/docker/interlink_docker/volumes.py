@@ -133,7 +133,7 @@ class Volumes:
                     sandbox, SANDBOX_VOLUMES, directories_archive(tree, empty_dir_mode(workload, volume), workload.fs_group or 0)
                 )
         except EngineRefusal as error:
-            raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.words}") from error
+            raise StartError(files.FAILED_MOUNT, f"subPath {sub_path} of volume {volume.name}: {error.message}") from error
 
     async def _cvmfs_source(self, volume: CvmfsVolume, mount: Mount, location: Location, wanted: cvmfs.Wanted) -> str:
         assert isinstance(location, HostDirectory)

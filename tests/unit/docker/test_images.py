@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 def test_progress_in_words() -> None:
     progress = Progress()
-    assert progress.words() == ""
+    assert progress.summary() == ""
     documents: list[dict[str, Any]] = [
         {"status": "Pulling from library/busybox", "id": "1.36"},
         {"status": "Pulling fs layer", "progressDetail": {}, "id": "a"},
@@ -29,10 +29,10 @@ def test_progress_in_words() -> None:
     ]
     for document in documents:
         progress.update(document)
-    assert progress.words() == "1 of 2 layers, 3 of 10 MiB"
+    assert progress.summary() == "1 of 2 layers, 3 of 10 MiB"
     progress.update({"status": "Pull complete", "progressDetail": {}, "id": "a"})
     progress.update({"status": "Digest: sha256:1"})
-    assert progress.words() == "2 of 2 layers, 10 of 10 MiB"
+    assert progress.summary() == "2 of 2 layers, 10 of 10 MiB"
 
 
 def test_auth_header() -> None:
