@@ -12,12 +12,12 @@ from interlink_common.model.site import NotOffered, host_path, storage
 from interlink_common.model.workload import Container, ExternalVolume, HostPathVolume, Volume, Workload
 
 
-def require_allowed(pod: Workload, runner: RunnerSettings) -> None:
+def require_allowed(workload: Workload, runner: RunnerSettings) -> None:
     """Raises Refused with the first objection."""
-    for volume in pod.volumes:
-        for objection in volume_objections(pod, volume, runner):
+    for volume in workload.volumes:
+        for objection in volume_objections(workload, volume, runner):
             raise Refused(f"volume {volume.name}: {objection}")
-    for container in pod.all_containers:
+    for container in workload.all_containers:
         for objection in container_objections(container, runner):
             raise Refused(f"container {container.name}: {objection}")
 
@@ -28,12 +28,12 @@ def require_tenant(namespace: str, tenants: Mapping[str, object]) -> None:
         raise Refused(f"metadata.namespace {namespace} is not served here; the operator can add it to the setting tenants")
 
 
-def volume_objections(pod: Workload, volume: Volume, runner: RunnerSettings) -> Iterator[str]:
+def volume_objections(workload: Workload, volume: Volume, runner: RunnerSettings) -> Iterator[str]:
     try:
         if isinstance(volume, HostPathVolume):
             host_path(volume.path, runner.host_path_allow)
         elif isinstance(volume, ExternalVolume):
-            storage(volume, pod.namespace, runner)
+            storage(volume, workload.namespace, runner)
     except NotOffered as refusal:
         yield refusal.remedy("runner")
 

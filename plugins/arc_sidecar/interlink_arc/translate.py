@@ -43,29 +43,29 @@ def tenant_of(namespace: str, settings: ArcSettings) -> TenantSettings:
     return fit(settings.tenants, namespace) or TenantSettings()
 
 
-def devices(pod: Workload, settings: ArcSettings) -> Iterator[tuple[DeviceSettings, int]]:
+def devices(workload: Workload, settings: ArcSettings) -> Iterator[tuple[DeviceSettings, int]]:
     """How the pod's accelerators are asked for, and how many. Raises Refused for one that nobody maps."""
-    for resource, count in sorted(pod.size.devices.items()):
+    for resource, count in sorted(workload.size.devices.items()):
         device = fit(settings.devices, resource)
         if device is None:
             raise Refused(f"resource {resource} is not offered here; the operator can map it with devices")
         yield device, count
 
 
-def choice(pod: Workload, settings: ArcSettings) -> Choice:
+def choice(workload: Workload, settings: ArcSettings) -> Choice:
     """The hardware decides first, then what the pod selects, then what its namespace is given. Raises Refused."""
-    require_tenant(pod.namespace, settings.tenants)
-    tenant = tenant_of(pod.namespace, settings)
-    asked = [device for device, _ in devices(pod, settings)]
+    require_tenant(workload.namespace, settings.tenants)
+    tenant = tenant_of(workload.namespace, settings)
+    asked = [device for device, _ in devices(workload, settings)]
     queues = {device.queue for device in asked} - {""}
     if len(queues) > 1:
         raise Refused(f"the pod asks for devices of different queues: {', '.join(sorted(queues))}")
-    selected = [queue for selector, queue in settings.queues.items() if _selects(pod.placement.node_selector, selector)]
+    selected = [queue for selector, queue in settings.queues.items() if _selects(workload.placement.node_selector, selector)]
     queue = next(iter([*queues, *selected, tenant.queue]), "")
     wanted = [set(names) for names in (tenant.ces, *(device.ces for device in asked)) if names]
     ces = tuple(name for name in settings.ces if all(name in names for names in wanted))
     if not ces:
-        raise Refused(f"no computing element is there for pods of namespace {pod.namespace}; the operator can name one in ces")
+        raise Refused(f"no computing element is there for pods of namespace {workload.namespace}; the operator can name one in ces")
     return Choice(ces, queue)
 
 
@@ -74,22 +74,22 @@ def _selects(node_selector: Mapping[str, str], selector: str) -> bool:
     return node_selector.get(key) == value
 
 
-def describe(pod: Workload, queue: str, settings: ArcSettings, *, delegation: str = "") -> bytes:
+def describe(workload: Workload, queue: str, settings: ArcSettings, *, delegation: str = "") -> bytes:
     """The description of the pod's job for one computing element. `delegation`: id there of a credential that the job is given.
 
     Raises Refused for a device that nobody maps.
     """
     root = ET.Element("ActivityDescription", NAMESPACES)
     identification = ET.SubElement(root, "ActivityIdentification")
-    _text(identification, "Name", name_of(pod.uid))
-    _text(identification, "Description", mark(pod, settings.instance))
+    _text(identification, "Name", name_of(workload.uid))
+    _text(identification, "Description", mark(workload, settings.instance))
     application = ET.SubElement(root, "Application")
     executable = ET.SubElement(application, "Executable")
     _text(executable, "Path", START)
     _text(application, "Error", ERRORS_FILE)
     if settings.job.priority is not None:
         _text(application, "nordugrid-adl:Priority", settings.job.priority)
-    _resources(ET.SubElement(root, "Resources"), pod, queue, settings)
+    _resources(ET.SubElement(root, "Resources"), workload, queue, settings)
     staging = ET.SubElement(root, "DataStaging")
     if delegation:
         _text(staging, "DelegationID", delegation)
@@ -101,16 +101,16 @@ def describe(pod: Workload, queue: str, settings: ArcSettings, *, delegation: st
     return ET.tostring(root, encoding="unicode").encode()
 
 
-def _resources(resources: ET.Element, pod: Workload, queue: str, settings: ArcSettings) -> None:
-    job, slots = settings.job, cpus(pod, settings.job)
-    for environment in environments(pod, settings):
+def _resources(resources: ET.Element, workload: Workload, queue: str, settings: ArcSettings) -> None:
+    job, slots = settings.job, cpus(workload, settings.job)
+    for environment in environments(workload, settings):
         made = ET.SubElement(resources, "RuntimeEnvironment")
         _text(made, "Name", environment.name)
         for option in environment.options:
             _text(made, "Option", option)
-    _text(resources, "IndividualPhysicalMemory", slot_memory_bytes(pod, settings))
-    _text(resources, "DiskSpaceRequirement", disk_bytes(pod, job))
-    walltime = walltime_seconds(pod, tenant_of(pod.namespace, settings).walltime_seconds or job.walltime_seconds)
+    _text(resources, "IndividualPhysicalMemory", slot_memory_bytes(workload, settings))
+    _text(resources, "DiskSpaceRequirement", disk_bytes(workload, job))
+    walltime = walltime_seconds(workload, tenant_of(workload.namespace, settings).walltime_seconds or job.walltime_seconds)
     if walltime is not None:
         if job.cpu_time:
             _text(resources, "TotalCPUTime", walltime * slots)
@@ -122,27 +122,27 @@ def _resources(resources: ET.Element, pod: Workload, queue: str, settings: ArcSe
         _text(resources, "QueueName", queue)
 
 
-def slot_memory_bytes(pod: Workload, settings: ArcSettings) -> int:
+def slot_memory_bytes(workload: Workload, settings: ArcSettings) -> int:
     """Of one slot, as ARC counts."""
-    whole = memory_bytes(pod, settings.job)
-    return whole if settings.job.memory == "whole" else math.ceil(whole / cpus(pod, settings.job))
+    whole = memory_bytes(workload, settings.job)
+    return whole if settings.job.memory == "whole" else math.ceil(whole / cpus(workload, settings.job))
 
 
-def environments(pod: Workload, settings: ArcSettings) -> Sequence[RuntimeEnvironment]:
+def environments(workload: Workload, settings: ArcSettings) -> Sequence[RuntimeEnvironment]:
     """Runtime environments: of every job, of CVMFS, of the devices; each once."""
     wanted = [*settings.job.runtime_environments]
-    if wants_cvmfs(pod, settings):
+    if wants_cvmfs(workload, settings):
         wanted += settings.cvmfs.runtime_environments
-    for device, count in devices(pod, settings):
+    for device, count in devices(workload, settings):
         for each in device.runtime_environments:
             wanted.append(RuntimeEnvironment(name=each.name, options=[option.replace("{count}", str(count)) for option in each.options]))
     return [each for number, each in enumerate(wanted) if each not in wanted[:number]]
 
 
-def wants_cvmfs(pod: Workload, settings: ArcSettings) -> bool:
+def wants_cvmfs(workload: Workload, settings: ArcSettings) -> bool:
     """Whether its volumes or its images come from there."""
-    repositories = cvmfs_repositories(pod, settings.runner.images, settings.cvmfs.path)
-    return bool(repositories) or any(isinstance(volume, CvmfsVolume) for volume in pod.volumes)
+    repositories = cvmfs_repositories(workload, settings.runner.images, settings.cvmfs.path)
+    return bool(repositories) or any(isinstance(volume, CvmfsVolume) for volume in workload.volumes)
 
 
 def name_of(uid: str) -> str:

@@ -48,13 +48,13 @@ def tenant_of(namespace: str, settings: HTCondorSettings) -> TenantSettings:
     return fit(settings.tenants, namespace) or TenantSettings()
 
 
-def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
+def describe(workload: Workload, directory: str, shared: str, settings: HTCondorSettings) -> Description:
     """The submit description: command -> value. `directory` holds the pod's own files, `shared` those that all pods have.
 
     Raises Refused for an annotation that says nothing, and for a device that nobody maps.
     """
-    tenant, job = tenant_of(pod.namespace, settings), settings.job
-    walltime = walltime_seconds(pod, job.walltime_seconds)
+    tenant, job = tenant_of(workload.namespace, settings), settings.job
+    walltime = walltime_seconds(workload, job.walltime_seconds)
     description = {
         "universe": job.universe,
         "executable": f"{shared}/start.sh",
@@ -68,20 +68,20 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
         "kill_sig": "SIGTERM",
         "leave_in_queue": LEAVE_IN_QUEUE,
         "job_max_vacate_time": f"{GRACE_SECONDS} + {STOP_MARGIN_SECONDS}",
-        "request_cpus": str(cpus(pod, settings)),
-        "request_memory": str(mebibytes(pod, settings)),
-        "request_disk": str(math.ceil(disk_bytes(pod, job) / KIBIBYTE)),
+        "request_cpus": str(cpus(workload, settings)),
+        "request_memory": str(mebibytes(workload, settings)),
+        "request_disk": str(math.ceil(disk_bytes(workload, job) / KIBIBYTE)),
         "priority": str(job.priority if tenant.priority is None else tenant.priority),
         "My.WantIOProxy": "true",
         "My.WantGracefulRemoval": "true",
-        **dict(identity(pod, settings)),
-        **dict(devices(pod, settings)),
+        **dict(identity(workload, settings)),
+        **dict(devices(workload, settings)),
     }
     image = job.container_image if job.universe == "container" else ""
     optional = {
         "container_image": image,
         "transfer_container": "false" if image.startswith("/") else "",
-        "requirements": " && ".join(f"({part})" for part in requirements(pod, settings)),
+        "requirements": " && ".join(f"({part})" for part in requirements(workload, settings)),
         "rank": job.rank,
         "accounting_group": tenant.accounting_group or job.accounting_group,
         "allowed_execute_duration": "" if walltime is None else str(walltime),
@@ -92,71 +92,71 @@ def describe(pod: Workload, directory: str, shared: str, settings: HTCondorSetti
     return {**description, **{key: value for key, value in optional.items() if value}, **extra}
 
 
-def require_expressible(pod: Workload, settings: HTCondorSettings) -> None:
+def require_expressible(workload: Workload, settings: HTCondorSettings) -> None:
     """Raises whatever `describe` would raise for this pod, and Refused for a namespace that is not served."""
-    require_tenant(pod.namespace, settings.tenants)
-    on_eviction(pod, settings)
-    for _ in (*devices(pod, settings), *requirements(pod, settings)):
+    require_tenant(workload.namespace, settings.tenants)
+    on_eviction(workload, settings)
+    for _ in (*devices(workload, settings), *requirements(workload, settings)):
         pass
 
 
-def identity(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
+def identity(workload: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
     """Whose job this is: what `ads` reads again, and the labels for whoever looks with condor_q."""
     yield f"My.{ads.INSTANCE}", quoted(settings.instance)
-    yield f"My.{ads.POD_UID}", quoted(pod.uid)
-    yield f"My.{ads.POD_NAME}", quoted(pod.name)
-    yield f"My.{ads.NAMESPACE}", quoted(pod.namespace)
-    yield f"My.{ads.POD}", f'"{packed_stub(pod)}"'
-    yield f"My.{ads.ON_EVICTION}", quoted(on_eviction(pod, settings))
-    yield f"My.{GRACE_SECONDS}", str(pod.grace_seconds)
-    for key, value in sorted(pod.labels.items()):
+    yield f"My.{ads.POD_UID}", quoted(workload.uid)
+    yield f"My.{ads.POD_NAME}", quoted(workload.name)
+    yield f"My.{ads.NAMESPACE}", quoted(workload.namespace)
+    yield f"My.{ads.POD}", f'"{packed_stub(workload)}"'
+    yield f"My.{ads.ON_EVICTION}", quoted(on_eviction(workload, settings))
+    yield f"My.{GRACE_SECONDS}", str(workload.grace_seconds)
+    for key, value in sorted(workload.labels.items()):
         yield f"My.InterLinkLabel_{attribute_part(key)}", quoted(value)
-    for key, value in sorted(pod.annotations.items()):
+    for key, value in sorted(workload.annotations.items()):
         if any(fnmatchcase(key, pattern) for pattern in settings.job.annotations):
             yield f"My.InterLinkAnnotation_{attribute_part(key)}", quoted(value)
 
 
-def on_eviction(pod: Workload, settings: HTCondorSettings) -> str:
+def on_eviction(workload: Workload, settings: HTCondorSettings) -> str:
     """rerun or fail."""
-    asked = pod.annotations.get(ON_EVICTION, settings.evictions.policy)
+    asked = workload.annotations.get(ON_EVICTION, settings.evictions.policy)
     if asked not in ("rerun", "fail"):
         raise Refused(f"annotation {ON_EVICTION} must be rerun or fail")
     return asked
 
 
-def cpus(pod: Workload, settings: HTCondorSettings) -> int:
+def cpus(workload: Workload, settings: HTCondorSettings) -> int:
     if settings.job.cpus == "up":
-        return cpus_rounded_up(pod, settings.job)
-    return max((pod.size.cpu_millis or settings.job.default_cpu_millis) // 1000, 1)
+        return cpus_rounded_up(workload, settings.job)
+    return max((workload.size.cpu_millis or settings.job.default_cpu_millis) // 1000, 1)
 
 
-def mebibytes(pod: Workload, settings: HTCondorSettings) -> int:
-    return math.ceil(memory_bytes(pod, settings.job) / MEBIBYTE)
+def mebibytes(workload: Workload, settings: HTCondorSettings) -> int:
+    return math.ceil(memory_bytes(workload, settings.job) / MEBIBYTE)
 
 
-def requirements(pod: Workload, settings: HTCondorSettings) -> Iterator[str]:
+def requirements(workload: Workload, settings: HTCondorSettings) -> Iterator[str]:
     """Expressions that a slot must fulfil, each."""
-    yield from filter(None, (settings.job.requirements, tenant_of(pod.namespace, settings).requirements))
+    yield from filter(None, (settings.job.requirements, tenant_of(workload.namespace, settings).requirements))
     if settings.cvmfs.attribute:
-        for repository in repositories(pod, settings):
+        for repository in repositories(workload, settings):
             name = settings.cvmfs.attribute.replace("*", re.sub(r"[.-]", "_", repository))
             yield f"TARGET.{name} =?= true"
-    if on_eviction(pod, settings) == "fail":
+    if on_eviction(workload, settings) == "fail":
         yield "MY.NumShadowStarts =?= undefined || MY.NumShadowStarts == 0"  # it never starts again, whoever looks after it
 
 
-def repositories(pod: Workload, settings: HTCondorSettings) -> Sequence[str]:
+def repositories(workload: Workload, settings: HTCondorSettings) -> Sequence[str]:
     """CVMFS repositories by name, those that images come from included."""
-    asked = cvmfs_repositories(pod, settings.runner.images, settings.cvmfs.path)
+    asked = cvmfs_repositories(workload, settings.runner.images, settings.cvmfs.path)
     for repository in asked:
         if not REPOSITORY.fullmatch(repository):
             raise Refused(f"{repository} is not the name of a CVMFS repository")
     return sorted(asked)
 
 
-def devices(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
+def devices(workload: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, str]]:
     gpus = 0
-    for resource, count in sorted(pod.size.devices.items()):
+    for resource, count in sorted(workload.size.devices.items()):
         if any(fnmatchcase(resource, pattern) for pattern in settings.devices.gpus):
             gpus += count
         elif resource in settings.devices.custom:
@@ -165,20 +165,20 @@ def devices(pod: Workload, settings: HTCondorSettings) -> Iterator[tuple[str, st
             raise Refused(f"resource {resource} is not offered here; the operator can map it with devices.custom")
     if gpus:
         yield "request_gpus", str(gpus)
-        yield from gpu_wishes(pod)
+        yield from gpu_wishes(workload)
 
 
-def gpu_wishes(pod: Workload) -> Iterator[tuple[str, str]]:
+def gpu_wishes(workload: Workload) -> Iterator[tuple[str, str]]:
     annotation, selector = GPU_MEMORY
-    memory = pod.annotations.get(annotation) or _mebi(pod.placement.node_selector.get(selector, ""))
+    memory = workload.annotations.get(annotation) or _mebi(workload.placement.node_selector.get(selector, ""))
     if memory:
         yield "gpus_minimum_memory", str(math.ceil(whole(memory, f"annotation {annotation}") / MEBIBYTE))
-    capability = pod.annotations.get(GPU_CAPABILITY, "")
+    capability = workload.annotations.get(GPU_CAPABILITY, "")
     if capability:
         if not re.fullmatch(r"\d+(\.\d+)?", capability):
             raise Refused(f"annotation {GPU_CAPABILITY} must be a number such as 8.0")
         yield "gpus_minimum_capability", capability
-    product = pod.placement.node_selector.get(GPU_PRODUCT, "")
+    product = workload.placement.node_selector.get(GPU_PRODUCT, "")
     if product:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", product):
             raise Refused(f"node selector {GPU_PRODUCT} must be the name of a product")
