@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Optional
 
@@ -17,47 +16,7 @@ from interlink_common.model.workload import CvmfsVolume, RegistryCredential, Wor
 DOCKER = "docker://"
 HUB = "docker.io"
 HUB_ALIASES = frozenset({HUB, "index.docker.io", "registry-1.docker.io"})
-COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?"
-REFERENCE = re.compile(
-    rf"(?:(?P<domain>(?:{DOMAIN}))/)?(?P<path>{COMPONENT}(?:/{COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>[A-Za-z][A-Za-z0-9.+_-]*:[0-9a-fA-F]{32,}))?"
-)
 VERSION = re.compile(r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z0-9+._-]+:[0-9a-fA-F]{32,})?$")
-
-
-@dataclass(frozen=True)
-class Reference:
-    """`docker.io`, `library/busybox`, `1.36`, digest: a full image name in its parts; one of tag and digest is never empty."""
-
-    domain: str
-    path: str
-    tag: str = ""
-    digest: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.domain}/{self.path}"
-
-    @property
-    def version(self) -> str:
-        """What POST /images/create calls the tag."""
-        return self.digest or self.tag
-
-    def __str__(self) -> str:
-        return self.name + (f"@{self.digest}" if self.digest else f":{self.tag}")
-
-
-def parse(image: str) -> Reference:
-    """The full name of an image as a pod writes it. Raises ValueError if it is none."""
-    found = REFERENCE.fullmatch(_without_scheme(image))
-    if found is None or len(image) > 4096:
-        raise ValueError(f"{image[:200]} is not the name of an image")
-    domain, path = location(f"{found['domain']}/{found['path']}" if found["domain"] else found["path"])
-    if path != path.lower():
-        raise ValueError(f"{image[:200]} is not the name of an image: it must be lowercase")
-    digest = found["digest"] or ""
-    return Reference(domain, path, "" if digest else found["tag"] or "latest", digest)
 
 
 def location(name: str) -> tuple[str, str]:
@@ -136,7 +95,7 @@ def require_images(images: Mapping[str, str]) -> None:
             raise ValueError(f"{key} and {other} are the same name")
 
 
-def _without_scheme(name: str) -> str:
+def without_scheme(name: str) -> str:
     return name.removeprefix(DOCKER)
 
 
@@ -152,7 +111,7 @@ def _host(name: str) -> str:
 
 def _key(name: str) -> str:
     """A name, or the front of one, with its host as all write it."""
-    bare = _without_scheme(name)
+    bare = without_scheme(name)
     bare = bare.rstrip("/") or bare
     host, slash, rest = bare.partition("/")
     return f"{_host(host)}{slash}{rest}" if _is_host(host) and "//" not in bare and (slash or VERSION.sub("", host) == host) else bare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,53 @@ from typing import Any
 from interlink_common.agent.runtime import RuntimeUnavailable, StartError
 from interlink_common.contract.answers import sentence
 from interlink_common.errors import ConfigurationError
-from interlink_common.model.images import Reference, logins, mapped, parse
+from interlink_common.model.images import location, logins, mapped, without_scheme
 from interlink_common.model.workload import RegistryCredential
 from interlink_common.translation import registry
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.settings import ImageSettings
 
 MIB = 1024 * 1024
+COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?"
+REFERENCE = re.compile(
+    rf"(?:(?P<domain>(?:{DOMAIN}))/)?(?P<path>{COMPONENT}(?:/{COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>[A-Za-z][A-Za-z0-9.+_-]*:[0-9a-fA-F]{32,}))?"
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`docker.io`, `library/busybox`, `1.36`, digest: a full image name in its parts; one of tag and digest is never empty."""
+
+    domain: str
+    path: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain}/{self.path}"
+
+    @property
+    def version(self) -> str:
+        """What POST /images/create calls the tag."""
+        return self.digest or self.tag
+
+    def __str__(self) -> str:
+        return self.name + (f"@{self.digest}" if self.digest else f":{self.tag}")
+
+
+def parse(image: str) -> Reference:
+    """The full name of an image as a pod writes it. Raises ValueError if it is none."""
+    found = REFERENCE.fullmatch(without_scheme(image))
+    if found is None or len(image) > 4096:
+        raise ValueError(f"{image[:200]} is not the name of an image")
+    domain, path = location(f"{found['domain']}/{found['path']}" if found["domain"] else found["path"])
+    if path != path.lower():
+        raise ValueError(f"{image[:200]} is not the name of an image: it must be lowercase")
+    digest = found["digest"] or ""
+    return Reference(domain, path, "" if digest else found["tag"] or "latest", digest)
 
 
 @dataclass

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from interlink_common.errors import ConfigurationError
 from interlink_common.model.workload import RegistryCredential
-from interlink_docker.images import Progress, auth_header, credentials_of_config, read_credentials, reference
+from interlink_docker.images import Progress, auth_header, credentials_of_config, parse, read_credentials, reference
 from interlink_docker.settings import ImageSettings
 
+DIGEST = "sha256:" + "a" * 64
 MIB = 1024 * 1024
 
 
@@ -52,6 +53,35 @@ def test_a_broken_credentials_file_is_named_and_not_quoted(tmp_path: Path) -> No
     assert "c2VjcmV0" not in str(broken.value)
     with pytest.raises(ConfigurationError, match="can not be read"):
         read_credentials(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("image", "full"),
+    [
+        ("busybox", "docker.io/library/busybox:latest"),
+        ("busybox:1.36", "docker.io/library/busybox:1.36"),
+        ("docker://busybox:1.36", "docker.io/library/busybox:1.36"),
+        ("team/app", "docker.io/team/app:latest"),
+        ("docker.io/team/app:v1", "docker.io/team/app:v1"),
+        ("index.docker.io/app", "docker.io/library/app:latest"),
+        ("registry-1.docker.io/team/app", "docker.io/team/app:latest"),
+        ("localhost/app", "localhost/app:latest"),
+        ("localhost:5000/app", "localhost:5000/app:latest"),
+        ("registry.example.org:5000/a/b/c:2", "registry.example.org:5000/a/b/c:2"),
+        (f"quay.io/org/app@{DIGEST}", f"quay.io/org/app@{DIGEST}"),
+        (f"quay.io/org/app:v1@{DIGEST}", f"quay.io/org/app@{DIGEST}"),
+    ],
+)
+def test_parse(image: str, full: str) -> None:
+    assert str(parse(image)) == full
+
+
+@pytest.mark.parametrize(
+    "image", ["", "UPPER", "UPPER/case", "a b", "a:b:c", "-x", "a//b", "a@sha256:12", "http://x/y", "a:" + "t" * 129, "../x", "é"]
+)
+def test_not_an_image(image: str) -> None:
+    with pytest.raises(ValueError, match="not the name of an image"):
+        parse(image)
 
 
 @pytest.mark.parametrize(
