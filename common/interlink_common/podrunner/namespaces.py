@@ -115,19 +115,19 @@ def _unshare() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def _mirror_directory(directory: str, place: str, mirrors: set[str]) -> None:
-    """Covers `place` with a tmpfs that shows the entries of `directory`."""
+def _mirror_directory(directory: str, mount_point: str, mirrors: set[str]) -> None:
+    """Covers `mount_point` with a tmpfs that shows the entries of `directory`."""
     entries = list(os.scandir(directory))
-    _mount("tmpfs", place, MS_NOSUID, "tmpfs", "mode=0755")
-    mirrors.add(place)
+    _mount("tmpfs", mount_point, MS_NOSUID, "tmpfs", "mode=0755")
+    mirrors.add(mount_point)
     for entry in entries:
-        shown = os.path.join(place, entry.name)
+        target = os.path.join(mount_point, entry.name)
         if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), shown)
+            os.symlink(os.readlink(entry.path), target)
             continue
-        _make_mount_point(Path(shown), entry.is_dir())
+        _make_mount_point(Path(target), entry.is_dir())
         with contextlib.suppress(PermissionError):
-            _mount(entry.path, shown, MS_BIND | MS_REC)
+            _mount(entry.path, target, MS_BIND | MS_REC)
 
 
 def _ensure_target(root: str, target: str, as_directory: bool, mirrors: set[str]) -> None:
@@ -141,12 +141,12 @@ def _ensure_target(root: str, target: str, as_directory: bool, mirrors: set[str]
     _make_mount_point(Path(root + target), as_directory)
 
 
-def _make_mount_point(place: Path, as_directory: bool) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _make_mount_point(mount_point: Path, as_directory: bool) -> None:
+    mount_point.parent.mkdir(parents=True, exist_ok=True)
     if as_directory:
-        place.mkdir(exist_ok=True)
-    elif not place.exists():
-        place.touch()
+        mount_point.mkdir(exist_ok=True)
+    elif not mount_point.exists():
+        mount_point.touch()
 
 
 def _call(name: str, *arguments: object) -> None:

@@ -20,9 +20,9 @@ WRAPPED = 'source "$0" && exec "$TMPDIR/mesh.sh" "$@"'
 
 def scratch(directory: Path) -> Path:
     """The scripts' TMPDIR."""
-    place = directory / "network"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
+    path = directory / "network"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
 
 
 def mesh_wrapper(network: Network, directory: Path, *, allowed: bool) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ MEMORY = "/dev/shm"  # noqa: S108  the node's tmpfs
 
 
 @dataclass(frozen=True)
-class Place:
+class NodePath:
     """`ours`: made for the pod, and gone with it."""
 
     path: str
@@ -46,25 +46,25 @@ class Volumes:
         self._config = config
         self._directory = directory / "volumes"
         self._memory = Path(MEMORY) / f"podrunner-{os.getuid()}-{workload.uid}"
-        self._places: dict[str, Place] = {}
+        self._node_paths: dict[str, NodePath] = {}
 
     async def prepare(self) -> None:
         """Makes or finds each volume. Raises StartError with FailedMount."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for volume in self._workload.volumes:
-            if volume.name in self._places:
+            if volume.name in self._node_paths:
                 continue
             try:
                 if isinstance(volume, FilesVolume):
-                    self._places[volume.name] = self._written(volume)
+                    self._node_paths[volume.name] = self._written(volume)
                 elif isinstance(volume, EmptyDirVolume):
-                    self._places[volume.name] = self._empty(volume)
+                    self._node_paths[volume.name] = self._empty(volume)
                 elif isinstance(volume, HostPathVolume):
-                    self._places[volume.name] = _host_path(volume, self._config.host_path_allow)
+                    self._node_paths[volume.name] = _host_path(volume, self._config.host_path_allow)
                 elif isinstance(volume, ExternalVolume):
-                    self._places[volume.name] = self._external(volume)
+                    self._node_paths[volume.name] = self._external(volume)
                 else:
-                    self._places[volume.name] = await self._cvmfs(volume)
+                    self._node_paths[volume.name] = await self._cvmfs(volume)
             except NotOffered as refusal:
                 raise StartError(FAILED_MOUNT, f"volume {volume.name}: {refusal} on this site") from None
             except OSError as error:
@@ -72,7 +72,7 @@ class Volumes:
 
     def binds(self, container: Container) -> tuple[Bind, ...]:
         """What to mount into the container, outer targets before those in them. Raises StartError."""
-        pairs = [(self._bind(container, mount), self._places[mount.volume]) for mount in container.mounts]
+        pairs = [(self._bind(container, mount), self._node_paths[mount.volume]) for mount in container.mounts]
         pairs.sort(key=lambda pair: pair[0].target.count("/"))
         for index, (bind, _) in enumerate(pairs):
             outer = [other for other in pairs[:index] if bind.target.startswith(other[0].target.rstrip("/") + "/")]
@@ -84,7 +84,7 @@ class Volumes:
         """A sentence if an emptyDir holds more than its sizeLimit, else ""."""
         for volume in self._workload.volumes:
             limit = volume.size_limit_bytes if isinstance(volume, EmptyDirVolume) else None
-            if limit is not None and volume.name in self._places and size_of(self._places[volume.name].path) > limit:
+            if limit is not None and volume.name in self._node_paths and size_of(self._node_paths[volume.name].path) > limit:
                 return f"Usage of EmptyDir volume {volume.name} exceeds the limit {limit} bytes."
         return ""
 
@@ -93,9 +93,9 @@ class Volumes:
         for directory in (self._directory, self._memory):
             if directory.exists():
                 remove_tree(directory)
-        self._places.clear()
+        self._node_paths.clear()
 
-    def _written(self, volume: FilesVolume) -> Place:
+    def _written(self, volume: FilesVolume) -> NodePath:
         root = self._directory / volume.name
         if root.exists():
             remove_tree(root)
@@ -107,9 +107,9 @@ class Volumes:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(file.data)
                 os.fchmod(descriptor, file.mode)
-        return Place(str(root), read_only=True, ours=True)
+        return NodePath(str(root), read_only=True, ours=True)
 
-    def _empty(self, volume: EmptyDirVolume) -> Place:
+    def _empty(self, volume: EmptyDirVolume) -> NodePath:
         """In memory where that can be: what is in the node's /dev, apptainer does not show in a container's /dev, and says nothing."""
         in_dev = any(m.volume == volume.name and m.path.startswith("/dev/") for c in self._workload.all_containers for m in c.mounts)
         in_memory = volume.in_memory and not in_dev and os.access(MEMORY, os.W_OK)
@@ -118,36 +118,36 @@ class Volumes:
         root = parent / volume.name
         root.mkdir(exist_ok=True)
         root.chmod(0o777)
-        return Place(str(root), ours=True)
+        return NodePath(str(root), ours=True)
 
-    def _external(self, volume: ExternalVolume) -> Place:
+    def _external(self, volume: ExternalVolume) -> NodePath:
         found = storage(volume, self._workload.namespace, self._config, os.path.expandvars)
         if not found.target.startswith("/"):
             raise StartError(FAILED_MOUNT, f"volume {volume.name}: {found.target} of this site is no path on the node")
-        return Place(_inside(found.target, found.below, volume.name), found.read_only or volume.read_only)
+        return NodePath(_inside(found.target, found.below, volume.name), found.read_only or volume.read_only)
 
-    async def _cvmfs(self, volume: CvmfsVolume) -> Place:
+    async def _cvmfs(self, volume: CvmfsVolume) -> NodePath:
         missing = await what_is_missing(volume, self._config.cvmfs.path, self._config.cvmfs.probe_timeout_seconds)
         if missing:
             raise StartError(FAILED_MOUNT, missing)
-        return Place(_inside(self._config.cvmfs.path, volume.sub_path, volume.name), True)
+        return NodePath(_inside(self._config.cvmfs.path, volume.sub_path, volume.name), True)
 
     def _bind(self, container: Container, mount: Mount) -> Bind:
-        volume, place = self._workload.volume(mount.volume), self._places[mount.volume]
-        source = os.path.realpath(place.path)
+        volume, node_path = self._workload.volume(mount.volume), self._node_paths[mount.volume]
+        source = os.path.realpath(node_path.path)
         if mount.sub_path:
-            source = self._sub_path(container, mount, place)
-        return Bind(source, mount.path, mount.read_only or place.read_only or isinstance(volume, (FilesVolume, CvmfsVolume)))
+            source = self._sub_path(container, mount, node_path)
+        return Bind(source, mount.path, mount.read_only or node_path.read_only or isinstance(volume, (FilesVolume, CvmfsVolume)))
 
-    def _sub_path(self, container: Container, mount: Mount, place: Place) -> str:
+    def _sub_path(self, container: Container, mount: Mount, node_path: NodePath) -> str:
         """The real path of subPath, which must not lead out of the volume; a missing one becomes a directory, as in Kubernetes."""
-        root = os.path.realpath(place.path)
+        root = os.path.realpath(node_path.path)
         source = os.path.realpath(Path(root, mount.sub_path))
         if source != root and not source.startswith(f"{root}/"):
             raise StartError("CreateContainerConfigError", f"container {container.name}: subPath {mount.sub_path} leads out of its volume")
         try:
             if not os.path.lexists(source):
-                _require_ours(place)
+                _require_ours(node_path)
                 Path(source).mkdir(parents=True)
         except OSError as error:
             message = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
@@ -155,42 +155,42 @@ class Volumes:
         return source
 
 
-def _make_target(bind: Bind, outer: Bind, within: Place) -> None:
+def _make_target(bind: Bind, outer: Bind, outer_path: NodePath) -> None:
     """A mount point inside of another volume, as container runtimes make it, and no link leads out of it. Raises StartError."""
-    place = Path(outer.source, os.path.relpath(bind.target, outer.target))
+    mount_point = Path(outer.source, os.path.relpath(bind.target, outer.target))
     try:
-        if not is_below(os.path.realpath(place), outer.source):
+        if not is_below(os.path.realpath(mount_point), outer.source):
             raise OSError(errno.EXDEV, "a link leads out of it")
-        if not place.exists():
-            _require_ours(within)
-            place.parent.mkdir(parents=True, exist_ok=True)
+        if not mount_point.exists():
+            _require_ours(outer_path)
+            mount_point.parent.mkdir(parents=True, exist_ok=True)
             if Path(bind.source).is_dir():
-                place.mkdir()
+                mount_point.mkdir()
             else:
-                place.touch()
+                mount_point.touch()
     except OSError as error:
         message = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
         raise StartError("CreateContainerConfigError", message) from error
 
 
-def _require_ours(place: Place) -> None:
+def _require_ours(node_path: NodePath) -> None:
     """Raises OSError where nothing may be made: in what the operator lends read-only."""
-    if place.read_only and not place.ours:
+    if node_path.read_only and not node_path.ours:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def _inside(root: str, below: str, volume: str) -> str:
     """The real path of a place in a directory of the site, which no link may lead out of. Raises StartError."""
-    place = Path(root, below)
-    path = os.path.realpath(place)
+    node_path = Path(root, below)
+    path = os.path.realpath(node_path)
     if not is_below(path, os.path.realpath(root)):
         raise StartError(FAILED_MOUNT, f"volume {volume}: {below} leads out of {root}")
     if not os.path.lexists(path):
-        raise StartError(FAILED_MOUNT, f"volume {volume}: {place} of this site is not there on the node")
+        raise StartError(FAILED_MOUNT, f"volume {volume}: {node_path} of this site is not there on the node")
     return path
 
 
-def _host_path(volume: HostPathVolume, allowed: tuple[str, ...]) -> Place:
+def _host_path(volume: HostPathVolume, allowed: tuple[str, ...]) -> NodePath:
     """The path, if the operator allows it and it is what the pod says it is. Raises NotOffered, StartError."""
     read_only, real = host_path(volume.path, allowed, os.path.realpath), os.path.realpath(volume.path)
     if not read_only and volume.type == "DirectoryOrCreate":
@@ -200,7 +200,7 @@ def _host_path(volume: HostPathVolume, allowed: tuple[str, ...]) -> Place:
     is_right = KINDS.get(volume.type, Path.exists)
     if not is_right(Path(real)):
         raise StartError(FAILED_MOUNT, f"volume {volume.name}: host path {volume.path} is no {volume.type or 'file or directory'}")
-    return Place(real, read_only)
+    return NodePath(real, read_only)
 
 
 KINDS = {
