@@ -71,7 +71,7 @@ async def _run(workload: Workload, config: RunnerConfig, directory: Path) -> int
         remove_directory(directory / "runtime")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.NO_RUNTIME]}: {error}", exitcodes.NO_RUNTIME)
     except Exception as error:  # whatever it is, the stream says so before podrunner ends
-        log.exception("a mistake of podrunner's own")
+        log.exception("internal error of podrunner")
         return await _fail(sink, f"{exitcodes.MEANINGS[exitcodes.BROKEN]}: {type(error).__name__}", exitcodes.BROKEN)
 
 

@@ -33,7 +33,7 @@ def _body(schema: dict[str, Any], description: str) -> dict[str, Any]:
 
 _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is not what the contract says; one sentence names the field.", **_TEXT},
+    400: {"description": "The body does not follow the contract; one sentence names the field.", **_TEXT},
     413: {"description": "The body is over max_request_bytes.", **_TEXT},
     503: {"description": "The backend can not be reached.", **_TEXT},
 }

@@ -23,7 +23,7 @@ INTERNAL = "The plugin has an error of its own; look for this request id in its 
 def error_response(error: Exception) -> Response:
     """The answer to a call that raised: the status of its type (table: `interlink_common.errors`), 500 for what nobody meant to raise."""
     if not isinstance(error, PluginError):
-        log.error("request failed by an error of our own", exc_info=error)
+        log.error("request failed because of an internal error", exc_info=error)
         return PlainTextResponse(INTERNAL, status_code=500)
     text = sentence(str(error))
     headers = {}

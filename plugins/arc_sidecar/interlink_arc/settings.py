@@ -28,7 +28,7 @@ class CredentialSettings(Group):
     @model_validator(mode="after")
     def _whole(self) -> CredentialSettings:
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
+            raise ValueError("certificate_file and key_file must be set together")
         if self.delegate and self.proxy_file is None and self.certificate_file is None:
             raise ValueError("delegate needs an X.509 credential")
         return self
@@ -138,10 +138,11 @@ class ArcSettings(BatchSettings):
     )
     job: ElementJobSettings = ElementJobSettings()
     devices: Annotated[dict[str, DeviceSettings], PATTERN_KEYS] = Field(
-        default_factory=dict, description="Resource of a pod, such as nvidia.com/gpu, -> how it is asked for. Others are refused."
+        default_factory=dict, description="Resource of a pod, such as nvidia.com/gpu, -> how a job requests it. The plugin refuses others."
     )
     queues: dict[str, str] = Field(
-        default_factory=dict, description="Node selector of a pod as key=value -> queue of its job. Others are not looked at."
+        default_factory=dict,
+        description="Node selector of a pod as key=value -> queue of its job. The plugin ignores other node selectors.",
     )
     cvmfs: ElementCvmfsSettings = ElementCvmfsSettings()
     follow: StreamSettings = StreamSettings()

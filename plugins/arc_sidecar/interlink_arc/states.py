@@ -71,7 +71,7 @@ def _failed(workload: Workload, job: ArcJob, runs: Runs) -> PodReport:
         return failed(workload, runs, "JobFailed", runs.current.cause)
     reason = next((reason for sign, reason in CAUSES if sign in job.failure.lower()), "JobFailed")
     if reason == "JobNotSubmitted" and job.environments:
-        words += f"; it asked for the runtime environments {', '.join(job.environments)}"
+        words += f"; it requested the runtime environments {', '.join(job.environments)}"
     code = job.exit_code or LOST_EXIT_CODE
     if job.exit_code in MEANINGS:
         words += f"; {MEANINGS[job.exit_code]}"

@@ -59,13 +59,13 @@ def choice(workload: Workload, settings: ArcSettings) -> Choice:
     asked = [device for device, _ in devices(workload, settings)]
     queues = {device.queue for device in asked} - {""}
     if len(queues) > 1:
-        raise Refused(f"the pod asks for devices of different queues: {', '.join(sorted(queues))}")
+        raise Refused(f"the pod requests devices of different queues: {', '.join(sorted(queues))}")
     selected = [queue for selector, queue in settings.queues.items() if _selects(workload.placement.node_selector, selector)]
     queue = next(iter([*queues, *selected, tenant.queue]), "")
     wanted = [set(names) for names in (tenant.ces, *(device.ces for device in asked)) if names]
     ces = tuple(name for name in settings.ces if all(name in names for names in wanted))
     if not ces:
-        raise Refused(f"no computing element is there for pods of namespace {workload.namespace}; the operator can name one in ces")
+        raise Refused(f"there is no computing element for pods of namespace {workload.namespace}; the operator can name one in ces")
     return Choice(ces, queue)
 
 

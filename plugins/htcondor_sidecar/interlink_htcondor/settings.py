@@ -19,10 +19,10 @@ RESERVED_PREFIX = "interlink"
 def require_attributes(given: dict[str, str], setting: str, *, names: list[str] | None = None) -> dict[str, str]:
     for name in names if names is not None else list(given):
         if not ATTRIBUTE.fullmatch(name) or name.lower().startswith(RESERVED_PREFIX):
-            raise ValueError(f"{setting}: {name} is not a name that an attribute may have here")
+            raise ValueError(f"{setting}: {name} is not an allowed name of an attribute")
     for text in given.values():
         if "\n" in text or "\x1f" in text:
-            raise ValueError(f"{setting}: an expression is one line")
+            raise ValueError(f"{setting}: an expression must be one line")
     return given
 
 

@@ -145,7 +145,7 @@ class VolumeSettings(Group):
     )
     nfs: Annotated[dict[str, str], map_of_exports(is_export, "server:/path")] = Field(
         default_factory=dict,
-        description="server:/path, or namespace/server:/path, -> server:/path as the remote nodes mount it; what is below is there too.",
+        description="server:/path, or namespace/server:/path, -> server:/path as the remote nodes mount it, including what is below.",
     )
     csi: Annotated[dict[str, str], map_of_names(is_name, "the name of a CSI driver")] = Field(
         default_factory=dict,

@@ -81,7 +81,7 @@ async def test_a_runtime_environment_that_is_not_there(arc_ce: ComputingElement,
         await site.ended(pod)
         told = state(pod, "terminated")
         assert (pod.phase, told["exitCode"]) == ("Failed", 137)
-        assert told["message"].endswith("Job submission to LRMS failed; it asked for the runtime environments ENV/CVMFS")
+        assert told["message"].endswith("Job submission to LRMS failed; it requested the runtime environments ENV/CVMFS")
 
 
 async def test_cvmfs_is_checked_on_the_node(site: Site) -> None:

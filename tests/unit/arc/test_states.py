@@ -77,7 +77,7 @@ def test_podrunners_report_counts_as_long_as_the_job_is_not_over(state: str) -> 
             {"failure": "Job submission to LRMS failed", "environments": ("ENV/A", "ENV/B")},
             "JobNotSubmitted",
             137,
-            "it asked for the runtime environments ENV/A, ENV/B",
+            "it requested the runtime environments ENV/A, ENV/B",
         ),
         ("FAILED", {"failure": "LRMS error: (9)", "exit_code": 9}, "JobFailed", 9, "LRMS error: (9)"),
         ("FAILED", {"exit_code": NO_RUNTIME}, "JobFailed", NO_RUNTIME, "the worker node has none of the configured container runtimes"),

@@ -99,8 +99,8 @@ def test_where_a_job_may_go(pod: dict[str, Any], groups: dict[str, Any], where: 
     ("devices", "groups", "words"),
     [
         ({"b/gpu": 1}, {}, "resource b/gpu is not offered here; the operator can map it with devices"),
-        ({"a/gpu": 1, "a/fpga": 1}, {}, "the pod asks for devices of different queues: fpga, gpu"),
-        ({"a/gpu": 1}, {"tenants": {"*": {"ces": ["one"]}}}, "no computing element is there for pods of namespace default"),
+        ({"a/gpu": 1, "a/fpga": 1}, {}, "the pod requests devices of different queues: fpga, gpu"),
+        ({"a/gpu": 1}, {"tenants": {"*": {"ces": ["one"]}}}, "there is no computing element for pods of namespace default"),
         ({}, {"tenants": {"team-*": {}}}, "namespace default is not served here; the operator can add it to the setting tenants"),
     ],
 )
@@ -148,7 +148,7 @@ def test_what_is_not_ours(description: str) -> None:
         ({"ces": {"a": {"url": "http://one.test/arex"}}}, "the url of a computing element is https"),
         ({"ces": {"a": {"url": "https://one.test/arex/"}}}, "without a slash at the end"),
         ({"tenants": {"*": {"ces": ["three"]}}}, r"tenants.\*.ces names three, which is not in ces"),
-        ({"credential": {"key_file": "/k"}}, "certificate_file and key_file go together"),
+        ({"credential": {"key_file": "/k"}}, "certificate_file and key_file must be set together"),
         ({"credential": {"token_file": "/t", "delegate": True}}, "delegate needs an X.509 credential"),
         ({"job": {"runtime_environments": [{"name": "A B"}]}}, "letters, digits and"),
     ],

@@ -181,7 +181,7 @@ def test_an_htcondor_ce_gets_the_attributes_that_it_routes_by() -> None:
 @pytest.mark.parametrize("name", ["a b", "InterLinkPodUid", "1x", "x=y", ""])
 def test_an_attribute_has_a_plain_name_that_is_not_ours(group: str, name: str) -> None:
     attributes = {"attributes": {name: "true"}}
-    with pytest.raises(ValueError, match="not a name"):
+    with pytest.raises(ValueError, match="not an allowed name"):
         settings(**{group: attributes if group == "job" else {"*": attributes}})
 
 
