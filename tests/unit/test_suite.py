@@ -28,6 +28,7 @@ def lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
     monkeypatch.setattr(suite, "BACKENDS", [part.backend for part in parts])
     monkeypatch.setattr(test_servers, "packages", lambda: None)
     monkeypatch.delenv("REQUIRE_BACKENDS", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return good, bad
 
 

@@ -7,7 +7,7 @@ import zlib
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from interlink_common.model import workload as model
@@ -135,9 +135,13 @@ def full(cls: Any, **given: Any) -> Any:
     return cls(**made)
 
 
+UNSHRUNK = settings(database=None, phases=[Phase.generate])
+"""Any value will do; looking for the least one takes a minute."""
+
+
 def other_than(default: Any, hint: Any) -> Any:
     values: st.SearchStrategy[Any] = st.from_type(hint)
-    return find(values, lambda value: value is not None and bool(value != default), settings=settings(database=None))
+    return find(values, lambda value: value is not None and bool(value != default), settings=UNSHRUNK)
 
 
 def test_a_stub_keeps_what_is_listed_and_nothing_else() -> None:

@@ -59,6 +59,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert failures == []
 
 
+@pytest.fixture(scope="module")
+def http(service: str) -> Iterator[httpx.Client]:
+    """One for all requests: making a client costs more than asking does."""
+    with httpx.Client(base_url=service, trust_env=False) as client:
+        yield client
+
+
 def check(answer: Any) -> None:
     assert answer.status_code < 500, answer.text
     if answer.status_code != 200:
@@ -109,13 +116,10 @@ SPOTS = [(request, path) for request in REAL for path in paths(request["body"]) 
 
 @settings(UNHURRIED, max_examples=400)
 @given(spot=st.sampled_from(SPOTS), new=JSON)
-def test_a_real_request_with_anything_in_one_place(service: str, spot: tuple[Any, tuple[Any, ...]], new: Any) -> None:
+def test_a_real_request_with_anything_in_one_place(http: httpx.Client, spot: tuple[Any, tuple[Any, ...]], new: Any) -> None:
     request, path = spot
     body = replaced(request["body"], path, new)
-    with (
-        httpx.Client(trust_env=False) as http,
-        http.stream(request["method"], service + request["path"], content=json.dumps(body)) as answer,
-    ):
+    with http.stream(request["method"], request["path"], content=json.dumps(body)) as answer:
         if answer.status_code != 200:
             answer.read()
             check(answer)
@@ -123,6 +127,6 @@ def test_a_real_request_with_anything_in_one_place(service: str, spot: tuple[Any
 
 @UNHURRIED
 @given(body=st.binary(max_size=200), path=st.sampled_from(["/create", "/status", "/getLogs", "/delete"]))
-def test_bytes_of_any_kind(service: str, body: bytes, path: str) -> None:
+def test_bytes_of_any_kind(http: httpx.Client, body: bytes, path: str) -> None:
     method = "GET" if path in ("/status", "/getLogs") else "POST"
-    check(httpx.request(method, service + path, content=body, trust_env=False))
+    check(http.request(method, path, content=body))
