@@ -1,6 +1,6 @@
 """Root file systems with a server in them, made by debootstrap from Debian's packages; no image registry is asked.
 
-Each is kept as one tar file, named by what it was made from, so that it is made once per machine (about a minute).
+Each is kept as one tar file, named by what it was made from, so that it is made once per machine (about half a minute, in memory).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.docker_engine import DockerEngine, find
+from tests.servers.docker_engine import DockerEngine, find, mount_memory, unmount
 
 INSTALL = r"""
 set -eu
@@ -87,7 +87,7 @@ def cache_directory() -> Path:
 def _make(made_of: DebianRoot, archive: Path) -> None:
     root = Path(tempfile.mkdtemp(prefix="interlink-root-"))
     try:
-        root.chmod(0o755)
+        mount_memory(root)
         # Mount namespaces of their own: a /proc mounted below `root` must never be there when `root` is removed, however a command ended.
         _run("unshare", "--mount", "debootstrap", "--variant=minbase", made_of.suite, str(root))
         for name in ("hosts", "resolv.conf"):
@@ -98,6 +98,7 @@ def _make(made_of: DebianRoot, archive: Path) -> None:
         _run("tar", "-C", str(root), "--exclude=./dev/*", "--exclude=./proc/*", "-cf", str(writing), ".")
         writing.replace(archive)
     finally:
+        unmount(root)
         shutil.rmtree(root, ignore_errors=True)
 
 

@@ -78,7 +78,7 @@ class DockerEngine:
     def __init__(self, *, live_restore: bool = False, in_memory: bool = False) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="interlink-engine-"))
         if in_memory:
-            run("mount", "-t", "tmpfs", "-o", "mode=711,size=50%", "interlink-engine", str(self.root))
+            mount_memory(self.root)
         self.socket = self.root / "docker.sock"
         self.url = f"unix://{self.socket}"
         self._live_restore = live_restore
@@ -264,6 +264,10 @@ def pause_program() -> bytes | None:
         source.write_text(PAUSE_SOURCE)
         done = subprocess.run([compiler, "-static", "-Os", "-o", program, source], check=False, capture_output=True)
         return program.read_bytes() if done.returncode == 0 else None
+
+
+def mount_memory(directory: Path) -> None:
+    run("mount", "-t", "tmpfs", "-o", "mode=755,size=50%", "interlink-tests", str(directory))
 
 
 def unmount(directory: Path) -> None:
