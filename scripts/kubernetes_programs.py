@@ -49,7 +49,7 @@ def build(*names: str) -> None:
     if not wanted:
         return
     if os.environ.get("KUBEBUILDER_ASSETS"):
-        raise Missing(f"KUBEBUILDER_ASSETS is {folder()}, where {', '.join(wanted)} can not be executed: unset it to have them built.")
+        raise Missing(f"KUBEBUILDER_ASSETS is {folder()}, where {', '.join(wanted)} cannot be executed: unset it to have them built.")
     say(f"Building {', '.join(wanted)} of Kubernetes {version()}, once, into {folder()}; that takes some minutes.")
     for name in wanted:
         package = "go.etcd.io/etcd/server/v3" if name == "etcd" else f"k8s.io/kubernetes/cmd/{name}"
@@ -84,5 +84,5 @@ def compile_go(module: Path, package: str, target: Path, flags: str = PLAIN_FLAG
         cwd=module, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise Missing(f"{target.name} can not be built:\n{done.stdout[-3000:]}")
+        raise Missing(f"{target.name} cannot be built:\n{done.stdout[-3000:]}")
     part.replace(target)

@@ -75,7 +75,7 @@ def _has_kubernetes() -> bool:
 def _roots(name: str, image: ModuleType) -> None:
     """The root file systems of servers, here and not under a test's time limit."""
     if reason := debian_root.unavailable():
-        raise Missing(f"the {name} servers of the tests can not be made: {reason}")
+        raise Missing(f"the {name} servers of the tests cannot be built: {reason}")
     for release in (image.CURRENT, image.OLDER):
         try:
             say(f"{name} of Debian {release.suite}, for the live tests: {release.archive()}")

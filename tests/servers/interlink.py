@@ -34,7 +34,7 @@ def find_programs() -> Programs | str:
     assets, api, vk = (Path(os.environ[name]) for name in names)
     programs = [*(assets / name for name in PROGRAMS), api, vk]
     if absent := [str(program) for program in programs if not os.access(program, os.X_OK)]:
-        return f"{', '.join(absent)} can not be executed"
+        return f"{', '.join(absent)} cannot be executed"
     if shutil.which("openssl") is None:
         return "openssl is not installed: no certificates for the chain"
     return Programs(assets, api, vk)

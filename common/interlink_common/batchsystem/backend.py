@@ -250,7 +250,7 @@ class BatchBackend(Backend, Generic[PodType]):
                 try:
                     self._take_on(job.workload, job.jid)
                 except BackendUnavailable as error:  # of this pod alone
-                    log.error("a pod can not be followed", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
+                    log.error("a pod cannot be followed", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
         await self.require_answer()
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ def require_private(path: Path, setting: str) -> None:
     try:
         mode = path.stat().st_mode
     except OSError:
-        raise ConfigurationError(f"{setting}: {path} can not be read") from None
+        raise ConfigurationError(f"{setting}: {path} cannot be read") from None
     if mode & 0o077:
         raise ConfigurationError(f"{setting}: {path} may be read by others; set its mode to 0600")
 

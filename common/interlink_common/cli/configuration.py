@@ -99,7 +99,7 @@ def _from_file(settings_type: type[BaseModel], file: Path) -> _Layer:
     try:
         documents = list(strict_yaml.documents(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigurationError(f"The configuration file {file} can not be read: {error.strerror}.") from None
+        raise ConfigurationError(f"The configuration file {file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"The configuration file {file} is not UTF-8 text.") from None
     except ValueError as error:

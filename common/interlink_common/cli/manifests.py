@@ -53,7 +53,7 @@ def _objects(file: Path) -> Iterator[Document]:
         text = sys.stdin.read() if shown == "stdin" else file.read_text(encoding="utf-8")
         documents = list(strict_yaml.documents(text))
     except OSError as error:
-        raise BadRequest(f"{shown} can not be read: {error.strerror}.") from None
+        raise BadRequest(f"{shown} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise BadRequest(f"{shown} is not UTF-8 text.") from None
     except ValueError as error:
@@ -82,7 +82,7 @@ def _checked(document: Any, place: str) -> Iterator[Document]:
 def _check(document: Document, place: str) -> None:
     kind, metadata, spec = document["kind"], document.get("metadata"), document.get("spec")
     if kind not in _KINDS:
-        raise BadRequest(f"{place}: a {kind} can not be sent to a plugin; only {', '.join(_KINDS)} can.")
+        raise BadRequest(f"{place}: a {kind} cannot be sent to a plugin; only {', '.join(_KINDS)} can.")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise BadRequest(f"{place}: the {kind} has no metadata.name.")
     fields = {f"metadata.{key}": metadata.get(key) for key in ("annotations", "labels")}

@@ -76,7 +76,7 @@ def backend_type(name: str | None) -> type[Backend]:
     try:
         loaded = found[name].load()
     except Exception as error:  # a third party's import may raise anything
-        raise ConfigurationError(f"The plugin {name} can not be loaded: {type(error).__name__}: {error}; install it again.") from error
+        raise ConfigurationError(f"The plugin {name} cannot be loaded: {type(error).__name__}: {error}; install it again.") from error
     if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
         raise ConfigurationError(f"The plugin {name} is not a subclass of interlink_common.backend.Backend; its package is broken.")
     return loaded

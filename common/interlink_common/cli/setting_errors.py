@@ -61,7 +61,7 @@ def unknown_setting(path: str, settings_type: type[BaseModel], origin: str) -> s
         return f"{path} is a group of settings; set one of them, such as {inside[0]} (from the {origin})."
     whole = next((name for name in names if path.startswith(f"{name}.")), None)
     if whole:
-        return f"{path} can not be set alone; set {whole} as a whole (from the {origin})."
+        return f"{path} cannot be set alone; set {whole} as a whole (from the {origin})."
     meant = nearest(path, [*names, *groups(settings_type)])
     remedy = f"did you mean {meant}?" if meant else "interlink-plugin config lists them."
     return f"There is no setting {path} (from the {origin}); {remedy}"

@@ -14,7 +14,7 @@ from interlink_common.lifecycle.sync import Sync
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.workload import ALWAYS, NEVER, Container, Workload
 
-CANNOT_START = "the container can not be started: the plugin lost its state and knows this pod only from its labels; create the pod again"
+CANNOT_START = "the container cannot be started: the plugin lost its state and knows this pod only from its labels; create the pod again"
 
 
 def wants_restart(workload: Workload, memory: PodMemory, container: Container, ended: AttemptStatus) -> bool:

@@ -76,7 +76,7 @@ def storage(volume: ExternalVolume, namespace: str, maps: VolumeMaps, expand: Ch
     key, values = found
     for variable, value in values.items():
         if not _VALUE.fullmatch(value):
-            raise NotOffered(f"{noun} {volume.key} fits {key}, but what {{{variable}}} stands for then can not be part of a path", setting)
+            raise NotOffered(f"{noun} {volume.key} matches {key}, but the value of {{{variable}}} cannot be part of a path", setting)
     target, read_only = without_mark(known[key])
     return Storage(filled(target, values, expand), read_only)
 

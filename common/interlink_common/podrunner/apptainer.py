@@ -125,7 +125,7 @@ class Apptainer:
     async def program(self, launch: Launch) -> Program:
         strange = [name for name in launch.environment if not VARIABLE.fullmatch(name)]
         if strange:
-            message = f"{self.name} can not pass the variable {strange[0]}: its name must be made of letters, digits and underscores"
+            message = f"{self.name} cannot pass the variable {strange[0]}: its name must be made of letters, digits and underscores"
             raise StartError("CreateContainerConfigError", message)
         action, command = self._action(launch)
         environment = self._environment()
@@ -150,7 +150,7 @@ class Apptainer:
         binds = [replace(bind, target=late.get(bind.target, bind.target)) for bind in launch.binds]
         for bind in (*binds, Bind(str(script), ENVIRONMENT_SCRIPT, True)):
             if {":", ","} & set(bind.source + bind.target):
-                message = f"{self.name} can not mount {bind.target[:200]}: there is a comma or a colon in its path"
+                message = f"{self.name} cannot mount {bind.target[:200]}: there is a comma or a colon in its path"
                 raise StartError("CreateContainerConfigError", message)
             options += ["--bind", f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}"]
         return [*options, *self._config.options.get(self.name, ())]
@@ -205,7 +205,7 @@ def _is_plain_directory(path: Path) -> bool:
 
 
 def environment_script(home: Optional[str], late: Mapping[str, str]) -> str:
-    """What the runtime reads in the container before it starts the command: HOME, and links for what can not be mounted in /dev."""
+    """What the runtime reads in the container before it starts the command: HOME, and links for what cannot be mounted in /dev."""
     lines = [f"export HOME={shlex.quote(home)}"] if home is not None else []
     lines += [f"ln -s {shlex.quote(source)} {shlex.quote(target)} 2>/dev/null || :" for target, source in late.items()]
     return "".join(f"{line}\n" for line in lines)

@@ -65,7 +65,7 @@ class Attempt:
         except OSError as error:
             for reading, _ in pipes.values():
                 os.close(reading)
-            raise StartError("RunContainerError", f"{program.arguments[0]} can not be started: {error.strerror}") from error
+            raise StartError("RunContainerError", f"{program.arguments[0]} cannot be started: {error.strerror}") from error
         finally:
             for _, writing in pipes.values():
                 os.close(writing)

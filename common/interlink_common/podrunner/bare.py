@@ -40,7 +40,7 @@ class BareProcess:
             raise StartError("RunContainerError", message)
         needed = [bind for bind in launch.binds if bind.needed]
         if needed and not self._may_mount:
-            message = f"{needed[0].target} can not be mounted for a bare process: this node has no user namespaces"
+            message = f"{needed[0].target} cannot be mounted for a bare process: this node has no user namespaces"
             raise StartError("CreateContainerConfigError", message)
         for name in ("root", "work"):
             (launch.directory / name).mkdir(exist_ok=True)

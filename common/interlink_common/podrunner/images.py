@@ -72,7 +72,7 @@ def cache_directory(config: RunnerConfig, otherwise: Path) -> Path:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = cache.stat().st_uid
     except OSError as error:
-        raise StartError("ErrImagePull", f"the image cache {cache} can not be made: {error.strerror}") from error
+        raise StartError("ErrImagePull", f"the image cache {cache} cannot be created: {error.strerror}") from error
     if owner != os.getuid():
         raise StartError("ErrImagePull", f"the image cache {cache} belongs to another user")
     return cache

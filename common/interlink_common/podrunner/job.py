@@ -43,7 +43,7 @@ def run_job(arguments: Sequence[str]) -> int:
         pod = from_json(read_file(directory, "pod.json").decode("utf-8", "surrogatepass"))
         config = decode(json.loads(read_file(directory, "runner.json")), RunnerConfig)
     except (OSError, ValueError, RecursionError) as error:
-        return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), f"the files of the job can not be read: {error}", exitcodes.BAD_BUNDLE))
+        return asyncio.run(_fail(FileSink(directory / EVENTS_FILE), f"the files of the job cannot be read: {error}", exitcodes.BAD_BUNDLE))
     wrapper = () if INSIDE in arguments else wrapping(pod, config, directory)
     if wrapper:
         return run_wrapped(wrapper, directory)

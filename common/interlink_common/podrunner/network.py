@@ -70,7 +70,7 @@ class Tunnels:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise StartError("CreateContainerConfigError", f"the network tunnels can not be started: {error.strerror}") from error
+            raise StartError("CreateContainerConfigError", f"the network tunnels cannot be started: {error.strerror}") from error
         assert self._process.stdin is not None
         self._process.stdin.write(f"{commands}\nwait\n".encode())
         with contextlib.suppress(ConnectionError):

@@ -46,7 +46,7 @@ class Podman:
                 raise StartError("ErrImagePull", f"podman runs images from registries and directories, and {image.source} is no directory")
             return image.source
         if not image.source.startswith(DOCKER):
-            raise StartError(INVALID, f"podman can not run {image.source}: it knows images of docker registries only")
+            raise StartError(INVALID, f"podman cannot run {image.source}: it knows images of docker registries only")
         name = image.source[len(DOCKER) :]
         policy = container.image_pull_policy
         if policy != "Always" and (await self._run("image", "exists", name, timeout_seconds=CHECK_SECONDS)).exit_code == 0:
@@ -98,7 +98,7 @@ class Podman:
         options += await self._variables(launch)
         for bind in launch.binds:
             if "," in bind.source + bind.target:
-                raise StartError("CreateContainerConfigError", f"podman can not mount a path that holds a comma: {bind.target[:200]}")
+                raise StartError("CreateContainerConfigError", f"podman cannot mount a path that holds a comma: {bind.target[:200]}")
             options += ["--mount", f"type=bind,src={bind.source},dst={bind.target}{',ro=true' if bind.read_only else ''}"]
         options += self._config.options.get(PODMAN, ())
         command: tuple[str, ...] = container.args or ()
@@ -122,7 +122,7 @@ class Podman:
             value = launch.environment[name].encode("utf-8", "surrogateescape")
             done = await self._run("secret", "create", secret, "-", stdin=value, timeout_seconds=CHECK_SECONDS)
             if done.exit_code != 0:
-                raise StartError("CreateContainerError", f"podman can not pass the variable {name}: {done.last_line}")
+                raise StartError("CreateContainerError", f"podman cannot pass the variable {name}: {done.last_line}")
             options += ["--secret", f"{secret},type=env,target={name}"]
         return options
 

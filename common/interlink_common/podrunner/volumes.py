@@ -68,7 +68,7 @@ class Volumes:
             except NotOffered as refusal:
                 raise StartError(FAILED_MOUNT, f"volume {volume.name}: {refusal} on this site") from None
             except OSError as error:
-                raise StartError(FAILED_MOUNT, f"volume {volume.name} can not be made: {error.strerror}") from error
+                raise StartError(FAILED_MOUNT, f"volume {volume.name} cannot be created: {error.strerror}") from error
 
     def binds(self, container: Container) -> tuple[Bind, ...]:
         """What to mount into the container, outer targets before those in them. Raises StartError."""
@@ -150,7 +150,7 @@ class Volumes:
                 _require_ours(node_path)
                 Path(source).mkdir(parents=True)
         except OSError as error:
-            message = f"container {container.name}: subPath {mount.sub_path} can not be made: {error.strerror}"
+            message = f"container {container.name}: subPath {mount.sub_path} cannot be created: {error.strerror}"
             raise StartError("CreateContainerConfigError", message) from error
         return source
 
@@ -169,7 +169,7 @@ def _make_target(bind: Bind, outer: Bind, outer_path: NodePath) -> None:
             else:
                 mount_point.touch()
     except OSError as error:
-        message = f"{bind.target} can not be mounted inside of another volume: {error.strerror}"
+        message = f"{bind.target} cannot be mounted inside another volume: {error.strerror}"
         raise StartError("CreateContainerConfigError", message) from error
 
 

@@ -35,7 +35,7 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body does not follow the contract; one sentence names the field.", **_TEXT},
     413: {"description": "The body is over max_request_bytes.", **_TEXT},
-    503: {"description": "The backend can not be reached.", **_TEXT},
+    503: {"description": "The backend cannot be reached.", **_TEXT},
 }
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     410: {"description": "The pod was deleted; its UID is never created again.", **_TEXT},

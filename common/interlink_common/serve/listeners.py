@@ -80,7 +80,7 @@ def _bind_unix(path: Path, setting: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"{setting}: the socket {path} can not be made ({error.strerror or error}); choose another path"
+            f"{setting}: the socket {path} cannot be created ({error.strerror or error}); choose another path"
         ) from error
     except BaseException:
         listener.close()
@@ -120,7 +120,7 @@ def _bind_tcp(host: str, port: int, setting: str) -> socket.socket:
         listener.listen(BACKLOG)  # now: until somebody listens, another process may bind the same port
     except OSError as error:
         listener.close()
-        raise ConfigurationError(f"{setting}: {host}:{port} can not be listened on ({error.strerror}); choose another port") from error
+        raise ConfigurationError(f"{setting}: the plugin cannot listen on {host}:{port} ({error.strerror}); choose another port") from error
     return listener
 
 

@@ -175,7 +175,7 @@ def _lock_directory(state_dir: Path) -> int:
             )
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigurationError(f"the state_dir {state_dir} can not be used ({error.strerror}); choose a directory of your own") from error
+        raise ConfigurationError(f"the state_dir {state_dir} cannot be used ({error.strerror}); choose a directory of your own") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -55,9 +55,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         _climb(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
-        raise ConfigurationError(
-            f"the records in {path} can not be read ({error}); move the file away: running jobs are adopted"
-        ) from error
+        raise ConfigurationError(f"the records in {path} cannot be read ({error}); move the file away: running jobs are adopted") from error
     except BaseException:
         db.close()
         raise

@@ -28,7 +28,7 @@ POINTS = {
     7: "an init entry that is new to the virtual kubelet is handled as index 0; native sidecars do not belong among initContainers",
     8: "running forces ready: what is not ready is shown as waiting",
     9: "terminal is for ever, whatever the restartPolicy: between restarts report waiting",
-    10: "an answer that can not be read keeps the last state",
+    10: "an answer that cannot be read keeps the last state",
     11: "timestamps are RFC 3339 in UTC; restartCount, lastState, image, containerID are filled",
 }
 

@@ -1,7 +1,7 @@
 """ARC's REST interface: the only module that knows HTTP, and the edge where foreign errors become ours.
 
 Source: NorduGrid ARC documentation, "ARC REST interface specification". An answer 201 says nothing of the jobs in it: each has a status
-of its own, and every one is looked at. What can not be understood, or does not come, means that nothing is known.
+of its own, and every one is looked at. What cannot be understood, or does not come, means that nothing is known.
 
 ::
 
@@ -188,7 +188,7 @@ class Element:
             return BackendUnavailable(f"{self.url} does not accept the credential {self.credential.name}: {words}")
         if status == httpx.codes.NOT_FOUND:
             return Temporary(f"{self.url} no longer has such a job or file: {path.removeprefix('/jobs/')}")
-        return BackendUnavailable(f"{self.url} can not do it now: {status} {words}")
+        return BackendUnavailable(f"{self.url} cannot carry out the request now: {status} {words}")
 
     async def _client(self) -> httpx.AsyncClient:
         """One that has the credential as it is now. Calls under way on an older one go on."""

@@ -49,7 +49,7 @@ class Credential:
         try:
             return tuple(path.stat().st_mtime_ns for path in (*(path for _, path in self._files()), self._trust))
         except OSError as error:
-            raise BackendUnavailable(f"{error.filename} can not be read: {error.strerror}") from None
+            raise BackendUnavailable(f"{error.filename} cannot be read: {error.strerror}") from None
 
     def context(self) -> ssl.SSLContext:
         """Verifies the server by name, by the authorities and, where they publish them, by their revocation lists.
@@ -86,7 +86,7 @@ class Credential:
             if self.settings.token_file is not None:
                 times += _token_times(self._token())
         except (OSError, ValueError) as error:
-            raise BackendUnavailable(f"the credential {self.name} can not be read: {type(error).__name__}") from None
+            raise BackendUnavailable(f"the credential {self.name} cannot be read: {type(error).__name__}") from None
         return min(times, default=None)
 
     def chain(self) -> list[x509.Certificate]:
@@ -100,7 +100,7 @@ class Credential:
         assert path is not None
         key = serialization.load_pem_private_key(_only_key(path.read_bytes()), None)
         if not isinstance(key, (RSAPrivateKey, EllipticCurvePrivateKey)):
-            raise ValueError(f"{path} contains a kind of key that can not sign a proxy")
+            raise ValueError(f"{path} contains a kind of key that cannot sign a proxy")
         return key
 
 

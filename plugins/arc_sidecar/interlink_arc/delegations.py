@@ -33,13 +33,13 @@ SKEW = datetime.timedelta(minutes=5)
 def signed(request_pem: bytes, credential: Credential) -> tuple[bytes, float]:
     """A proxy for the key of the request, with the chain that proves it, as PEM; and its end, unix seconds, which is never after ours.
 
-    Raises BackendUnavailable for a credential that can not be read, or that has ended.
+    Raises BackendUnavailable for a credential that cannot be read, or that has ended.
     """
     try:
         chain, key = credential.chain(), credential.key()
         request = x509.load_pem_x509_csr(request_pem)
     except (OSError, ValueError, TypeError, IndexError) as error:
-        raise BackendUnavailable(f"the credential {credential.name} can not be delegated: {type(error).__name__}") from None
+        raise BackendUnavailable(f"the credential {credential.name} cannot be delegated: {type(error).__name__}") from None
     issuer, now = chain[0], datetime.datetime.now(datetime.UTC)
     end = min(now + LIFETIME, *(certificate.not_valid_after_utc for certificate in chain))
     if end <= now:

@@ -227,6 +227,6 @@ def read_credentials(path: Path) -> tuple[RegistryCredential, ...]:
     try:
         return credentials_of_config(json.loads(path.read_text()))
     except OSError as error:
-        raise ConfigurationError(f"images.credentials_file {path} can not be read: {error.strerror}") from None
+        raise ConfigurationError(f"images.credentials_file {path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise ConfigurationError(f"images.credentials_file {path} is not a docker config.json") from None

@@ -102,5 +102,5 @@ def image_user_objection(security: Security, image_user: str, settings: DockerSe
     if user in {"", "0", "root"}:
         return f"securityContext: {asked}, and the image runs as root; set runAsUser"
     if not user.isdecimal():
-        return f"securityContext: {asked}, and the image has the non-numeric user {user}, which can not be verified; set runAsUser"
+        return f"securityContext: {asked}, and the image has the non-numeric user {user}, which cannot be verified; set runAsUser"
     return ""

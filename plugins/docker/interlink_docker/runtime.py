@@ -153,7 +153,7 @@ class DockerRuntime:
             await self._engine.kill(name, signal)
         except EngineRefusal as error:
             if not (error.is_missing or error.is_conflict):
-                raise RuntimeUnavailable(f"the engine can not signal a container: {error.message}") from error
+                raise RuntimeUnavailable(f"the engine cannot signal a container: {error.message}") from error
 
     async def execute(self, workload: Workload, container: str, attempt: int, command: Sequence[str], timeout_seconds: float) -> ExecResult:
         """Past the timeout the plugin kills the command, if it can see the engine's processes: the engine's API has no call for it."""
@@ -294,7 +294,7 @@ class DockerRuntime:
         try:
             await self.volumes.remove(uid)
         except OSError as error:
-            raise RuntimeUnavailable(f"the files of the pod can not be removed: {error.strerror}") from error
+            raise RuntimeUnavailable(f"the files of the pod cannot be removed: {error.strerror}") from error
         for per_pod in (self._reported, self._changed, self._addresses):
             per_pod.pop(uid, None)
 
@@ -302,7 +302,7 @@ class DockerRuntime:
         try:
             await self._engine.remove(container_id)
         except EngineRefusal as error:
-            raise RuntimeUnavailable(f"the engine can not remove a container: {error.message}") from error
+            raise RuntimeUnavailable(f"the engine cannot remove a container: {error.message}") from error
 
     async def close(self) -> None:
         await self.images.close()

@@ -79,7 +79,7 @@ def open_below(base: Path, sub_path: str, *, create: bool) -> int:
         try:
             found = _walk(base, parts, create=create)
         except OSError as error:
-            what = "does not exist in its volume" if isinstance(error, FileNotFoundError) else f"can not be reached: {error.strerror}"
+            what = "does not exist in its volume" if isinstance(error, FileNotFoundError) else f"cannot be reached: {error.strerror}"
             raise StartError(FAILED_MOUNT, f"subPath {sub_path} {what}") from None
         if isinstance(found, int):
             return found

@@ -79,7 +79,7 @@ class Volumes:
                     else:
                         files.empty_directory(Path(location.path), workload.fs_group)
         except OSError as error:
-            raise StartError(files.FAILED_MOUNT, f"the files of the pod can not be written: {error.strerror}") from error
+            raise StartError(files.FAILED_MOUNT, f"the files of the pod cannot be written: {error.strerror}") from error
 
     async def set_engine_volume_modes(self, workload: Workload) -> None:
         """Sets the mode of the emptyDirs that the engine keeps, through the sandbox that mounts them; the plugin itself can't."""

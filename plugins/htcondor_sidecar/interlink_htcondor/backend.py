@@ -190,7 +190,7 @@ class HTCondorBackend(BatchBackend[CondorPod]):
             except BackendUnavailable as error:
                 if str(error) != logged:  # a schedd without a first job has no event log yet
                     logged = str(error)
-                    log.warning("the event log can not be read", path=path, error=logged)
+                    log.warning("the event log cannot be read", path=path, error=logged)
                 await asyncio.sleep(EVENT_PATIENCE_SECONDS)
 
     def requeued(self, pod: CondorPod, row: JobAd) -> str:

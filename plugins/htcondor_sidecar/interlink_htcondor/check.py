@@ -60,7 +60,7 @@ async def slots(identity: Identity, settings: HTCondorSettings) -> CheckResult:
             projection=projection(settings),
         )
     except PluginError as error:
-        return CheckResult("slots", Verdict.FAILED, str(error), "Set capacity.source to fixed if the plugin can not read the slots")
+        return CheckResult("slots", Verdict.FAILED, str(error), "Set capacity.source to fixed if the plugin cannot read the slots")
     total = offered(rows, settings)
     detail = f"{(total.cpu_millis or 0) // 1000} cpus, {(total.memory_bytes or 0) // 2**30} GiB of memory"
     if not total.cpu_millis:

@@ -182,7 +182,7 @@ async def test_a_full_disk_at_the_element_is_told_and_waited_for(arc_ce: Computi
             await site.run("head -c 17M /dev/zero > /session/full 2> /dev/null || true")
             pod = await site.start("exit 3")
             told = await site.waiting(pod, "ContainerCreating", "not submitted yet")
-            assert "can not do it now: 500" in told
+            assert "cannot carry out the request now: 500" in told
             await site.run("rm /session/full")
             await site.ended(pod)
             assert exit_code(pod) == 3, state(pod, "terminated")["message"]

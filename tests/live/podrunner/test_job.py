@@ -44,7 +44,7 @@ def test_damaged_files(process_node: Node, scratch: Path, file: str, text: str) 
     with job:
         failure = job.failure()
     assert failure.exit_code == exitcodes.BAD_BUNDLE
-    assert failure.reason.startswith("the files of the job can not be read: ")
+    assert failure.reason.startswith("the files of the job cannot be read: ")
 
 
 def test_no_python(process_node: Node, scratch: Path) -> None:

@@ -83,8 +83,8 @@ async def test_the_version_of_the_interface_is_agreed_on_once(tmp_path: Path) ->
         (500, "User can't be assigned configuration", BackendUnavailable, "does not accept the credential own"),
         (403, "Forbidden", BackendUnavailable, "does not accept the credential own"),
         (404, "Not found", Temporary, "no longer has such a job or file"),
-        (500, "Internal error", BackendUnavailable, "can not do it now: 500 Internal error"),
-        (503, "Busy", BackendUnavailable, "can not do it now: 503 Busy"),
+        (500, "Internal error", BackendUnavailable, "cannot carry out the request now: 500 Internal error"),
+        (503, "Busy", BackendUnavailable, "cannot carry out the request now: 503 Busy"),
     ],
 )
 async def test_errors_of_the_server_are_sentences(tmp_path: Path, status: int, reason: str, kind: type, words: str) -> None:

@@ -43,7 +43,7 @@ def test_credentials_are_private_files_that_tell_when_they_end(authority: Author
     with pytest.raises(ConfigurationError, match="may be read by others"):
         own.require_private()
     proxy.chmod(0o600)
-    with pytest.raises(BackendUnavailable, match="can not be read"):
+    with pytest.raises(BackendUnavailable, match="cannot be read"):
         credential(authority, proxy_file=tmp_path / "gone").signature()
 
 

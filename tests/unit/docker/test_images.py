@@ -51,7 +51,7 @@ def test_a_broken_credentials_file_is_named_and_not_quoted(tmp_path: Path) -> No
     with pytest.raises(ConfigurationError, match=r"images\.credentials_file") as broken:
         read_credentials(path)
     assert "c2VjcmV0" not in str(broken.value)
-    with pytest.raises(ConfigurationError, match="can not be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         read_credentials(tmp_path / "none")
 
 

@@ -106,7 +106,7 @@ def test_fs_group_on_files_needs_root() -> None:
         (HostPathVolume("v", "data"), "host_path_allow"),
         (HostPathVolume("v", "/database"), "host_path_allow"),
         (ExternalVolume("v", "persistentVolumeClaim", "other"), r"volumes\.claims"),
-        (ExternalVolume("v", "persistentVolumeClaim", "claim-.."), "can not be part of a path"),
+        (ExternalVolume("v", "persistentVolumeClaim", "claim-.."), "cannot be part of a path"),
         (ExternalVolume("v", "persistentVolumeClaim", "interlink-x-work"), "a name that volumes of pods have here"),
         (ExternalVolume("v", "nfs", "s:/x"), r"volumes\.nfs"),
         (ExternalVolume("v", "csi", "d"), r"volumes\.csi"),

@@ -80,7 +80,7 @@ def test_a_link_put_in_the_place_of_what_was_made(tmp_path: Path, monkeypatch: p
         (volume / name).symlink_to(outside)
 
     monkeypatch.setattr(os, "mkdir", make_then_swap)
-    with pytest.raises(StartError, match="can not be reached"):
+    with pytest.raises(StartError, match="cannot be reached"):
         subpaths.open_below(volume, "a/b", create=True)
     assert (mode(outside), list(outside.iterdir())) == (0o700, [])
 

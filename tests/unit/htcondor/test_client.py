@@ -17,7 +17,7 @@ from tests.unit.htcondor.pods import settings
 
 def test_a_credential_is_a_private_file(tmp_path: Path) -> None:
     token = tmp_path / "token"
-    for mode, complaint in ((None, "can not be read"), (0o644, "may be read by others")):
+    for mode, complaint in ((None, "cannot be read"), (0o644, "may be read by others")):
         if mode is not None:
             token.touch()
             token.chmod(mode)

@@ -379,7 +379,7 @@ def test_volumes(volume: Any, groups: dict[str, Any], source: dict[str, Any], mo
         (HostPathVolume("v", "/database"), {"volumes": {"host_path_allow": ["/data"]}}, "volumes.host_path_allow"),
         (HostPathVolume("v", "/data/../etc"), {"volumes": {"host_path_allow": ["/data"]}}, "volumes.host_path_allow"),
         (ExternalVolume("v", "persistentVolumeClaim", "mine"), {}, "volumes.claims"),
-        (ExternalVolume("v", "persistentVolumeClaim", "x-.."), {"volumes": {"claims": {"x-{y}": "y-{y}"}}}, "can not be part of a path"),
+        (ExternalVolume("v", "persistentVolumeClaim", "x-.."), {"volumes": {"claims": {"x-{y}": "y-{y}"}}}, "cannot be part of a path"),
         (ExternalVolume("v", "flexVolume", "v"), {}, "flexVolume v is not mapped"),
         (ExternalVolume("v", "nfs", "srv:/a/../etc"), {"volumes": {"nfs": {"srv:/a": "srv:/a"}}}, "volumes.nfs"),
         (ExternalVolume("v", "csi", "d"), {}, "volumes.csi"),

@@ -42,11 +42,11 @@ def test_version_and_help(cli: Cli) -> None:
     [
         (["serve", "nope"], "There is no plugin nope; installed: scripted."),
         (["serve", "scripted", "--set", "listen"], "--set listen has no value; write --set listen=VALUE."),
-        (["serve", "scripted", "--config", "/missing"], "The configuration file /missing can not be read: No such file or directory."),
+        (["serve", "scripted", "--config", "/missing"], "The configuration file /missing cannot be read: No such file or directory."),
         (["check", "scripted", "--set", "lissten=x"], "There is no setting lissten (from the command line --set); did you mean listen?"),
         (["config", "--schema", "--example"], "--schema and --example exclude each other; give one."),
         (["translate", "a", "b", "c"], "give one plugin at most, and one manifest."),
-        (["run", "/missing.yaml"], "/missing.yaml can not be read: No such file or directory."),
+        (["run", "/missing.yaml"], "/missing.yaml cannot be read: No such file or directory."),
         (["run", "-"], "stdin holds 0 pods; exactly one is needed."),
         (["status"], "Say which pod: a manifest, --uid or --name."),
         (["status", "a.yaml", "--name", "a"], "Give either manifests, or --uid or --name."),
@@ -87,7 +87,7 @@ def test_an_error_of_our_own_is_a_sentence_too(cli: Cli, monkeypatch: pytest.Mon
     [
         (
             "no_such_module:Backend",
-            "The plugin bad can not be loaded: ModuleNotFoundError: No module named 'no_such_module'; install it again.",
+            "The plugin bad cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'; install it again.",
         ),
         ("json:loads", "The plugin bad is not a subclass of interlink_common.backend.Backend; its package is broken."),
     ],

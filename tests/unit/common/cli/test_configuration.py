@@ -123,7 +123,7 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, sentence: str) -> None:
         (
             {},
             [("remote.pools.a.size", "3")],
-            "remote.pools.a.size can not be set alone; set remote.pools as a whole (from the command line --set).",
+            "remote.pools.a.size cannot be set alone; set remote.pools as a whole (from the command line --set).",
         ),
         (
             {},
@@ -146,7 +146,7 @@ def test_mistakes_in_environment_and_line(environment: dict[str, str], line: lis
 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigurationError, match="can not be read: "):
+    with pytest.raises(ConfigurationError, match="cannot be read: "):
         load(SampleSettings, file=tmp_path / name, environment={})
 
 

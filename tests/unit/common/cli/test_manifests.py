@@ -41,10 +41,10 @@ def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a: [", "F is not valid YAML at line 1: expected the node content, but found '<stream end>'."),
         ("a: 1\na: 2", "F is not valid YAML at line 2: a is given twice."),
         (f"{POD}---\nhello", "F, document 2: this is not a Kubernetes object; it needs apiVersion, kind and metadata."),
-        ("kind: Deployment", "F, document 1: a Deployment can not be sent to a plugin; only Pod, ConfigMap, Secret can."),
+        ("kind: Deployment", "F, document 1: a Deployment cannot be sent to a plugin; only Pod, ConfigMap, Secret can."),
         (
             "kind: List\nitems: [{kind: Job}]",
-            "F, document 1, items[0]: a Job can not be sent to a plugin; only Pod, ConfigMap, Secret can.",
+            "F, document 1, items[0]: a Job cannot be sent to a plugin; only Pod, ConfigMap, Secret can.",
         ),
         ("kind: List\nitems: 7", "F, document 1: items is not a list."),
         ("kind: Pod\nspec: {containers: []}", "F, document 1: the Pod has no metadata.name."),
@@ -66,7 +66,7 @@ def test_mistakes_name_file_and_document(tmp_path: Path, text: str, sentence: st
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
-    for name, end in (("missing", "can not be read: No such file or directory."), ("binary", "is not UTF-8 text.")):
+    for name, end in (("missing", "cannot be read: No such file or directory."), ("binary", "is not UTF-8 text.")):
         with pytest.raises(BadRequest) as refused:
             read_pods([tmp_path / name], "default")
         assert str(refused.value) == f"{tmp_path / name} {end}"

@@ -70,9 +70,9 @@ async def test_apptainer_with_a_read_only_root_and_its_own_kind_of_image(tool: A
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"environment": {"a.b": "1"}}, "apptainer can not pass the variable a.b"),
-        ({"binds": (Bind("/a", "/b:c"),)}, "apptainer can not mount /b:c"),
-        ({"binds": (Bind("/a,b", "/c"),)}, "apptainer can not mount /c"),
+        ({"environment": {"a.b": "1"}}, "apptainer cannot pass the variable a.b"),
+        ({"binds": (Bind("/a", "/b:c"),)}, "apptainer cannot mount /b:c"),
+        ({"binds": (Bind("/a,b", "/c"),)}, "apptainer cannot mount /c"),
     ],
 )
 async def test_what_apptainer_can_not_take(tool: Apptainer, tmp_path: Path, fields: dict[str, object], words: str) -> None:

@@ -74,7 +74,7 @@ async def test_a_claim_of_a_namespace_is_the_namespaces_own(tmp_path: Path, monk
         await bound(tmp_path, data, "team-b", claims=alone)
     home = ExternalVolume("it", "persistentVolumeClaim", "claim-bob")
     assert await bound(tmp_path, home, claims=claims) == Bind(f"{tmp_path}/home/bob", "/it")
-    for name, words in (("claim-..", "can not be part of a path"), ("claim-eve", "is not there on the node")):
+    for name, words in (("claim-..", "cannot be part of a path"), ("claim-eve", "is not there on the node")):
         with pytest.raises(StartError, match=words):
             await bound(tmp_path, ExternalVolume("it", "persistentVolumeClaim", name), claims=claims)
 
@@ -84,7 +84,7 @@ async def test_what_a_claim_is_called_is_no_variable_of_the_node(tmp_path: Path,
     (tmp_path / "x").mkdir()
     claims = {"claim-{user}": f"{tmp_path}/{{user}}", "unset": "$NOBODY_SET_THIS"}
     for name in ("claim-$OTHER", "claim-${OTHER}", "unset"):
-        with pytest.raises(StartError, match=r"can not be part of a path|is no path on the node"):
+        with pytest.raises(StartError, match=r"cannot be part of a path|is no path on the node"):
             await bound(tmp_path, ExternalVolume("it", "persistentVolumeClaim", name), claims=claims)
 
 

@@ -49,7 +49,7 @@ def test_a_file_is_left_alone(tmp_path: Path) -> None:
 def test_a_port_in_use_is_told() -> None:
     listener = bind("http://127.0.0.1:0")
     port = listener.socket.getsockname()[1]
-    with pytest.raises(ConfigurationError, match=f"telemetry.listen: 127.0.0.1:{port} can not be listened on"):
+    with pytest.raises(ConfigurationError, match=f"telemetry.listen: the plugin cannot listen on 127.0.0.1:{port}"):
         bind(f"http://127.0.0.1:{port}", "telemetry.listen")
     listener.close()
 
@@ -63,7 +63,7 @@ def test_several_plugins_on_one_host_share_the_default_telemetry_ports(monkeypat
     assert taken[1].address == f"http://127.0.0.1:{second}"
     with pytest.raises(ConfigurationError, match=f"telemetry.listen: no port of 127.0.0.1 from {first} to {second} is free"):
         bind_telemetry("")
-    with pytest.raises(ConfigurationError, match=f"127.0.0.1:{first} can not be listened on"):
+    with pytest.raises(ConfigurationError, match=f"the plugin cannot listen on 127.0.0.1:{first}"):
         bind_telemetry(f"http://127.0.0.1:{first}")
     for listener in taken:
         listener.close()
