@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,12 @@ class Scripted:
 
 
 @pytest.fixture
-def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ArcBackend, ArcPod, Scripted]:
+async def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[ArcBackend, ArcPod, Scripted]]:
     backend = ArcBackend(settings(state_dir=tmp_path, ces={"one": {"url": URL}}))
     pod = backend._take_on(a_pod(), f"{URL}/1")
     pod.since = 0.0
-    return backend, pod, Scripted(pod, monkeypatch)
+    yield backend, pod, Scripted(pod, monkeypatch)
+    await backend.close()
 
 
 async def test_a_job_is_gone_only_when_it_is_missed_twice_in_a_row(followed: tuple[ArcBackend, ArcPod, Scripted]) -> None:
@@ -87,6 +89,7 @@ async def test_a_site_that_does_not_answer_leaves_its_own_pods_as_they_are(tmp_p
     monkeypatch.setattr(here.site.element, "states", away)
     with pytest.raises(BackendUnavailable, match="away"):
         await backend.follower.look()
+    await backend.close()
 
 
 async def last(backend: ArcBackend) -> PodReport | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,10 @@ from tests.unit.common.batchsystem.scripted import ALIVE, DONE, ENDED, HELLO, ST
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> ScriptedBackend:
-    return ScriptedBackend(tmp_path)
+async def backend(tmp_path: Path) -> AsyncIterator[ScriptedBackend]:
+    backend = ScriptedBackend(tmp_path)
+    yield backend
+    await backend.close()
 
 
 async def started(backend: ScriptedBackend, workload: Workload | None = None) -> Pod:
