@@ -1,18 +1,19 @@
-"""The seam: what a backend must write, and what it gets for free.
+"""The seam: what a backend writes, and what the library does for it.
 
-You write six verbs: `submit`, `inventory`, `observe`, `logs`, `cancel`, `capacity` (`start`/`close` too if you hold a connection, and
-`adopt` if you watch job by job).
-You declare `name`, `settings_type` and `capabilities`, and register the class in the entry-point group `interlink.plugins`.
+A backend implements six methods: `submit`, `inventory`, `observe`, `logs`, `cancel` and `capacity`. It also implements `start` and `close`
+if it holds a connection, and `adopt` if it watches each job on its own. It declares `name`, `settings_type` and `capabilities`, and its
+package registers the class in the entry-point group `interlink.plugins`.
 
-The library does the rest: HTTP, validation, translation, refusal of what your capabilities exclude, idempotency, the record that is
-durable *before* `submit`, retries with back-off, recovery after a restart, status composition (one entry per container, always),
-freezing states while you raise `BackendUnavailable`, deletion that survives a restart, the collector of orphans, metrics, tracing, CLI.
+The library does the rest: HTTP, validation, translation, the refusal of what the capabilities exclude, idempotency, the record that is
+durable *before* `submit`, retries with back-off, recovery after a restart, status composition (always one entry for each container),
+deletion that survives a restart, the collector of orphans, metrics, tracing and the command line. While a backend raises
+`BackendUnavailable`, the library keeps states as they are.
 
-The library does **not**: time out `observe` (it may wait for ever), look inside your JIDs, or call two verbs for one pod at once,
-except `logs`, which runs any time, and `cancel`, which may arrive while a `submit` of the same pod hangs, or an earlier `cancel` with
-more grace lasts.
+The library does **not** set a time limit for `observe`, which may wait for ever, and does not interpret JIDs. It calls only one method for
+a pod at a time, with two exceptions: it calls `logs` at any time, and `cancel` also while a `submit` of the same pod hangs, or while an
+earlier `cancel` with a longer grace period is under way.
 
-Errors: raise `BackendUnavailable` (or another `Temporary`) when the call may work later, `Refused` when it never will.
+Errors: raise `BackendUnavailable` (or another `Temporary`) if the call may work later, and `Refused` if it never will.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ class Support(StrEnum):
 
     YES = "yes"
     WARN = "warn"
-    """The pod runs; the person sees a warning in the status message."""
+    """The pod runs, and its status message has a warning."""
     REFUSE = "refuse"
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What this backend can do with a pod. The library refuses or warns by name for everything else, never silently.
+    """What this backend can do with a pod. For everything else, the library refuses the pod or adds a warning, and names the field.
 
-    The defaults are the cautious answer: a new backend opts in to what it has tested.
+    The defaults are cautious: declare what you have tested.
     """
 
     init_containers: Support = Support.REFUSE
@@ -57,7 +58,7 @@ class Capabilities:
     """sizeLimit of an emptyDir on disk."""
     host_path: Support = Support.REFUSE
     external_volume_kinds: frozenset[str] = frozenset()
-    """Fields of v1.Volume that an operator's map can realise: persistentVolumeClaim, nfs, csi, ..."""
+    """Fields of v1.Volume that the operator can map to something of the site: persistentVolumeClaim, nfs, csi, ..."""
     cvmfs: Support = Support.REFUSE
     mount_propagation: Support = Support.WARN
     sub_path: Support = Support.REFUSE
@@ -97,10 +98,10 @@ class Job:
 
 @dataclass(frozen=True)
 class FoundJob:
-    """A job the backend knows of, by the pod UID it carries.
+    """A job that the backend has, with the pod UID that it carries.
 
-    `workload` is whatever the job's labels or attributes hold of it, for `Backend.adopt` after a lost database: names, restart
-    policy, grace; no secrets, so it can be observed, logged and deleted, but not started again.
+    `workload` is what the job's labels or attributes contain of the pod, for `Backend.adopt` after the database was lost: names, restart
+    policy, grace period. It contains no secrets, so the plugin can observe, log and delete the pod, but not start it again.
     """
 
     pod_uid: str
@@ -137,7 +138,7 @@ class LogQuery:
 
 @dataclass(frozen=True)
 class NodeCapacity:
-    """What the virtual node offers, not what is free. None: leave the node as it is."""
+    """What the virtual node offers in total, not what is free. None: leave the node's value as it is."""
 
     cpu_millis: int | None = None
     memory_bytes: int | None = None
@@ -178,7 +179,7 @@ async def in_slices(jobs: Sequence[Job], size: int = 20) -> AsyncIterator[Sequen
 
 
 class Backend(ABC):
-    """Base of every backend. Constructed with its settings; nothing is contacted before `start`."""
+    """Base class of every backend. Its constructor contacts nothing; `start` does."""
 
     name: ClassVar[str]
     settings_type: ClassVar[type[PluginSettings]] = PluginSettings
@@ -188,18 +189,19 @@ class Backend(ABC):
         self.settings = settings
 
     async def start(self, jobs: Sequence[Job]) -> None:  # noqa: B027  a backend without a connection needs none
-        """Connects. `jobs` are all on record that have a JID and are not deleted. Raises BackendUnavailable; it is then called again.
+        """Connects. `jobs` are all recorded jobs that have a JID and are not deleted.
 
-        A job is read from the disk when it is looked at: go through them with `in_slices`, and no other request waits for it.
+        Raises BackendUnavailable; the library then calls it again. The sequence reads a job from the disk on each access. Go through it
+        with `in_slices`, so that no other request waits for the disk.
         """
 
     async def close(self) -> None:  # noqa: B027
-        """Lets go of connections and tasks; jobs go on."""
+        """Closes connections and ends tasks. Jobs continue."""
 
     def admit(self, workload: Workload) -> None:  # noqa: B027  the capabilities may say all there is to say
-        """Raises Refused for a pod that this backend will not run: the operator forbids it, or no setting offers what it asks for.
+        """Raises Refused for a pod that this backend will not run: the operator forbids it, or no setting offers what it requests.
 
-        Pure. Called before the pod is recorded, and again before it is submitted later than that, because settings may have changed.
+        Pure. The library calls it before it records the pod, and again before a later submit, because settings may have changed.
         """
 
     def plan(self, workload: Workload) -> list[dict[str, Any]]:
@@ -208,43 +210,44 @@ class Backend(ABC):
 
     @abstractmethod
     async def submit(self, workload: Workload) -> str:
-        """Starts the job and returns its JID. Fast: what is slow happens afterwards. The job must carry `workload.uid`.
+        """Starts the job and returns its JID. It is fast: slow work happens afterwards. The job must carry `workload.uid`.
 
-        May be called again for the same pod after a lost answer or a restart, only when `inventory` did not show it.
+        After a lost answer or a restart, the library calls it again for the same pod, but only if `inventory` does not show the pod.
         """
 
     @abstractmethod
     async def inventory(self) -> Sequence[FoundJob]:
-        """Every job of ours that the backend knows, ended ones included."""
+        """Every job of this plugin that the backend has, including jobs that have ended."""
 
     async def adopt(self, job: Job, *, complete: bool) -> None:  # noqa: B027  a backend that observes whatever it finds needs none
-        """Takes on a job that only `inventory` found. Idempotent. May raise BackendUnavailable; it is then called again.
+        """Follows a job that only `inventory` has shown. Idempotent. May raise BackendUnavailable; the library then calls it again.
 
-        `complete`: the plugin was killed before the answer of its submit was recorded, and the workload is the recorded one: go on as
-        after a submit. Otherwise its record is lost, and the workload is what `inventory` found: observe and stop the job, and start
-        nothing of it again, also after a restart (the job is on record from now on).
+        `complete`: the plugin was killed before it recorded the answer of its submit, and the workload is the recorded one. Continue as
+        after a submit. Otherwise the record is lost, and the workload is the one from `inventory`. Observe and stop the job, but start
+        nothing of it again, also after a restart: from now on the job is recorded.
         """
 
     @abstractmethod
     def observe(self) -> AsyncIterator[Observation]:
-        """Yields states for ever: first of every job, then whatever changed (or all, once a poll).
+        """Yields states for ever: first that of every job, then each change (or all states after each poll).
 
-        Raises BackendUnavailable when the backend is lost; the library freezes states and calls `observe` again, with back-off.
+        Raises BackendUnavailable when it loses the backend. The library then keeps states as they are and calls `observe` again, with
+        back-off.
         """
 
     @abstractmethod
     def logs(self, job: Job, query: LogQuery) -> AsyncIterator[bytes]:
-        """Yields the log, also of a running job, in chunks of any size. With `follow`, ends when the container's attempt ends.
+        """Yields the log, also of a running job, in chunks of any size. With `follow`, it ends when the container's attempt ends.
 
-        `interlink_common.logselect` applies the options to timestamped lines if the backend can't.
-        Raises NotFound if there is no such container or no such attempt.
+        If the backend can't apply the options itself, `interlink_common.logselect` applies them to lines with timestamps.
+        Raises NotFound if there is no such container or attempt.
         """
 
     @abstractmethod
     async def cancel(self, job: Job, grace_seconds: int) -> None:
         """Stops the job in order (preStop, TERM, grace, KILL), removes everything of it, then returns. Idempotent.
 
-        A second call with less grace hurries the first; either may then be cancelled once the other has returned.
+        A second call with a shorter grace period shortens the first. When one of them returns, the library may cancel the other.
         """
 
     @abstractmethod
@@ -252,13 +255,13 @@ class Backend(ABC):
         """What the virtual node offers."""
 
     def gauges(self) -> Sequence[Gauge]:
-        """What /metrics shows besides the library's own. Called when scraped: it may read a small file, and no more."""
+        """Metrics of this backend for /metrics. The library calls it at each scrape: it may read a small file, but nothing slower."""
         return ()
 
     async def check(self) -> list[CheckResult]:
-        """Rows for `interlink-plugin check`: reachable? versions, permissions, images, cvmfs."""
+        """Rows for `interlink-plugin check`: whether the backend is reachable, versions, permissions, images, CVMFS."""
         return []
 
     async def devices(self) -> list[dict[str, str]]:
-        """Rows for `interlink-plugin devices`; every row has the same keys, which are the table's head."""
+        """Rows for `interlink-plugin devices`. All rows have the same keys, which become the head of the table."""
         return []

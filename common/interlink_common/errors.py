@@ -3,15 +3,15 @@
 ::
 
     PluginError                      every error this suite raises on purpose
-    ├── Permanent                    trying again changes nothing
-    │   ├── BadRequest               400  the body is not what the contract says
+    ├── Permanent                    the same call will never work
+    │   ├── BadRequest               400  the body does not follow the contract
     │   ├── Refused                  422  a well-formed pod that this plugin will not run
     │   ├── NotFound                 404  no such pod or container here
     │   ├── Gone                     410  the pod was deleted; it will not be created again
     │   ├── TooLarge                 413  the body is over the size limit
     │   └── ConfigurationError       the operator's settings are wrong; the process ends
     └── Temporary                    the same call may work later
-        └── BackendUnavailable       503  the backend can't be reached; states freeze until it can
+        └── BackendUnavailable       503  the backend can't be reached; states stay as they are
 
 Every message is one sentence for a person: it names the field or the thing, and the remedy.
 """
@@ -28,13 +28,13 @@ class PluginError(Exception):
 
 
 class Permanent(PluginError):
-    """Trying again changes nothing."""
+    """The same call will never work."""
 
     http_status = 422
 
 
 class BadRequest(Permanent):
-    """The request body is not what the contract says; the sentence names the field."""
+    """The request body does not follow the contract; the sentence names the field."""
 
     http_status = 400
 
@@ -78,4 +78,4 @@ class Temporary(PluginError):
 
 
 class BackendUnavailable(Temporary):
-    """The backend can't be reached; states freeze until it can."""
+    """The backend can't be reached. States stay as they are until it can."""

@@ -1,4 +1,4 @@
-"""What is said of a pod: the neutral form of v1.ContainerStatus that every backend reports. Times are unix seconds."""
+"""The report of a pod: v1.ContainerStatus in the neutral form that every backend produces. Times are unix seconds."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class ContainerReport:
 class PodReport:
     """One entry per container of the workload, in the workload's order; `init_containers` includes native sidecars.
 
-    `finished`: the pod has ended for good and every entry of `containers` is Terminated. The library only ever tells
-    interLink that a pod ended when this is true.
+    `finished`: the pod has ended for good and every entry of `containers` is Terminated. Only then does the library
+    report to interLink that the pod has ended.
     """
 
     containers: tuple[ContainerReport, ...]
