@@ -161,9 +161,10 @@ def settings_table(plugins: Sequence[str], groups: Sequence[str]) -> Iterator[st
     common, *others = [dict(single_settings(backend_type(plugin).settings_type)) for plugin in plugins]
     yield "| setting | default | meaning |"
     yield "|---|---|---|"
-    for name, field in common.items():
-        if name.partition(".")[0] in groups and all(name in other for other in others):
-            yield f"| `{name}` | {_default(field)} | {field.description} |"
+    for group in groups:
+        for name, field in common.items():
+            if name.startswith(f"{group}.") and all(name in other for other in others):
+                yield f"| `{name}` | {_default(field)} | {field.description} |"
 
 
 def _default(field: FieldInfo) -> str:
