@@ -194,13 +194,13 @@ class BatchBackend(Backend, Generic[PodType]):
         return cast(PodType, FollowedPod(workload, jid, journal, time.monotonic()))
 
     async def connect(self) -> None:
-        """Before pods are followed: raises ConfigurationError for settings that can't work."""
+        """When all recorded pods are followed. Raises ConfigurationError for settings that can't work; it is then called again."""
 
     async def disconnect(self) -> None:
         """Lets go of connections; jobs go on."""
 
     async def require_answer(self) -> None:
-        """When all pods are followed. Raises BackendUnavailable while the batch system does not answer."""
+        """After `connect`. Raises BackendUnavailable while the batch system does not answer."""
         await self.follower.look()
 
     async def looked(self) -> None:
@@ -243,14 +243,15 @@ class BatchBackend(Backend, Generic[PodType]):
     # The library's verbs.
 
     async def start(self, jobs: Sequence[Job]) -> None:
+        """Pods are followed before the batch system is asked for anything: their logs are here, and can be read while it is away."""
         await asyncio.to_thread(private_directory, self.state)
-        await self.connect()
         async for some in in_slices(jobs):
             for job in some:
                 try:
                     self._take_on(job.workload, job.jid)
                 except BackendUnavailable as error:  # of this pod alone
                     log.error("a pod cannot be followed", pod_uid=job.pod_uid, jid=job.jid, error=str(error))
+        await self.connect()
         await self.require_answer()
 
     async def close(self) -> None:

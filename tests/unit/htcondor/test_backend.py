@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from interlink_common.backend import FoundJob
+from interlink_common.backend import FoundJob, Job, LogQuery
 from interlink_common.batchsystem.jobs import Phase
+from interlink_common.errors import BackendUnavailable
 from interlink_common.model.codec import packed_stub, stub
 from interlink_common.model.report import PodReport, Terminated, Waiting
+from interlink_common.podrunner.events import LogLine, encode
 from interlink_htcondor.ads import COMPLETED, HELD, IDLE, REMOVED, RUNNING
 from interlink_htcondor.backend import HTCondorBackend
+from interlink_htcondor.identities import Identities
+from interlink_htcondor.journal import SpoolJournal
 from tests.unit.htcondor.pods import UID, a_pod, settings
 
 
@@ -137,3 +141,18 @@ async def test_the_job_of_an_ended_pod_is_removed_whatever_it_does_but_for_one_t
     await backend.follower._clean()
     assert {jid for jids, _ in queue.removed for jid in jids} == {"0.0", "1.0"}
     await backend.follower.close()
+
+
+async def test_logs_of_recorded_pods_can_be_read_while_a_process_of_the_last_plugin_is_still_in_a_call(
+    backend: HTCondorBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlink_htcondor.identities.LOCK_PATIENCE_SECONDS", 0.1)
+    SpoolJournal(backend.directory(UID)).append(encode(LogLine("main", 0, "stdout", 1, b"said")))
+    last = Identities(settings(state_dir=backend.state))
+    await last.open()
+    job = Job(UID, "1.0", a_pod())
+    with pytest.raises(BackendUnavailable):
+        await backend.start([job])
+    assert b"".join([chunk async for chunk in backend.logs(job, LogQuery("main"))]) == b"said\n"
+    await last.close()
+    await backend.close()
