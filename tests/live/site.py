@@ -1,4 +1,4 @@
-"""A plugin of a batch system as a process, pods for it, and what they come to."""
+"""A plugin of a batch system as a process, pods for it, what they come to, and the hands of the batch system's administrator."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -28,7 +29,7 @@ class Site(Generic[PluginType]):
         self.plugin = plugin
         self.client = PluginClient(plugin.listen)
         self.made: list[VirtualPod] = []
-        self._image = image
+        self.image = image
         self._names = (f"{directory.name}-{number}"[-60:].strip("-_").replace("_", "-").lower() for number in itertools.count())
 
     async def __aenter__(self) -> Self:
@@ -63,7 +64,7 @@ class Site(Generic[PluginType]):
         **spec: Any,
     ) -> VirtualPod:
         """A pod with one container that runs a shell script, and whatever else is said of it."""
-        main = {"name": "main", "image": self._image, "command": ["sh", "-c", script], **(container or {})}
+        main = {"name": "main", "image": self.image, "command": ["sh", "-c", script], **(container or {})}
         document = {
             "metadata": {**(metadata or {}), "name": next(self._names)},
             "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [main, *others], **spec},
@@ -103,6 +104,38 @@ class Site(Generic[PluginType]):
     def job(self, pod: VirtualPod) -> str:
         """The job's id, as the pod is told."""
         return str(pod.document["metadata"]["annotations"]["JobID"])
+
+    # What the administrator of the batch system can do: each batch system has its own way.
+
+    async def end_job(self, pod: VirtualPod) -> None:
+        """Ends the pod's job, as somebody does who does not know of us."""
+        raise NotImplementedError
+
+    async def kill_podrunners(self) -> None:
+        """On the worker node, with SIGKILL."""
+        raise NotImplementedError
+
+    def services_down(self) -> AbstractAsyncContextManager[None]:
+        """The services crash, and jobs go on; afterwards the services are there again."""
+        raise NotImplementedError
+
+    def network_cut(self) -> AbstractAsyncContextManager[None]:
+        """Nothing answers, and nothing is refused."""
+        raise NotImplementedError
+
+    async def starts(self, pod: VirtualPod) -> int:
+        """How often a job of the pod was started on a worker node, ever."""
+        raise NotImplementedError
+
+    async def start_foreign_job(self) -> str:
+        """Of the same user, and not of a plugin."""
+        raise NotImplementedError
+
+    async def has_foreign_job(self, job: str) -> bool:
+        raise NotImplementedError
+
+    async def end_foreign_job(self, job: str) -> None:
+        raise NotImplementedError
 
 
 def state(pod: VirtualPod, kind: str, container: str = "main") -> dict[str, Any]:

@@ -13,16 +13,13 @@ from pyarcrest.arc import ARCRest
 from interlink_arc.backend import ArcBackend
 from interlink_arc.settings import ArcSettings
 from interlink_common.backend import Verdict
-from tests.live.arc.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state
+from tests.live.arc.site import FOREIGN_JOB, FOREVER, PATIENCE_SECONDS, Site, exit_code, state
 from tests.servers import arc
 from tests.servers.arc import ComputingElement
 from tests.servers.authority import Authority
 
 pytestmark = pytest.mark.timeout(300)
 
-THEIRS = """\
-<ActivityDescription xmlns="http://www.eu-emi.eu/es/2010/12/adl"><ActivityIdentification><Name>theirs</Name></ActivityIdentification>
-<Application><Executable><Path>/bin/sleep</Path><Argument>600</Argument></Executable></Application></ActivityDescription>"""
 BARE = {"runner.runtimes": ["process"]}
 """For elements whose nodes have no container runtime."""
 
@@ -200,7 +197,7 @@ async def test_jobs_of_another_client_are_left_alone_and_ours_are_seen_by_it(arc
             assert site.id(pod) in client.getJobsList()
             client.downloadDiagnoseFile(site.id(pod), "local", str(tmp_path / "local"))
             assert f"jobname=interlink-{pod.uid}" in (tmp_path / "local").read_text().splitlines()
-            [made] = client.createJobs(THEIRS)
+            [made] = client.createJobs(FOREIGN_JOB)
             client.close()
             return str(made.value[0])
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
 from interlink_common.virtualkubelet.client import CallError
-from tests.live.arc.site import FOREVER, Site, exit_code, state, until
+from tests.live.arc.site import FOREVER, Site, exit_code, state
 from tests.servers.arc import RUNTIME_ENVIRONMENT, ComputingElement
 
 pytestmark = pytest.mark.timeout(240)
@@ -96,33 +95,6 @@ async def test_a_queue_that_does_not_exist_is_a_refusal(arc_ce: ComputingElement
         assert refused.value.code == 422
 
 
-async def test_grace_of_a_deletion_is_the_pods_whatever_arcs_kill_does(site: Site) -> None:
-    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /shared/hook"]}}}
-    mounts = [{"name": "shared", "mountPath": "/shared"}]
-    pod = await site.start(
-        "trap 'cat /shared/hook; sleep 2; echo obeyed; exit 0' TERM; echo up; while :; do sleep 0.2 & wait $!; done",
-        container={"lifecycle": hook, "volumeMounts": mounts},
-        volumes=[{"name": "shared", "emptyDir": {}}],
-    )
-    await site.running(pod)
-    await site.logged(pod, "up\n")
-    journal = site.plugin.state / "pods" / pod.uid / "log/1.1"
-    following = asyncio.create_task(site.client.read_logs(pod, "main", follow=True))
-    await site.client.delete(pod, grace_seconds=20)
-    assert journal.exists()
-    assert await following == "up\nhook\nobeyed\n"
-    await site.emptied(pod)
-
-
-async def test_a_second_delete_with_less_grace_hurries_the_first(site: Site) -> None:
-    pod = await site.start("trap '' TERM; echo up; while :; do sleep 0.2; done")
-    await site.running(pod)
-    await site.client.delete(pod, grace_seconds=600)
-    await asyncio.sleep(1)
-    await site.client.delete(pod, grace_seconds=0)
-    await site.emptied(pod)
-
-
 async def test_namespaces_have_credentials_of_their_own(arc_ce: ComputingElement, tmp_path: Path) -> None:
     tenants = {"team-b": {"credential": {"token_file": str(arc_ce.token())}, "queue": "gpu"}, "*": {}}
     async with Site(arc_ce, tmp_path, {"tenants": tenants}) as site:
@@ -133,23 +105,3 @@ async def test_namespaces_have_credentials_of_their_own(arc_ce: ComputingElement
         assert exit_code(theirs) == 3
         assert (await site.run(f"stat -c %U /session/{site.id(ours)}")).strip() == "alice"
         assert (await site.asked("GET", f"/jobs/{site.id(theirs)}/session")).status_code == 404
-
-
-async def test_a_lost_database_is_no_lost_pod(site: Site) -> None:
-    pod = await site.start("echo here; sleep 6; exit 3")
-    await site.running(pod)
-    await asyncio.to_thread(site.plugin.kill)
-    for path in site.plugin.state.glob("records*"):
-        path.unlink()
-    await asyncio.to_thread(site.plugin.start)
-    await site.ended(pod)
-    assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "here\n")
-
-
-async def test_a_job_leaves_its_element_as_soon_as_it_has_ended_and_its_log_stays(site: Site) -> None:
-    pod = await site.start("echo said; exit 3")
-    await site.ended(pod)
-    await until(lambda: not site.ce.jobs_of(pod.uid), "the job is not cleaned")
-    await site.plugin.restart()
-    assert await site.client.read_logs(pod, "main") == "said\n"
-    assert exit_code(pod) == 3

@@ -1,22 +1,39 @@
-"""What happens to jobs on a real pool without us: holds, removals, evictions, daemons that die, networks that are cut, a plugin killed.
-
-Nothing is lost, nothing is doubled, and nobody is told of an end that is not known.
-"""
+"""What happens to jobs on a real pool without us: what every batch system has to bear, holds, removals, evictions, a lost worker node."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from interlink_common import faultpoints
-from interlink_common.virtualkubelet.client import CallError
 from interlink_htcondor.client import UNSPOOLED
+from tests.live.batch import BatchFaults, MakeSite
 from tests.live.htcondor.site import FOREVER, PATIENCE_SECONDS, Site, exit_code, state, until
 from tests.servers.htcondor import Pool
 
 pytestmark = pytest.mark.timeout(240)
+
+
+class TestHTCondor(BatchFaults):
+    short_calls: ClassVar[Mapping[str, object]] = {"pool.call_timeout_seconds": 3}
+    job_ended_message: ClassVar[str] = r"too much of it"
+    podrunner_killed_message: ClassVar[str] = r"job \d+\.\d+ (was ended by signal 9|ended with code 137)"
+
+    @pytest.fixture
+    def make_site(self, htcondor_pool: Pool, tmp_path: Path) -> MakeSite:
+        return lambda settings: Site(htcondor_pool, tmp_path, settings)
+
+    def last_log(self, whole: str) -> str:
+        """Nothing more is fetched of a job that leaves the queue."""
+        return whole.partition("hook")[0]
+
+    async def test_a_client_killed_before_the_job_has_its_files(self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only the process of the plugin's client ends, with a job in the queue."""
+        monkeypatch.setattr(self, "is_reached", lambda site, pod: bool(site.plugin.jobs_of(pod.uid)))
+        await self.has_one_job_in_the_end(make_site, monkeypatch, UNSPOOLED)
 
 
 async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Site) -> None:
@@ -83,20 +100,6 @@ async def test_an_evicted_pod_runs_again_or_has_failed(site: Site, policy: str) 
     await site.logged(pod, "here\n", previous=True)
 
 
-async def test_a_killed_schedd_freezes_states_and_loses_nothing(site: Site) -> None:
-    pod, queued = await site.start("sleep 8; exit 5"), await site.start("exit 6", container={"resources": {"requests": {"cpu": "64"}}})
-    await site.running(pod)
-    await site.waiting(queued, "Queued")
-    await asyncio.to_thread(site.pool.kill, "condor_schedd")
-    late = await site.start("exit 4")
-    assert (await site.client.status(pod), await site.client.status(queued)) == ("Running", "Pending")
-    await asyncio.to_thread(site.pool.wait_until_up)
-    for ending, code in ((pod, 5), (late, 4)):
-        await site.ended(ending)
-        assert exit_code(ending) == code
-    assert await site.client.status(queued) == "Pending"
-
-
 async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_path: Path) -> None:
     """Not before its lease is over, since until then the schedd hopes to find it again."""
     async with Site(htcondor_pool, tmp_path, {"job.attributes": {"JobLeaseDuration": "20"}}) as site:
@@ -109,72 +112,6 @@ async def test_a_pod_whose_worker_node_died_runs_again(htcondor_pool: Pool, tmp_
             timeout_seconds=PATIENCE_SECONDS,
         )
         assert again.container_status("main")["lastState"]["terminated"]["exitCode"] != 0
-
-
-async def test_a_network_that_is_cut_freezes_states(htcondor_pool: Pool, tmp_path: Path) -> None:
-    async with Site(htcondor_pool, tmp_path, {"pool.call_timeout_seconds": 3}) as site:
-        pod = await site.start("sleep 5; exit 3")
-        await site.running(pod)
-        htcondor_pool.pause()
-        try:
-            late = site.make("exit 2")
-            creating = asyncio.create_task(site.client.create(late))
-            for _ in range(8):
-                assert await site.client.status(pod) == "Running"
-                assert (await site.client.ping())["status"] == "ok"
-                await asyncio.sleep(1)
-        finally:
-            htcondor_pool.unpause()
-        await creating
-        for ending, code in ((pod, 3), (late, 2)):
-            await site.ended(ending)
-            assert exit_code(ending) == code
-
-
-def reached(site: Site, fault: str, uid: str) -> bool:
-    """At UNSPOOLED only the process of the plugin's client ends, with a job in the queue."""
-    return bool(site.plugin.jobs_of(uid)) if fault == UNSPOOLED else not site.plugin.runs()
-
-
-FAULTS = [faultpoints.RECORDED, UNSPOOLED, faultpoints.SUBMITTED, faultpoints.JID_STORED]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_plugin_killed_during_a_create_has_one_job_in_the_end(
-    htcondor_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    monkeypatch.setenv(faultpoints.VARIABLE, fault)
-    async with Site(htcondor_pool, tmp_path) as site:
-        pod = site.make("echo once; sleep 1; exit 3")
-        creating = asyncio.create_task(site.client.create(pod))
-        await until(lambda: reached(site, fault, pod.uid), "the fault point was not reached")
-        monkeypatch.delenv(faultpoints.VARIABLE)
-        await site.plugin.restart()
-        await asyncio.gather(creating, return_exceptions=True)
-        await site.client.create(pod)
-        await site.ended(pod)
-        assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "once\n")
-        await site.delete_all()
-        ours = f"-constraint 'InterLinkPodUid == \"{pod.uid}\"' -af NumShadowStarts"
-        starts = await site.condor(f"condor_q -allusers {ours}; condor_history {ours}")
-        assert [number for number in starts.split() if number not in ("0", "undefined")] == ["1"]
-
-
-@pytest.mark.parametrize("fault", [faultpoints.DELETE_RECORDED, faultpoints.CANCELLED])
-async def test_a_plugin_killed_during_a_delete_leaves_nothing(
-    htcondor_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    monkeypatch.setenv(faultpoints.VARIABLE, fault)
-    async with Site(htcondor_pool, tmp_path) as site:
-        pod = await site.start(FOREVER)
-        await site.running(pod)
-        await asyncio.gather(site.client.delete(pod, grace_seconds=1), return_exceptions=True)
-        await until(lambda: not site.plugin.runs(), "the plugin was not killed")
-        monkeypatch.delenv(faultpoints.VARIABLE)
-        await asyncio.to_thread(site.plugin.start)
-        await site.emptied(pod)
-        with pytest.raises(CallError):
-            await site.client.create(pod)
 
 
 @pytest.mark.trial

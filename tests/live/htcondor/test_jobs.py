@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 from pathlib import Path
 
@@ -105,14 +104,3 @@ async def test_states_are_followed_by_the_event_log(htcondor_pool: Pool, tmp_pat
         assert await site.client.read_logs(pod, "main", follow=True) == "one\ntwo\n"
         await site.ended(pod)
         assert exit_code(pod) == 4
-
-
-async def test_a_lost_database_is_no_lost_pod(site: Site) -> None:
-    pod = await site.start("echo here; sleep 6; exit 3")
-    await site.running(pod)
-    await asyncio.to_thread(site.plugin.kill)
-    for path in site.plugin.state.glob("records*"):
-        path.unlink()
-    await asyncio.to_thread(site.plugin.start)
-    await site.ended(pod)
-    assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "here\n")

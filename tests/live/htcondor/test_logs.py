@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.batch import BatchLogs, MakeSite
 from tests.live.htcondor.site import Site, exit_code
 from tests.servers.htcondor import Pool
 
@@ -17,17 +18,10 @@ LINES = 120_000
 """Some 12 MiB of the stream."""
 
 
-async def test_a_line_is_seen_while_the_container_runs(site: Site) -> None:
-    pod = await site.start("for n in 1 2 3; do echo line $n; sleep 1; done; sleep 600")
-    await site.running(pod)
-    stream = site.client.logs(pod, "main", follow=True)
-    seen = b""
-    async for chunk in stream:
-        seen += chunk
-        if seen.count(b"\n") == 3:
-            break
-    assert seen == b"line 1\nline 2\nline 3\n"
-    assert await site.client.read_logs(pod, "main", tail=1) == "line 3\n"
+class TestHTCondor(BatchLogs):
+    @pytest.fixture
+    def make_site(self, htcondor_pool: Pool, tmp_path: Path) -> MakeSite:
+        return lambda settings: Site(htcondor_pool, tmp_path, settings)
 
 
 async def test_a_large_log_is_whole_and_waits_for_room(htcondor_pool: Pool, tmp_path: Path) -> None:
@@ -48,13 +42,6 @@ async def test_a_large_log_is_whole_and_waits_for_room(htcondor_pool: Pool, tmp_
         got = await site.client.read_logs(pod, "main")
         assert hashlib.sha256(got.encode()).digest() == hashlib.sha256(expected.encode()).digest()
         assert largest < 6 * 2**20
-
-
-async def test_bytes_that_are_no_text(site: Site) -> None:
-    pod = await site.start("printf '\\377\\000\\n\\342\\202\\n'")
-    await site.ended(pod)
-    got = b"".join([chunk async for chunk in site.client.logs(pod, "main")])
-    assert got == b"\xff\x00\n\xe2\x82\n"
 
 
 async def test_without_chirp_logs_and_states_come_with_the_end(htcondor_pool: Pool, tmp_path: Path) -> None:
