@@ -187,12 +187,16 @@ class DockerEngine:
                 archive = tar_of({"pause": (pause, 0o755)})
                 client.import_image_from_data(archive, repository="registry.k8s.io/pause", tag="3.10", changes=['ENTRYPOINT ["/pause"]'])
 
-    def remove(self) -> None:
-        """Removes every container, ends the engine, and its files, mounts and bridge."""
-        with suppress(*NO_ANSWER), self.client() as client:
+    def remove_containers(self) -> None:
+        with self.client() as client:
             for container in client.containers(all=True):
                 with suppress(docker.errors.APIError):
                     client.remove_container(container["Id"], v=True, force=True)
+
+    def remove(self) -> None:
+        """Removes every container, ends the engine, and its files, mounts and bridge."""
+        with suppress(*NO_ANSWER):
+            self.remove_containers()
         self.stop()
         self._kill_containerd()
         unmount(self.root)

@@ -120,12 +120,15 @@ class Node:
     async def log(self, workload: Workload, container: str = "main", **options: Any) -> str:
         return b"".join([chunk async for chunk in self.log_stream(workload, container, **options)]).decode()
 
-    async def delete(self, workload: Workload) -> None:
-        await self.backend.cancel(self.jobs.pop(workload.uid), workload.grace_seconds)
+    async def delete(self, workload: Workload, grace_seconds: int | None = None) -> None:
+        """With the pod's own grace, unless another is given."""
+        grace = workload.grace_seconds if grace_seconds is None else grace_seconds
+        await self.backend.cancel(self.jobs.pop(workload.uid), grace)
         self.reports.pop(workload.uid, None)
 
     async def delete_all(self) -> None:
-        await asyncio.gather(*(self.delete(job.workload) for job in list(self.jobs.values())))
+        """Without grace: most of them are a shell that would ignore its end."""
+        await asyncio.gather(*(self.delete(job.workload, 0) for job in list(self.jobs.values())))
 
     def inspect(self, workload: Workload, container: str = "main", attempt: int = 0) -> dict[str, Any]:
         with self.engine.client() as client:

@@ -214,7 +214,7 @@ async def test_adoption_from_labels(node: Node) -> None:
     await node.restart()
     found = {job.pod_uid: job for job in await node.backend.inventory()}[pod.uid]
     assert found.workload is not None
-    assert found.workload.containers[0].env == {"SECRET": ""}
+    assert found.workload.containers[0].env == {}
     await node.backend.adopt(Job(pod.uid, found.jid, found.workload), complete=False)
     await node.until(pod, lambda report: isinstance(container(report).state, Running))
     node.jobs[pod.uid] = Job(pod.uid, found.jid, found.workload)

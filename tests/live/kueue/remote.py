@@ -153,12 +153,14 @@ class Remote:
     async def log(self, pod: Workload, container: str = "main", **options: Any) -> str:
         return (await self.raw_log(pod, container, **options)).decode()
 
-    async def delete(self, pod: Workload) -> None:
-        await self.backend.cancel(self.jobs.pop(pod.uid), pod.grace_seconds)
+    async def delete(self, pod: Workload, grace_seconds: int | None = None) -> None:
+        """With the pod's own grace, unless another is given."""
+        await self.backend.cancel(self.jobs.pop(pod.uid), pod.grace_seconds if grace_seconds is None else grace_seconds)
         self.reports.pop(pod.uid, None)
 
     async def delete_all(self) -> None:
-        await asyncio.gather(*(self.delete(job.workload) for job in list(self.jobs.values())))
+        """With little grace: most of them are a shell that would ignore its end. Without any, no kubelet would be waited for."""
+        await asyncio.gather(*(self.delete(job.workload, 1) for job in list(self.jobs.values())))
 
     # The remote cluster, as its administrator sees it.
 

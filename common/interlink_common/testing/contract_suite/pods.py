@@ -129,7 +129,7 @@ class PodContract(ContractBase):
         assert pod.phase == "Succeeded"
 
     async def test_a_restart_of_the_plugin_leaves_running_pods_alone(self, plugin: RunningPlugin, client: PluginClient, pods: Pods) -> None:
-        pod = await self.running(client, await pods.start(main=Script(lines=("once",), seconds=4.0, exit_codes=(6,))))
+        pod = await self.running(client, await pods.start(main=Script(lines=("once",), seconds=10.0, exit_codes=(6,))))
         before = pod.container_status("main")
         await plugin.restart()
         await client.wait_for(pod, "Running", timeout_seconds=PATIENCE_SECONDS)
