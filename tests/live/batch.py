@@ -57,12 +57,12 @@ class BatchFaults:
 
     async def test_services_that_die_freeze_states_and_lose_nothing(self, make_site: MakeSite) -> None:
         async with make_site(self.short_calls) as site:
-            running, deleted = await site.start("sleep 6; exit 5"), await site.start(FOREVER)
-            await asyncio.gather(site.running(running), site.running(deleted))
+            deleted = await site.running(await site.start(FOREVER))
+            running = await site.running(await site.start("sleep 8; exit 5"))
             async with site.services_down():
                 late = await site.start("exit 4")
                 await site.client.delete(deleted, grace_seconds=1)
-                for _ in range(7):
+                for _ in range(9):
                     assert (await site.client.status(running), await site.client.status(late)) == ("Running", "Pending")
                     assert (await site.client.ping())["status"] == "ok"
                     await asyncio.sleep(1)
@@ -73,7 +73,7 @@ class BatchFaults:
 
     async def test_a_network_that_is_cut_freezes_states(self, make_site: MakeSite) -> None:
         async with make_site(self.short_calls) as site:
-            pod = await site.start("sleep 5; exit 3")
+            pod = await site.start("sleep 8; exit 3")
             await site.running(pod)
             async with site.network_cut():
                 late = site.make("exit 2")

@@ -48,7 +48,7 @@ async def test_a_job_that_its_element_has_no_more_is_told_as_such(site: Site) ->
 
 async def test_an_element_whose_certificate_has_ended_is_unreachable_until_it_is_renewed(arc_ce: ComputingElement, tmp_path: Path) -> None:
     async with Site(arc_ce, tmp_path) as site:
-        pod = await site.start("sleep 3; exit 3")
+        pod = await site.start("sleep 10; exit 3")
         await site.running(pod)
         await asyncio.to_thread(arc_ce.kill)
         await asyncio.to_thread(arc_ce.renew_host_certificate, days=-1)

@@ -37,7 +37,7 @@ class TestHTCondor(BatchFaults):
 
 
 async def test_a_job_held_by_hand_waits_and_goes_on_when_it_is_released(site: Site) -> None:
-    pod = await site.start("sleep 5")
+    pod = await site.start("sleep 8")
     await site.running(pod)
     await site.condor(f"condor_hold -reason 'look at it' {site.job(pod)}")
     message = await site.waiting(pod, "JobHeld")
