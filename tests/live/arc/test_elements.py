@@ -26,7 +26,7 @@ BARE = {"runner.runtimes": ["process"]}
 
 async def batch_pod_runs(site: Site) -> None:
     init = {"name": "stage-in", "image": "busybox:1.36", "command": ["sh", "-c", "echo staged; exit 0"]}
-    pod = await site.start("echo one; sleep 2; echo two; exit 4", initContainers=[init])
+    pod = await site.start("echo one; sleep 6; echo two; exit 4", initContainers=[init])
     await site.running(pod)
     assert await site.client.read_logs(pod, "main", follow=True) == "one\ntwo\n"
     await site.ended(pod)
@@ -74,7 +74,7 @@ async def test_a_credential_that_has_ended_freezes_states_until_it_is_renewed_on
 
     await asyncio.to_thread(renewed, good=True)
     async with Site(arc_ce, tmp_path, user="bob" if kind == "token" else "alice") as site:
-        pod = await site.start("sleep 4; exit 3")
+        pod = await site.start("sleep 8; exit 3")
         await site.running(pod)
         await asyncio.to_thread(renewed, good=False)
         late = await site.start("exit 2")

@@ -67,7 +67,7 @@ async def test_since(node: Node) -> None:
 
 
 async def test_follow_ends_with_the_container(node: Node) -> None:
-    pod = a_pod(shell("echo one; sleep 1; echo two"))
+    pod = a_pod(shell("echo one; sleep 4; echo two"))
     await node.running(pod)
     assert await node.log(pod, follow=True) == "one\ntwo\n"
 

@@ -186,7 +186,7 @@ async def test_fifty_mixed_pods_leave_nothing_behind(node: Node) -> None:
 
 
 async def test_restart_of_the_plugin_keeps_pods_running(node: Node) -> None:
-    script = "echo once; sleep 2; echo later; exit 4"
+    script = "echo once; sleep 6; echo later; exit 4"
     pod = a_pod(shell(script))
     before = container(await node.running(pod))
     await node.restart()
@@ -198,7 +198,7 @@ async def test_restart_of_the_plugin_keeps_pods_running(node: Node) -> None:
 
 
 async def test_a_pod_that_ended_while_the_plugin_was_away(node: Node) -> None:
-    pod = a_pod(shell("sleep 1; exit 6"))
+    pod = a_pod(shell("sleep 4; exit 6"))
     await node.running(pod)
     await node.stop()
     with node.engine.client() as client:
@@ -285,13 +285,13 @@ def forgetful_engine() -> Iterator[DockerEngine]:
 @pytest.mark.timeout(300)
 async def test_engine_killed_and_back_with_live_restore(restoring_engine: DockerEngine, start_node: StartNode) -> None:
     node = await start_node(on=restoring_engine)
-    pod, ending = a_pod(shell("sleep 600")), a_pod(shell("sleep 3; exit 9"))
+    pod, ending = a_pod(shell("sleep 600")), a_pod(shell("sleep 6; exit 9"))
     before = await node.running(pod)
     await node.running(ending)
     frozen = dict(node.reports)
     await asyncio.to_thread(restoring_engine.kill)
     await node.until_true(lambda: bool(node.down))
-    await asyncio.sleep(4)  # long enough for the second pod to end unseen
+    await asyncio.sleep(7)  # long enough for the second pod to end unseen
     assert node.reports == frozen
     await asyncio.to_thread(restoring_engine.start)
     with restoring_engine.client() as client:

@@ -99,7 +99,7 @@ async def test_namespaces_have_owners_of_their_own(htcondor_pool: Pool, tmp_path
 async def test_states_are_followed_by_the_event_log(htcondor_pool: Pool, tmp_path: Path) -> None:
     settings = {"follow.event_log": htcondor_pool.event_log, "follow.poll_seconds": 600, "follow.resync_seconds": 600}
     async with Site(htcondor_pool, tmp_path, settings) as site:
-        pod = await site.start("echo one; sleep 2; echo two; exit 4")
+        pod = await site.start("echo one; sleep 5; echo two; exit 4")
         await site.running(pod)
         assert await site.client.read_logs(pod, "main", follow=True) == "one\ntwo\n"
         await site.ended(pod)

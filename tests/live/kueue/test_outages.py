@@ -32,7 +32,7 @@ FILES = FilesVolume("cm", (File("word", 0o644, b"s3cret"),))
 
 async def test_an_api_server_that_was_killed(remote: Remote, cluster: kubernetes.Cluster) -> None:
     """The kubelet goes on meanwhile, and the end that came then is reported as it was."""
-    pod, other = a_pod(shell("sleep 3; exit 6")), a_pod(shell("sleep 600"))
+    pod, other = a_pod(shell("sleep 10; exit 6")), a_pod(shell("sleep 600"))
     await remote.running(pod)
     await remote.running(other)
     cluster.apiserver.kill()
@@ -113,7 +113,7 @@ def through(wire: Wire, cluster: kubernetes.Cluster, kubeconfig: Path) -> Path:
 async def test_a_watch_that_is_cut(wire: Wire, start_remote: StartRemote, cluster: kubernetes.Cluster, kubeconfig: Path) -> None:
     """What happened meanwhile, and after, is reported."""
     remote = await start_remote(clusters={"default": {"kubeconfig": through(wire, cluster, kubeconfig)}})
-    short, long = a_pod(shell("sleep 2; exit 6")), a_pod(shell("sleep 4; exit 7"))
+    short, long = a_pod(shell("sleep 5; exit 6")), a_pod(shell("sleep 9; exit 7"))
     for pod in (short, long):
         await remote.running(pod)
     assert wire.cut()

@@ -339,7 +339,7 @@ async def test_pod_security_is_one_clear_sentence(start_remote: StartRemote, api
 
 
 async def test_logs_byte_for_byte_with_all_options_and_many_followers(remote: Remote) -> None:
-    pod = a_pod(shell(r"printf 'a\377b\n'; sleep 3; echo two; echo three"))
+    pod = a_pod(shell(r"printf 'a\377b\n'; sleep 5; echo two; echo three"))
     await remote.running(pod)
 
     async def follow() -> bytes:
