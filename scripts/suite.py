@@ -1,7 +1,8 @@
 """What `make test` runs: parts, each a pytest of its own, in two lanes side by side. `make trials` runs another one: see PARTS.
 
-What has a Docker engine of its own is in one lane: an engine that starts resets the firewall's rules of one that runs. The output of a part
-is printed whole when it has ended, and at the end how long each took. No test is run twice: one that fails, fails.
+The lanes take about as long as each other, and mostly wait. Every part has servers of its own: other directories, bridges, ports and
+control groups; their Docker engines start one at a time (see tests/servers/docker_engine.py). The output of a part is printed whole when
+it has ended, and at the end how long each took. No test is run twice: one that fails, fails.
 """
 
 from __future__ import annotations
@@ -42,20 +43,20 @@ def live(backend: str, *tests: str, build: Callable[[], None] | None = None) -> 
     return Part(backend, [place for place in places if Path(place).exists()], backend, build)
 
 
-WITH_AN_ENGINE = (
+FIRST_LANE = (
     live("docker"),
     live("htcondor", build=test_servers.htcondor),
-    live("arc", build=test_servers.arc),
 )
-OTHERS = (
+SECOND_LANE = (
     Part("units", ["-n", "2", "-m", "not live and not e2e"]),
     live("podrunner"),
     live("kueue", build=test_servers.kubernetes),
+    live("arc", build=test_servers.arc),
     Part("chain", ["tests/e2e"]),
 )
-LANES = (WITH_AN_ENGINE, OTHERS)
+LANES = (FIRST_LANE, SECOND_LANE)
 TRIALS = Part("trials", ["-m", "trial"], build=test_servers.everything)
-PARTS = {part.name: part for part in (*WITH_AN_ENGINE, *OTHERS, TRIALS)}
+PARTS = {part.name: part for part in (*FIRST_LANE, *SECOND_LANE, TRIALS)}
 BACKENDS = [part.backend for part in PARTS.values() if part.backend]
 
 
