@@ -1,7 +1,6 @@
 """What waits, repeats and shares in the background: tasks that are named and guarded, back-off, and one call for all who ask.
 
-Back-off is no library's (tenacity): its loops end with a result, and most of ours never end but begin again from the shortest pause as
-soon as something works; and the backend's own hint, `Temporary.retry_after_seconds`, goes before any pause of ours.
+Back-off is tenacity's: `Pauses` is what its `AsyncRetrying` waits by, for work that ends. `Backoff` is for loops that never end.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState
+from tenacity.wait import wait_base, wait_exponential
 
 from interlink_common.errors import Temporary
 
@@ -25,26 +26,39 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-class Backoff:
-    """Pauses between tries that fail, each twice as long as the one before, up to a limit; 0 to 20 percent of jitter are taken off."""
+class Pauses(wait_base):
+    """Between tries that fail: each twice as long as the one before, up to a limit, less 0 to 20 percent of jitter.
+
+    The backend's own hint, `Temporary.retry_after_seconds`, goes before any pause of ours.
+    """
 
     def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
-        self._first_seconds = self._next_seconds = first_seconds
-        self._limit_seconds = limit_seconds
+        self._exponential = wait_exponential(multiplier=first_seconds, max=limit_seconds)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        hint = error.retry_after_seconds if isinstance(error, Temporary) else None
+        return hint or self._exponential(retry_state) * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
+
+
+class Backoff:
+    """`Pauses` for a loop that never ends, but begins again with the shortest one when something worked."""
+
+    def __init__(self, first_seconds: float = 1.0, limit_seconds: float = 30.0) -> None:
+        self._pauses = Pauses(first_seconds, limit_seconds)
+        self.reset()
 
     def reset(self) -> None:
         """Something worked: the next pause is the shortest again."""
-        self._next_seconds = self._first_seconds
-
-    def next_seconds(self, error: BaseException | None = None) -> float:
-        """How long to wait after this error; the backend's own hint counts, if it has given one."""
-        seconds = self._next_seconds * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
-        self._next_seconds = min(self._next_seconds * 2, self._limit_seconds)
-        hint = error.retry_after_seconds if isinstance(error, Temporary) else None
-        return hint or seconds
+        self._state = RetryCallState(AsyncRetrying(), None, (), {})
 
     async def pause(self, error: BaseException | None = None) -> None:
-        await asyncio.sleep(self.next_seconds(error))
+        """Waits after a try that failed with this error."""
+        if error is not None:
+            self._state.set_exception((type(error), error, error.__traceback__))
+        seconds = self._pauses(self._state)
+        self._state.prepare_for_next_attempt()
+        await asyncio.sleep(seconds)
 
 
 class SharedCall(Generic[Key, Result]):
@@ -173,11 +187,9 @@ async def _logged(name: str, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _restarted(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    backoff = Backoff()
+    def log_failure(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        log.error("background task failed and is restarted", task=name, exc_info=error)
+
     while True:
-        try:
-            await work()
-            backoff.reset()
-        except Exception:
-            log.exception("background task failed and is restarted", task=name)
-            await backoff.pause()
+        await AsyncRetrying(wait=Pauses(), before_sleep=log_failure)(work)

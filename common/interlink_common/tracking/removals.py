@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState
 
 from interlink_common.backend import Backend, Job
-from interlink_common.background import Backoff
+from interlink_common.background import Pauses
 from interlink_common.errors import PluginError, Temporary
 from interlink_common.faultpoints import CANCELLED, fault_point
 from interlink_common.model.codec import from_json
@@ -39,22 +41,22 @@ class Removals:
     async def until_done(self, record: PodRecord) -> None:
         """Repeats the removal with back-off until the backend has nothing of the pod, then buries the record."""
         await self._end_submit(record)
-        backoff = Backoff()
-        while True:
-            await self._registry.backend.up.wait()
-            try:
-                async with self._slots:
-                    await self._remove(record)
-                return
-            except Exception as error:
-                delay = backoff.next_seconds(error)
-                if isinstance(error, Temporary):
-                    log.warning("cancel failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=round(delay, 1))
-                else:
-                    exc_info = not isinstance(error, PluginError)
-                    log.error("cancel failed and is repeated", pod_uid=record.uid, error=str(error), exc_info=exc_info)
-            self._registry.counters["cancel_retries"] += 1
-            await asyncio.sleep(delay)
+        await AsyncRetrying(wait=Pauses(), before_sleep=partial(self._note_failure, record))(self._try_once, record)
+
+    async def _try_once(self, record: PodRecord) -> None:
+        await self._registry.backend.up.wait()
+        async with self._slots:
+            await self._remove(record)
+
+    def _note_failure(self, record: PodRecord, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        delay_seconds = round(state.upcoming_sleep, 1)
+        if isinstance(error, Temporary):
+            log.warning("cancel failed and is repeated", pod_uid=record.uid, error=str(error), delay_seconds=delay_seconds)
+        else:
+            exc_info = None if isinstance(error, PluginError) else error
+            log.error("cancel failed and is repeated", pod_uid=record.uid, error=str(error), exc_info=exc_info)
+        self._registry.counters["cancel_retries"] += 1
 
     async def _end_submit(self, record: PodRecord) -> None:
         """Waits for the JID of a submit under way; one that hangs is abandoned: what it left is found in the inventory."""

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from interlink_common.background import Backoff, Tasks
+from interlink_common.background import Pauses, Tasks
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_kueue import creating, history, labels, policy
 from interlink_kueue.client import Cluster
@@ -149,11 +150,9 @@ class Upkeep:
 
 async def _until_done(action: Callable[[], Awaitable[object]]) -> None:
     """Repeats an action while the cluster is unavailable."""
-    backoff = Backoff(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
-    while True:
-        try:
-            await action()
-            return
-        except BackendUnavailable as error:
-            log.warning("repeated later", error=str(error))
-            await backoff.pause(error)
+
+    def log_failure(state: RetryCallState) -> None:
+        log.warning("repeated later", error=str(state.outcome.exception() if state.outcome is not None else ""))
+
+    pauses = Pauses(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
+    await AsyncRetrying(wait=pauses, retry=retry_if_exception_type(BackendUnavailable), before_sleep=log_failure, reraise=True)(action)

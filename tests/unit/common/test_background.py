@@ -30,14 +30,21 @@ async def test_a_task_is_found_and_ended_by_its_name() -> None:
     assert not tasks.is_running("other")
 
 
-def test_pauses_double_to_their_limit_and_begin_anew_and_a_hint_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_double_to_their_limit_and_begin_anew_and_a_hint_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
     monkeypatch.setattr("random.uniform", lambda low, high: high)
+    monkeypatch.setattr("asyncio.sleep", sleep)
     backoff = Backoff(1.0, 5.0)
-    assert [backoff.next_seconds() for _ in range(4)] == [1.0, 2.0, 4.0, 5.0]
+    for _ in range(4):
+        await backoff.pause()
     backoff.reset()
-    assert backoff.next_seconds(ValueError()) == 1.0
-    assert backoff.next_seconds(BackendUnavailable("away", retry_after_seconds=0.5)) == 0.5
-    assert backoff.next_seconds(BackendUnavailable("away")) == 4.0
+    for error in (ValueError(), BackendUnavailable("away", retry_after_seconds=0.5), BackendUnavailable("away")):
+        await backoff.pause(error)
+    assert pauses == [1.0, 2.0, 4.0, 5.0, 1.0, 0.5, 4.0]
 
 
 async def test_a_call_is_shared_by_those_who_asked_before_it_began() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interlink_common.background import Backoff
+from interlink_common.background import Pauses
 from tests.unit.common.tracking.world import World
 
 
@@ -21,4 +21,4 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off without the waiting."""
-    monkeypatch.setattr(Backoff, "next_seconds", lambda *_: 0.01)
+    monkeypatch.setattr(Pauses, "__call__", lambda *_: 0.01)
