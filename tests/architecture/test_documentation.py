@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from interlink_common.serve.metrics import Metrics
-from interlink_common.tracking.registry import BackendState, ContactClock, Registry
+from interlink_common.tracking.outage import BackendState
+from interlink_common.tracking.registry import ContactClock, Registry
 from scripts.docs_hooks import BACKENDS, PROVERS, VALUES, Feature, load_coverage, on_page_markdown
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,9 @@ from typing import Optional, Union
 from interlink_common.agent.performing import perform
 from interlink_common.agent.runtime import Runtime, RuntimeUnavailable
 from interlink_common.lifecycle.decide import Decision, decide
-from interlink_common.lifecycle.feedback import learn, learn_progress
 from interlink_common.lifecycle.interface import Action, AttemptStatus, EnsureImage, Kill, Outcome, Prepare, StartAttempt
 from interlink_common.lifecycle.memory import PodMemory, to_checkpoint
+from interlink_common.lifecycle.outcomes import learn, learn_progress
 from interlink_common.lifecycle.termination import request_deletion
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import PodReport

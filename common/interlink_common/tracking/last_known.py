@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from interlink_common.tracking.composition import Subject, entry_of
-from interlink_common.tracking.registry import without_outage
+from interlink_common.tracking.outage import without_outage
 
 Status = dict[str, Any]
 _decoder = msgspec.json.Decoder(list[dict[str, Any]] | None)

@@ -21,9 +21,10 @@ from interlink_common.model.codec import from_json, to_json
 from interlink_common.model.workload import Workload
 from interlink_common.settings import PluginSettings
 from interlink_common.tracking import requests, statuses
+from interlink_common.tracking.outage import BackendState
 from interlink_common.tracking.pods import Intent, PodRecord
 from interlink_common.tracking.records import Records
-from interlink_common.tracking.registry import BackendState, ContactClock, Inventory, Registry
+from interlink_common.tracking.registry import ContactClock, Inventory, Registry
 from interlink_common.tracking.removals import Removals, bare_workload
 from interlink_common.tracking.submissions import Submissions
 

@@ -24,7 +24,7 @@ from interlink_common.translation.downward import DownwardApi
 from interlink_common.translation.files import sent_objects
 from interlink_common.translation.podfields import network
 from interlink_common.translation.projected import Projector
-from interlink_common.translation.registry import registry_credentials
+from interlink_common.translation.pull_secrets import registry_credentials
 from interlink_common.translation.resources import pod_size, resources
 from interlink_common.translation.security import fs_group, sysctls
 from interlink_common.translation.unsupported import unsupported_fields

@@ -16,7 +16,7 @@ from interlink_common.contract.answers import sentence
 from interlink_common.errors import ConfigurationError
 from interlink_common.model.images import location, logins, mapped, without_scheme
 from interlink_common.model.workload import RegistryCredential
-from interlink_common.translation import registry
+from interlink_common.translation import pull_secrets
 from interlink_docker.client import Engine, EngineRefusal
 from interlink_docker.settings import ImageSettings
 
@@ -219,7 +219,7 @@ def auth_header(login: RegistryCredential) -> str:
 
 def credentials_of_config(document: object) -> tuple[RegistryCredential, ...]:
     """The logins of a docker config.json (`auths`, with `auth` or username and password). Raises ValueError."""
-    return tuple(registry.logins(document.get("auths", {}) if isinstance(document, dict) else None))
+    return tuple(pull_secrets.logins(document.get("auths", {}) if isinstance(document, dict) else None))
 
 
 def read_credentials(path: Path) -> tuple[RegistryCredential, ...]:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlink_common.lifecycle.decide import decide
-from interlink_common.lifecycle.feedback import learn
 from interlink_common.lifecycle.interface import (
     SANDBOX,
     Action,
@@ -33,6 +32,7 @@ from interlink_common.lifecycle.memory import (
     from_checkpoint,
     to_checkpoint,
 )
+from interlink_common.lifecycle.outcomes import learn
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import ContainerState, Running, Terminated, Waiting
 from interlink_common.model.workload import EmptyDirVolume, ExecAction, Workload

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from interlink_common.lifecycle.decide import Decision, decide
-from interlink_common.lifecycle.feedback import learn
 from interlink_common.lifecycle.interface import Action, AttemptStatus, Kill, Outcome, Prune, StartAttempt
 from interlink_common.lifecycle.memory import PodMemory, from_checkpoint, to_checkpoint
+from interlink_common.lifecycle.outcomes import learn
 from interlink_common.lifecycle.termination import request_deletion
 from interlink_common.lifecycle.timing import Timing
 from interlink_common.model.report import PodReport, Running, Terminated

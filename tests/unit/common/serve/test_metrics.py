@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from interlink_common.backend import Gauge
 from interlink_common.serve.metrics import Metrics
-from interlink_common.tracking.registry import BackendState, ContactClock, Registry
+from interlink_common.tracking.outage import BackendState
+from interlink_common.tracking.registry import ContactClock, Registry
 
 
 def test_a_backends_gauges_are_read_when_scraped() -> None:

@@ -16,7 +16,8 @@ from interlink_common.serve.calls import ObservedCalls
 from interlink_common.serve.metrics import Metrics
 from interlink_common.serve.telemetry import Tracer, tracer_for
 from interlink_common.settings import PluginSettings, TelemetrySettings
-from interlink_common.tracking.registry import BackendState, ContactClock, Registry
+from interlink_common.tracking.outage import BackendState
+from interlink_common.tracking.registry import ContactClock, Registry
 
 
 def test_no_endpoint_no_tracer() -> None:

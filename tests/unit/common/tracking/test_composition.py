@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from interlink_common.model.report import ContainerReport, ContainerState, PodReport, Running, Terminated, Waiting
 from interlink_common.testing.scripts import Script
 from interlink_common.tracking.composition import Subject, compose, compose_waiting
+from interlink_common.tracking.outage import BackendState
 from interlink_common.tracking.pods import Intent, PodRecord
-from interlink_common.tracking.registry import BackendState, ContactClock, Registry
+from interlink_common.tracking.registry import ContactClock, Registry
 from interlink_common.tracking.statuses import answer, parse_status
 from interlink_common.virtualkubelet.bodies import VirtualPod
 from interlink_common.virtualkubelet.judge import judge_status
