@@ -42,7 +42,7 @@ async def test_a_job_that_its_element_has_no_more_is_told_as_such(site: Site) ->
     await site.ended(pod)
     told = state(pod, "terminated")
     assert (pod.phase, told["exitCode"]) == ("Failed", 137)
-    assert "was wiped by its computing element" in told["message"]
+    assert "was removed by its computing element" in told["message"]
     assert await site.client.read_logs(pod, "main") == "here\n"
 
 

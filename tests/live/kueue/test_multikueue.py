@@ -107,7 +107,7 @@ async def test_without_credentials_a_pod_runs_and_says_what_is_lacking(start_man
     remote = await start_manager(credentials=False)
     plain = a_pod(shell("echo hello; exit 3", requests=cpu(100)))
     assert ended(await remote.run(plain)).exit_code == 3
-    with pytest.raises(NotFound, match=f"worker cluster {WORKER} of MultiKueue, of which the plugin has no credentials"):
+    with pytest.raises(NotFound, match=f"worker cluster {WORKER} of MultiKueue, for which the plugin has no credentials"):
         await remote.log(plain)
     filed = a_pod(shell("cat /cm/word", requests=cpu(100), mounts=(Mount("cm", "/cm"),)), volumes=(FILES,))
     await remote.submit(filed)

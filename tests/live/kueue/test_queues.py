@@ -54,7 +54,7 @@ async def test_waiting_pods_tell_how_many_are_ahead(start_remote: StartRemote, q
 async def test_a_pod_that_never_fits_waits_and_says_so(queued: Remote, kueue: Kueue, queue: str) -> None:
     pod = a_pod(shell("exit 0", requests=cpu(1200)))
     await queued.submit(pod)
-    report = await queued.until_waiting(pod, "Queued", "more than the queue will ever have")
+    report = await queued.until_waiting(pod, "Queued", "more than the queue can ever have")
     assert "request (1200m) > maximum capacity (1)" in container(report).state.message  # type: ignore[union-attr]
     kueue.set_quota(queue, {"cpu": "1200m", "memory": "1Gi"})
     assert ended(await queued.until(pod, lambda report: report.finished)).exit_code == 0
