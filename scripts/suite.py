@@ -1,8 +1,8 @@
-"""What `make test` runs: parts, each a pytest of its own, in two lanes side by side. `make trials` runs another one: see PARTS.
+"""What `make test` runs: parts, each a pytest of its own, two at a time. `make trials` runs another part.
 
-The lanes take about as long as each other, and mostly wait. Every part has servers of its own: other directories, bridges, ports and
-control groups; their Docker engines start one at a time (see tests/servers/docker_engine.py). The output of a part is printed whole when
-it has ended, and at the end how long each took. No test is run twice: one that fails, fails.
+They mostly wait, and every part has servers of its own: other directories, bridges, ports and control groups; Docker engines start one at a
+time (see tests/servers/docker_engine.py). The output of a part is printed whole when it has ended, and at the end how long each took. No
+test is run twice: one that fails, fails.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,21 +44,20 @@ def live(backend: str, *tests: str, build: Callable[[], None] | None = None) -> 
     return Part(backend, [place for place in places if Path(place).exists()], backend, build)
 
 
-FIRST_LANE = (
-    live("docker"),
-    live("htcondor", build=test_servers.htcondor),
-)
-SECOND_LANE = (
-    Part("units", ["-n", "2", "-m", "not live and not e2e"]),
-    live("podrunner"),
+IN_PARALLEL = 2
+SUITE = (
     live("kueue", build=test_servers.kubernetes),
     live("arc", build=test_servers.arc),
+    live("htcondor", build=test_servers.htcondor),
+    live("docker"),
+    live("podrunner"),
+    Part("units", ["-n", "2", "-m", "not live and not e2e"]),
     Part("chain", ["tests/e2e"]),
 )
-LANES = (FIRST_LANE, SECOND_LANE)
+"""What takes longest comes first, so that the last ones end together."""
 TRIALS = Part("trials", ["-m", "trial"], build=test_servers.everything)
-PARTS = {part.name: part for part in (*FIRST_LANE, *SECOND_LANE, TRIALS)}
-BACKENDS = [part.backend for part in PARTS.values() if part.backend]
+PARTS = {part.name: part for part in (*SUITE, TRIALS)}
+BACKENDS = [part.backend for part in SUITE if part.backend]
 
 
 @dataclass(frozen=True)
@@ -96,24 +96,22 @@ def run(part: Part, required: Iterable[str], *, shown: bool) -> Result:
     return Result(part, code in (0, NOTHING_COLLECTED), time.monotonic() - began, output)
 
 
-def run_lanes(lanes: Sequence[Sequence[Part]], required: Iterable[str]) -> list[Result]:
+def run_all(parts: Sequence[Part], required: Iterable[str]) -> list[Result]:
+    """In the order in which they ended."""
     results: list[Result] = []
     printing = threading.Lock()
 
-    def run_lane(lane: Sequence[Part]) -> None:
-        for part in lane:
-            with printing:
-                say(f"=== {part.name}: begun")
-            result = run(part, required, shown=False)
-            with printing:
-                say(f"\n=== {part.name}\n{result.output}")
-                results.append(result)
+    def run_one(part: Part) -> None:
+        with printing:
+            say(f"=== {part.name}: begun")
+        result = run(part, required, shown=False)
+        with printing:
+            say(f"\n=== {part.name}\n{result.output}")
+            results.append(result)
 
-    threads = [threading.Thread(target=run_lane, args=(lane,)) for lane in lanes if lane]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(IN_PARALLEL) as threads:
+        for _ in threads.map(run_one, parts):
+            pass
     return results
 
 
@@ -139,8 +137,7 @@ def main(names: Sequence[str]) -> int:
         result = run(PARTS[names[0]], required, shown=True)
         say(f"=== {result.line}")
         return 0 if result.passed else 1
-    lanes = [[part for part in lane if part.name in (names or PARTS)] for lane in LANES]
-    results = run_lanes(lanes, required)
+    results = run_all([part for part in SUITE if part.name in (names or PARTS)], required)
     say(summary(results, time.monotonic() - began))
     return 0 if all(result.passed for result in results) else 1
 

@@ -14,25 +14,25 @@ PASSES, FAILS = "def test_it(): pass\n", "def test_it(): assert not 'so'\n"
 
 
 @pytest.fixture
-def lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
-    """Two lanes, of one part each: one that passes and one that fails."""
-    parts = []
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Part, Part]:
+    """One that passes and one that fails."""
+    made = []
     for name, text in (("good", PASSES), ("bad", FAILS)):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "test_it.py").write_text(text)
-        parts.append(Part(name, ["--rootdir", str(folder), "-c", "/dev/null", "-p", "no:cacheprovider", str(folder)], backend=name))
-    good, bad = parts
-    monkeypatch.setattr(suite, "LANES", ([good], [bad]))
-    monkeypatch.setattr(suite, "PARTS", {part.name: part for part in parts})
-    monkeypatch.setattr(suite, "BACKENDS", [part.backend for part in parts])
+        made.append(Part(name, ["--rootdir", str(folder), "-c", "/dev/null", "-p", "no:cacheprovider", str(folder)], backend=name))
+    good, bad = made
+    monkeypatch.setattr(suite, "SUITE", (good, bad))
+    monkeypatch.setattr(suite, "PARTS", {part.name: part for part in made})
+    monkeypatch.setattr(suite, "BACKENDS", [part.backend for part in made])
     monkeypatch.setattr(test_servers, "packages", lambda: None)
     monkeypatch.delenv("REQUIRE_BACKENDS", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return good, bad
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("parts")
 def test_a_part_that_fails_fails_the_whole_and_all_outputs_are_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert suite.main([]) == 1
     said = capsys.readouterr().out
@@ -43,12 +43,12 @@ def test_a_part_that_fails_fails_the_whole_and_all_outputs_are_there(capsys: pyt
     assert said.endswith("1 passed, 1 failed, 0 skipped\n")
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("parts")
 def test_one_part_alone() -> None:
     assert (suite.main(["good"]), suite.main(["bad"])) == (0, 1)
 
 
-@pytest.mark.usefixtures("lanes")
+@pytest.mark.usefixtures("parts")
 def test_what_is_not_there_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert suite.main(["ugly"]) == 2
     monkeypatch.setenv("REQUIRE_BACKENDS", "worse")
