@@ -18,6 +18,7 @@ settings.load_profile("suite")
 if TYPE_CHECKING:
     from tests.servers.arc import ComputingElement
     from tests.servers.htcondor import Pool
+    from tests.servers.slurm import Cluster
 
 Unavailable = Callable[[str, str], NoReturn]
 
@@ -80,6 +81,17 @@ def htcondor_pool(unavailable: Unavailable) -> Iterator[Pool]:
         unavailable("htcondor", reason)
     with htcondor.running_pool() as pool:
         yield pool
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(unavailable: Unavailable) -> Iterator[Cluster]:
+    """The one Slurm of all tests on it."""
+    from tests.servers import container, slurm  # noqa: PLC0415  tests without servers need no SDK
+
+    if reason := container.unavailable():
+        unavailable("slurm", reason)
+    with slurm.running_cluster() as cluster:
+        yield cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

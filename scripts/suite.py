@@ -49,6 +49,7 @@ SUITE = (
     live("kueue", build=test_servers.kubernetes),
     live("arc", build=test_servers.arc),
     live("htcondor", build=test_servers.htcondor),
+    live("slurm", build=test_servers.slurm),
     live("docker"),
     live("podrunner"),
     Part("units", ["-n", "2", "-m", "not live and not e2e"]),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
-from types import ModuleType
 
 from scripts import kubernetes_programs, kwok_program
 from scripts.cluster import node_packages
 from scripts.packages import Missing, busybox_packages, docker_packages, find_command, install, podrunner_packages, root_packages, say
-from tests.servers import apptainer, arc_image, debian_root, htcondor_image
+from tests.servers import apptainer, arc_image, debian_root, htcondor_image, slurm_image
+from tests.servers.debian_root import DebianRoot
 
 
 def packages() -> None:
@@ -22,15 +22,19 @@ def packages() -> None:
 
 def everything() -> None:
     """Builds, each once per machine."""
-    _each((htcondor, arc, kubernetes, kwok_program.build))
+    _each((htcondor, arc, slurm, kubernetes, kwok_program.build))
 
 
 def htcondor() -> None:
-    _roots("HTCondor", htcondor_image)
+    _roots("HTCondor", htcondor_image.CURRENT, htcondor_image.OLDER)
 
 
 def arc() -> None:
-    _roots("ARC", arc_image)
+    _roots("ARC", arc_image.CURRENT, arc_image.OLDER)
+
+
+def slurm() -> None:
+    _roots("Slurm", slurm_image.CURRENT)
 
 
 def kubernetes() -> None:
@@ -56,7 +60,7 @@ def _podrunner_packages() -> None:
 
 
 def _batch_packages() -> None:
-    install(root_packages(), "The live tests of the HTCondor and ARC plugins")
+    install(root_packages(), "The live tests of the HTCondor, ARC and Slurm plugins")
 
 
 def _kubernetes_packages() -> None:
@@ -72,11 +76,11 @@ def _has_kubernetes() -> bool:
     return not kubernetes_programs.missing(*programs) or shutil.which("go") is not None
 
 
-def _roots(name: str, image: ModuleType) -> None:
+def _roots(name: str, *releases: DebianRoot) -> None:
     """The root file systems of servers, here and not under a test's time limit."""
     if reason := debian_root.unavailable():
         raise Missing(f"the {name} servers of the tests cannot be built: {reason}")
-    for release in (image.CURRENT, image.OLDER):
+    for release in releases:
         try:
             say(f"{name} of Debian {release.suite}, for the live tests: {release.archive()}")
         except RuntimeError as error:
