@@ -1,12 +1,12 @@
 #!/bin/sh
-# Builds .venv with common, every plugin and the tools of the suite, at the versions of constraints.txt.
+# Builds .venv with common, every plugin, the example plugin and the tools of the suite, at the versions of constraints.txt.
 # Does nothing when the environment already holds what the pyproject files and constraints ask for.
 set -eu
 cd "$(dirname "$0")/.."
 
 venv=.venv
 stamp=$venv/.installed
-wanted=$({ pwd; cat constraints.txt pyproject.toml common/pyproject.toml plugins/*/pyproject.toml "$0"; } | sha256sum)
+wanted=$({ pwd; cat constraints.txt pyproject.toml common/pyproject.toml plugins/*/pyproject.toml examples/*/pyproject.toml "$0"; } | sha256sum)
 
 if [ -x $venv/bin/interlink-plugin ] && [ "$(cat $stamp 2>/dev/null)" = "$wanted" ]; then
     exit 0
@@ -61,7 +61,7 @@ pip() {
 # The build backends go in first, so that the editable installs below use them at their pinned versions.
 pip install hatchling editables setuptools
 set -- -e './common[tracing,testing]'
-for plugin in plugins/*/pyproject.toml; do
+for plugin in plugins/*/pyproject.toml examples/*/pyproject.toml; do
     set -- "$@" -e "./$(dirname "$plugin")"
 done
 pip install --no-build-isolation "$@" -e '.[dev]'
