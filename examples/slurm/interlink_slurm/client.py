@@ -47,7 +47,7 @@ class Slurm:
             # A process group of its own, so that what the prefix has started can be killed too.
             process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True)
         except OSError as error:
-            raise BackendUnavailable(f"{words[0]} can not be started: {error.strerror}") from error
+            raise BackendUnavailable(f"{words[0]} cannot be started: {error.strerror}") from error
         try:
             async with asyncio.timeout(self._settings.call_timeout_seconds):
                 output, errors = await process.communicate()

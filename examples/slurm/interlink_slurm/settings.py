@@ -33,7 +33,7 @@ class SlurmSettings(BatchSettings):
 
     directory: Path = Field(description="Directory of the pods' files. The worker nodes must see it under the same path.")
     command_prefix: list[str] = Field(
-        default_factory=list, description="Words before every command of Slurm, where Slurm's programs can not be started as they are."
+        default_factory=list, description="Words before every command of Slurm, where Slurm's programs cannot be started as they are."
     )
     call_timeout_seconds: float = Field(60.0, gt=0, description="A command of Slurm that takes longer is ended.")
     job: SlurmJobSettings = SlurmJobSettings()
