@@ -71,5 +71,5 @@ async def test_a_program_that_does_not_end_is_ended() -> None:
 async def test_a_program_that_is_not_there() -> None:
     missing = slurm("")
     missing._settings.command_prefix = ["/nonexistent/program"]
-    with pytest.raises(BackendUnavailable, match="/nonexistent/program can not be started: No such file or directory"):
+    with pytest.raises(BackendUnavailable, match="/nonexistent/program cannot be started: No such file or directory"):
         await missing.version()
