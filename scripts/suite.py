@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from scripts import test_servers
 from scripts.packages import Missing, say
 
 NOTHING_COLLECTED = 5
+RUNNING: set[subprocess.Popen[bytes]] = set()
 COUNTED = re.compile(r"(\d+) (passed|failed|error|skipped)")
 """Of the line that closes a pytest's output."""
 
@@ -87,32 +89,37 @@ def run(part: Part, required: Iterable[str], *, shown: bool) -> Result:
             part.build()
     except Missing as gap:
         say(str(gap))
-    if shown:
-        code, output = subprocess.run(command, env=environment, check=False).returncode, ""
-    else:
-        with tempfile.TemporaryFile("w+") as told:
-            code = subprocess.run(command, env=environment, stdout=told, stderr=subprocess.STDOUT, check=False).returncode
-            told.seek(0)
-            output = told.read()
+    with tempfile.TemporaryFile("w+") as told:
+        running = subprocess.Popen(command, env=environment, stdout=None if shown else told, stderr=None if shown else subprocess.STDOUT)
+        RUNNING.add(running)
+        code = running.wait()
+        RUNNING.discard(running)
+        told.seek(0)
+        output = told.read()
     return Result(part, code in (0, NOTHING_COLLECTED), time.monotonic() - began, output)
 
 
 def run_all(parts: Sequence[Part], required: Iterable[str]) -> list[Result]:
-    """In the order in which they ended."""
+    """In the order in which they ended. The output of one alone is shown as it comes."""
     results: list[Result] = []
     printing = threading.Lock()
 
     def run_one(part: Part) -> None:
         with printing:
             say(f"=== {part.name}: begun")
-        result = run(part, required, shown=False)
+        result = run(part, required, shown=len(parts) == 1)
         with printing:
-            say(f"\n=== {part.name}\n{result.output}")
+            if result.output:
+                say(f"\n=== {part.name}\n{result.output}")
             results.append(result)
 
     with ThreadPoolExecutor(IN_PARALLEL) as threads:
-        for _ in threads.map(run_one, parts):
-            pass
+        try:
+            for _ in threads.map(run_one, parts):
+                pass
+        finally:
+            for running in list(RUNNING):  # somebody ends this early: pytest is to end its servers
+                running.send_signal(signal.SIGINT)
     return results
 
 
@@ -134,14 +141,11 @@ def main(names: Sequence[str]) -> int:
             return 2
     began = time.monotonic()
     test_servers.packages()
-    if len(names) == 1:
-        result = run(PARTS[names[0]], required, shown=True)
-        say(f"=== {result.line}")
-        return 0 if result.passed else 1
-    results = run_all([part for part in SUITE if part.name in (names or PARTS)], required)
-    say(summary(results, time.monotonic() - began))
+    results = run_all([part for part in PARTS.values() if part.name in names] if names else SUITE, required)
+    say(summary(results, time.monotonic() - began) if len(results) > 1 else f"=== {results[0].line}")
     return 0 if all(result.passed for result in results) else 1
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

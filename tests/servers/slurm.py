@@ -118,7 +118,7 @@ class Cluster(ServerContainer):
 @contextmanager
 def running_cluster(release: DebianRoot = CURRENT) -> Iterator[Cluster]:
     """A cluster on an engine of its own, and nothing of both afterwards."""
-    engine = DockerEngine()
+    engine = DockerEngine(in_memory=True)
     cluster = Cluster(engine, release)
     try:
         engine.start()
