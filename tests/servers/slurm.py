@@ -99,11 +99,11 @@ class Cluster(ServerContainer):
         """The plugin's settings for this cluster, without its directory."""
         return {"command_prefix": self.prefix}
 
-    def kill_services(self) -> None:
-        """As a crash; jobs go on."""
-        self.run("pkill -KILL -x slurmctld; pkill -KILL -x slurmd; while pgrep -x 'slurmctld|slurmd'; do sleep 0.05; done")
+    def stop_services(self) -> None:
+        """Jobs go on. The controller saves what it knows first: after a crash it may have forgotten the jobs of the last seconds."""
+        self.run("pkill -TERM -x slurmctld; pkill -KILL -x slurmd; while pgrep -x 'slurmctld|slurmd'; do sleep 0.05; done")
 
-    def restart_services(self) -> None:
+    def start_services(self) -> None:
         self.run("/server/up.sh")
         self.wait_until_up()
 

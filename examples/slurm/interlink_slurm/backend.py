@@ -61,7 +61,7 @@ class SlurmBackend(BatchBackend[SlurmPod]):
     async def submit_job(self, workload: Workload) -> str:
         await asyncio.to_thread(self._write_files, workload)
         try:
-            return await self._slurm.submit(self._arguments(workload))
+            return states.jid_of(await self._slurm.submit(self._arguments(workload)), workload.uid)
         except Refused:
             await asyncio.to_thread(shutil.rmtree, self.directory(workload.uid))
             raise

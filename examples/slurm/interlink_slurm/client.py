@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from interlink_common.errors import BackendUnavailable, Refused
 from interlink_slurm.settings import SlurmSettings
-from interlink_slurm.states import FORMAT, SlurmJob, parse
+from interlink_slurm.states import FORMAT, JOB_NAME_PREFIX, SlurmJob, parse
 
 PASSING = ("authentication", "connection", "contact", "munge", "standby", "temporarily", "timed out", "transmitted")
 """Words of sbatch's errors after which the job may be there all the same, or may be accepted later."""
@@ -24,7 +24,7 @@ class Slurm:
         self._settings = settings
 
     async def submit(self, arguments: Sequence[str]) -> str:
-        """The id of the new job. Raises Refused with sbatch's words."""
+        """The number of the new job. Raises Refused with sbatch's words."""
         answer = await self._run("sbatch", "--parsable", *arguments)
         return answer.strip().partition(";")[0]  # the name of the cluster may follow
 
@@ -33,8 +33,9 @@ class Slurm:
         return parse(await self._run("squeue", "--me", "--noheader", "--states=all", f"--format={FORMAT}"), self._settings.instance)
 
     async def cancel(self, jid: str) -> None:
-        """Sends SIGTERM, and SIGKILL after Slurm's KillWait. A job that has ended, or that Slurm does not know, is no error."""
-        await self._run("scancel", jid)
+        """Sends SIGTERM to a job, and SIGKILL after Slurm's KillWait. A job that has ended, or that Slurm does not know, is no error."""
+        number, _, uid = jid.partition("/")
+        await self._run("scancel", f"--name={JOB_NAME_PREFIX}{uid}", number)
 
     async def version(self) -> str:
         """What Slurm calls itself, if its controller answers."""

@@ -21,7 +21,7 @@ HELD = frozenset({"JobHeldAdmin", "JobHeldUser"})
 class SlurmJob:
     """One line of squeue. The comment is the instance of the plugin."""
 
-    jid: str
+    number: str
     state: str
     reason: str
     nodes: str
@@ -37,6 +37,15 @@ class SlurmJob:
     def uid(self) -> str:
         """The pod's."""
         return self.name.removeprefix(JOB_NAME_PREFIX)
+
+    @property
+    def jid(self) -> str:
+        return jid_of(self.number, self.uid)
+
+
+def jid_of(number: str, uid: str) -> str:
+    """A controller that crashed may have forgotten its newest jobs, and gives their numbers to others: so the pod's UID is in the JID."""
+    return f"{number}/{uid}"
 
 
 def parse(lines: str, instance: str) -> list[SlurmJob]:

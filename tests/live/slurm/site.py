@@ -23,19 +23,23 @@ class Site(BatchSite[SlurmPlugin]):
     async def run(self, command: str) -> str:
         return (await asyncio.to_thread(self.cluster.run, command)).strip()
 
+    def number(self, pod: VirtualPod) -> str:
+        """Of the pod's job, as Slurm knows it."""
+        return self.job(pod).partition("/")[0]
+
     async def end_job(self, pod: VirtualPod) -> None:
-        await self.run(f"scancel {self.job(pod)}")
+        await self.run(f"scancel {self.number(pod)}")
 
     async def kill_podrunners(self) -> None:
         await self.run("pkill -KILL -f '[ ]-I -S -B .*/job/start.sh'")
 
     @asynccontextmanager
     async def services_down(self) -> AsyncIterator[None]:
-        await asyncio.to_thread(self.cluster.kill_services)
+        await asyncio.to_thread(self.cluster.stop_services)
         try:
             yield
         finally:
-            await asyncio.to_thread(self.cluster.restart_services)
+            await asyncio.to_thread(self.cluster.start_services)
 
     @asynccontextmanager
     async def network_cut(self) -> AsyncIterator[None]:

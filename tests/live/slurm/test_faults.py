@@ -18,8 +18,8 @@ pytestmark = pytest.mark.timeout(300)
 
 class TestSlurm(BatchFaults):
     short_calls: ClassVar[Mapping[str, object]] = {"call_timeout_seconds": 2}
-    job_ended_message: ClassVar[str] = r"^job \d+ was cancelled on node \(None\)$"
-    podrunner_killed_message: ClassVar[str] = r"^job \d+ failed on node \(RaisedSignal:9\(Killed\)\)$"
+    job_ended_message: ClassVar[str] = r"^job \d+/\S+ was cancelled on node \(None\)$"
+    podrunner_killed_message: ClassVar[str] = r"^job \d+/\S+ failed on node \(RaisedSignal:9\(Killed\)\)$"
 
     @pytest.fixture
     def make_site(self, slurm_cluster: Cluster, tmp_path: Path) -> MakeSite:
@@ -58,7 +58,7 @@ async def test_no_pod_runs_twice_whatever_is_submitted(slurm_cluster: Cluster, t
     async with Site(slurm_cluster, tmp_path) as site:
         pod = await site.start("echo once; sleep 6; exit 3")
         await site.running(pod)
-        command = f"scontrol write batch_script {site.job(pod)} - | sbatch --parsable --output=/dev/null --job-name=interlink-{pod.uid}"
+        command = f"scontrol write batch_script {site.number(pod)} - | sbatch --parsable --output=/dev/null --job-name=interlink-{pod.uid}"
         second = await site.run(command)
         await site.ended(pod)
         assert (exit_code(pod), await site.client.read_logs(pod, "main")) == (3, "once\n")

@@ -36,6 +36,12 @@ async def test_arguments_arrive_as_they_are() -> None:
     assert answer == str(["sbatch", "--parsable", "--comment=$(id) 'x' \"y\"\n|", "--wrap=z"])
 
 
+async def test_a_job_is_cancelled_by_its_number_and_its_pod(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    await slurm(f"import pathlib, sys; pathlib.Path({str(seen)!r}).write_text(str(sys.argv[1:]))").cancel("4/u1")
+    assert seen.read_text() == str(["scancel", "--name=interlink-u1", "4"])
+
+
 async def test_the_id_without_the_cluster() -> None:
     assert await slurm("print('17;test')").submit([]) == "17"
 
@@ -65,7 +71,7 @@ async def test_a_program_that_does_not_end_is_ended() -> None:
     silent = slurm("import time; time.sleep(1000)")
     silent._settings.call_timeout_seconds = 0.5
     with pytest.raises(BackendUnavailable, match=r"scancel did not end within 0\.5 s"):
-        await silent.cancel("1")
+        await silent.cancel("1/u1")
 
 
 async def test_a_program_that_is_not_there() -> None:
