@@ -90,7 +90,15 @@ def run(part: Part, required: Iterable[str], *, shown: bool) -> Result:
     except Missing as gap:
         say(str(gap))
     with tempfile.TemporaryFile("w+") as told:
-        running = subprocess.Popen(command, env=environment, stdout=None if shown else told, stderr=None if shown else subprocess.STDOUT)
+        # In a session of its own, it is ended by us alone, and so in order.
+        running = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=None if shown else told,
+            stderr=None if shown else subprocess.STDOUT,
+            start_new_session=True,
+        )
         RUNNING.add(running)
         code = running.wait()
         RUNNING.discard(running)
