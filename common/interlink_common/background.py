@@ -1,6 +1,6 @@
 """What waits, repeats and shares in the background: tasks that are named and guarded, back-off, and one call for all who ask.
 
-Back-off is tenacity's: `Pauses` is what its `AsyncRetrying` waits by, for work that ends. `Backoff` is for loops that never end.
+Back-off is tenacity's: `retried` is for work that ends, `Backoff` for loops that never end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_base, wait_exponential
 
 from interlink_common.errors import Temporary
@@ -39,6 +39,22 @@ class Pauses(wait_base):
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
         hint = error.retry_after_seconds if isinstance(error, Temporary) else None
         return hint or self._exponential(retry_state) * random.uniform(0.8, 1.0)  # noqa: S311  jitter, not a secret
+
+
+async def retried(
+    work: Callable[[], Awaitable[Result]],
+    before_sleep: Callable[[RetryCallState], None],
+    *,
+    pauses: Pauses | None = None,
+    errors: type[Exception] = Exception,
+) -> Result:
+    """What `work` returns in the end: after an error of that kind it is tried again, any other is raised."""
+
+    async def once() -> Result:  # tenacity would not await what a lambda returns
+        return await work()
+
+    retrying = AsyncRetrying(wait=pauses or Pauses(), retry=retry_if_exception_type(errors), before_sleep=before_sleep, reraise=True)
+    return await retrying(once)
 
 
 class Backoff:
@@ -192,4 +208,4 @@ async def _restarted(name: str, work: Callable[[], Awaitable[None]]) -> None:
         log.error("background task failed and is restarted", task=name, exc_info=error)
 
     while True:
-        await AsyncRetrying(wait=Pauses(), before_sleep=log_failure)(work)
+        await retried(work, log_failure)

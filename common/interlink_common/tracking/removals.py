@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState
+from tenacity import RetryCallState
 
 from interlink_common.backend import Backend, Job
-from interlink_common.background import Pauses
+from interlink_common.background import retried
 from interlink_common.errors import PluginError, Temporary
 from interlink_common.faultpoints import CANCELLED, fault_point
 from interlink_common.model.codec import from_json
@@ -41,7 +41,7 @@ class Removals:
     async def until_done(self, record: PodRecord) -> None:
         """Repeats the removal with back-off until the backend has nothing of the pod, then buries the record."""
         await self._end_submit(record)
-        await AsyncRetrying(wait=Pauses(), before_sleep=partial(self._note_failure, record))(self._try_once, record)
+        await retried(partial(self._try_once, record), partial(self._note_failure, record))
 
     async def _try_once(self, record: PodRecord) -> None:
         await self._registry.backend.up.wait()

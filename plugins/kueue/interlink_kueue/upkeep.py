@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import RetryCallState
 
-from interlink_common.background import Pauses, Tasks
+from interlink_common.background import Pauses, Tasks, retried
 from interlink_common.errors import BackendUnavailable, NotFound, Refused
 from interlink_kueue import creating, history, labels, policy
 from interlink_kueue.client import Cluster
@@ -155,4 +155,4 @@ async def _until_done(action: Callable[[], Awaitable[object]]) -> None:
         log.warning("repeated later", error=str(state.outcome.exception() if state.outcome is not None else ""))
 
     pauses = Pauses(SHORTEST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
-    await AsyncRetrying(wait=pauses, retry=retry_if_exception_type(BackendUnavailable), before_sleep=log_failure, reraise=True)(action)
+    await retried(action, log_failure, pauses=pauses, errors=BackendUnavailable)

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import pytest
 
-from interlink_common.background import Backoff, SharedCall, Tasks
+from interlink_common.background import Backoff, Pauses, SharedCall, Tasks
 from interlink_common.errors import BackendUnavailable
 
 
@@ -28,6 +28,25 @@ async def test_a_task_is_found_and_ended_by_its_name() -> None:
     assert (tasks.is_running("one"), tasks.is_running("other")) == (False, True)
     await tasks.close()
     assert not tasks.is_running("other")
+
+
+async def test_work_is_awaited_and_begun_again_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pauses, "__call__", lambda *_: 0.0)
+    done, goes_on = [], asyncio.Event()
+
+    async def work(name: str) -> None:
+        done.append(name)
+        if len(done) == 1:
+            raise ValueError("once")
+        await goes_on.wait()
+
+    tasks = Tasks()
+    tasks.forever("work", lambda: work("lambda"))
+    await asyncio.sleep(0.05)
+    assert done == ["lambda", "lambda"]
+    goes_on.set()
+    await asyncio.sleep(0)
+    await tasks.close()
 
 
 async def test_pauses_double_to_their_limit_and_begin_anew_and_a_hint_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
