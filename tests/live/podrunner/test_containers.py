@@ -129,7 +129,7 @@ def test_what_a_site_does_not_allow_is_said(node: Node, image: str, start: Start
     volumes = {
         "the host path /etc is not allowed on this site": HostPathVolume("it", "/etc"),
         "the NFS export server:/export is not mapped on this site": ExternalVolume("it", "nfs", "server:/export"),
-        "the claim claim-.. fits claim-{user}, but": ExternalVolume("it", "persistentVolumeClaim", "claim-.."),
+        "the claim claim-.. matches claim-{user}, but": ExternalVolume("it", "persistentVolumeClaim", "claim-.."),
     }
     for words, volume in volumes.items():
         job = start(
