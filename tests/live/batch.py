@@ -58,12 +58,13 @@ class BatchFaults:
     async def test_services_that_die_freeze_states_and_lose_nothing(self, make_site: MakeSite) -> None:
         async with make_site(self.short_calls) as site:
             deleted = await site.running(await site.start(FOREVER))
-            running = await site.running(await site.start("sleep 8; exit 5"))
+            running = await site.running(await site.start("sleep 30; exit 5"))
             async with site.services_down():
                 late = await site.start("exit 4")
                 await site.client.delete(deleted, grace_seconds=1)
                 for _ in range(9):
-                    assert (await site.client.status(running), await site.client.status(late)) == ("Running", "Pending")
+                    phases = (await site.client.status(running), await site.client.status(late))
+                    assert phases == ("Running", "Pending"), (running.document, late.document)
                     assert (await site.client.ping())["status"] == "ok"
                     await asyncio.sleep(1)
             for ending, code in ((running, 5), (late, 4)):
@@ -73,7 +74,7 @@ class BatchFaults:
 
     async def test_a_network_that_is_cut_freezes_states(self, make_site: MakeSite) -> None:
         async with make_site(self.short_calls) as site:
-            pod = await site.start("sleep 8; exit 3")
+            pod = await site.start("sleep 25; exit 3")
             await site.running(pod)
             async with site.network_cut():
                 late = site.make("exit 2")

@@ -124,6 +124,10 @@ class ServerContainer(DockerContainer):
         """Nothing answers, connections hang: as a network that is cut."""
         self.get_wrapped_container().pause()
 
+    def signal(self, name: str) -> None:
+        """A signal such as SIGSTOP for the first process, which from inside could be neither stopped nor killed."""
+        self.get_wrapped_container().kill(signal=name)
+
     def unpause(self) -> None:
         self.get_wrapped_container().unpause()
 

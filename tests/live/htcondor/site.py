@@ -36,12 +36,13 @@ class Site(BatchSite[HTCondorPlugin]):
 
     @asynccontextmanager
     async def services_down(self) -> AsyncIterator[None]:
-        """condor_master would start the schedd again at once."""
-        await self.condor("pkill -STOP -x condor_master; pkill -KILL -x condor_schedd")
+        """condor_master, the container's first process, would start the schedd again at once."""
+        await asyncio.to_thread(self.pool.signal, "SIGSTOP")
+        await self.condor("pkill -KILL -x condor_schedd")
         try:
             yield
         finally:
-            await self.condor("pkill -CONT -x condor_master")
+            await asyncio.to_thread(self.pool.signal, "SIGCONT")
             await asyncio.to_thread(self.pool.wait_until_up)
 
     @asynccontextmanager
