@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("tests.live.batch", "tests.live.kills", "tests.live.site")
+"""They assert for several suites, and are to say what they found."""
+
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 """A slow machine is no failure: nothing here is asserted on time."""
